@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import rel_entr
+
+from ._profiles import Axis, Matrix, over_profiles
+
+
+def js(truth: Matrix, predicted: Matrix, axis: Axis = "gene") -> np.ndarray:
+    r"""Jensen-Shannon divergence of profiles that are scaled to a sum of 1 [Li2022]_; lower is better.
+
+    .. math:: \tfrac12 \mathrm{KL}(a \,\|\, m) + \tfrac12 \mathrm{KL}(b \,\|\, m), \quad m = \tfrac12 (a + b)
+
+    Values below 0 count as 0. A profile that is all zero is taken as an even one, like any other constant.
+
+    Parameters
+    ----------
+    truth, predicted
+        Expression [cells, genes], not negative.
+    axis
+        One value for each ``"gene"`` or for each ``"cell"``.
+
+    Returns
+    -------
+    [genes] or [cells], between 0 and ln 2, in nats.
+
+    References
+    ----------
+    .. [Li2022] Li et al., Nature Methods 19, 662 (2022).
+    """
+    return over_profiles(_js, truth, predicted, axis)
+
+
+def _js(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    a, b = _shares(truth), _shares(predicted)
+    m = (a + b) / 2
+    return (rel_entr(a, m) + rel_entr(b, m)).sum(axis=0) / 2
+
+
+def _shares(x: np.ndarray) -> np.ndarray:
+    x = x.clip(min=0)
+    total = x.sum(axis=0)
+    return np.where(total > 0, x / np.where(total > 0, total, 1), 1 / len(x))

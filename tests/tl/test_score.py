@@ -1,0 +1,59 @@
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from stimpute import tl
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    make = lambda x: ad.AnnData(x, pd.DataFrame(index=list("abcd")), pd.DataFrame(index=["g1", "g2", "g3"]))
+    return make(rng.random((4, 3))), make(rng.random((4, 3)))
+
+
+def test_a_tidy_table(pair):
+    table = tl.score(pair[0].X, pair[1].X, ["g1", "g2", "g3"])
+    assert list(table) == ["gene", "metric", "value"]
+    assert len(table) == 3 * 7
+    chosen = table.query("metric == 'pcc'").set_index("gene")["value"]
+    np.testing.assert_allclose(chosen[["g1", "g2", "g3"]], tl.metrics.pcc(pair[0].X, pair[1].X))
+
+
+def test_anndata_are_matched_by_name(pair):
+    truth, predicted = pair
+    expected = tl.score(truth, predicted).set_index(["gene", "metric"])["value"]
+    shuffled = tl.score(truth[["c", "a", "b", "d"], ["g3", "g1", "g2"]], predicted).set_index(["gene", "metric"])[
+        "value"
+    ]
+    pd.testing.assert_series_equal(expected, shuffled)
+    assert set(tl.score(truth, predicted, ["g2"])["gene"]) == {"g2"}
+    assert list(tl.score(truth, predicted, axis="cell", metrics=["css"])["cell"]) == list("abcd")
+
+
+def test_summary_by_method(pair):
+    one, two = (tl.score(pair[0], p).assign(method=m) for m, p in (("ours", pair[1]), ("truth", pair[0])))
+    table = tl.summarise(pd.concat([one, two]))
+    assert list(table.index) == ["ours", "truth"]
+    assert table.loc["truth", "mse"] == 0
+    assert table.loc["ours", "pcc"] == pytest.approx(tl.metrics.pcc(pair[0].X, pair[1].X).mean())
+    assert tl.summarise(one.drop(columns="method")).shape == (1, 7)
+
+
+def test_errors(pair):
+    truth, predicted = pair
+    with pytest.raises(ValueError, match="rmse.*unknown"):
+        tl.score(truth, predicted, metrics=["rmse"])
+    with pytest.raises(KeyError, match="g9"):
+        tl.score(truth, predicted, ["g9"])
+    with pytest.raises(ValueError, match="same obs_names"):
+        tl.score(truth[:3], predicted)
+    with pytest.raises(ValueError, match="No shared genes"):
+        tl.score(truth[:, :1], predicted[:, 1:])
+    with pytest.raises(ValueError, match="two of the same kind"):
+        tl.score(truth, predicted.X)
+    with pytest.raises(ValueError, match="2 names"):
+        tl.score(truth.X, predicted.X, ["a", "b"])
+    with pytest.raises(KeyError, match="metric"):
+        tl.summarise(pd.DataFrame())
