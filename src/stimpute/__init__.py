@@ -1,0 +1,9 @@
+"""Predict the genes that imaging-based spatial transcriptomics did not measure."""
+
+from importlib.metadata import version
+
+from stimpute import datasets, pp, tl
+from stimpute.model import StImputeModel
+
+__all__ = ["StImputeModel", "datasets", "pp", "tl"]
+__version__ = version("stimpute")

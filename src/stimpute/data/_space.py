@@ -1,0 +1,51 @@
+"""Cells in space: an order that keeps neighbours together, and a sample that covers the tissue."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BITS = 16
+
+
+def spatial_order(coords: np.ndarray, batch: np.ndarray | None = None) -> np.ndarray:
+    """Order of cells along a Z-shaped space-filling curve, batch after batch.
+
+    Parameters
+    ----------
+    coords
+        Positions, shape (n_cells, 2 or 3).
+    batch
+        Section of every cell, shape (n_cells,).
+
+    Returns
+    -------
+    A permutation of the cells, shape (n_cells,).
+    """
+    coords = np.asarray(coords, dtype=np.float64)
+    low, span = coords.min(0), np.ptp(coords, axis=0)
+    bits = min(BITS, 63 // coords.shape[1])
+    grid = ((coords - low) / np.where(span > 0, span, 1) * (2**bits - 1)).astype(np.uint64)
+    code = np.zeros(len(coords), dtype=np.uint64)
+    for bit in range(bits):
+        for axis in range(coords.shape[1]):
+            code |= ((grid[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit * coords.shape[1] + axis)
+    return np.lexsort((code, np.zeros(len(code)) if batch is None else batch))
+
+
+def sample_cells(order: np.ndarray, n: int) -> np.ndarray:
+    """Take every m-th cell along an order, so that the sample covers space and batches evenly.
+
+    Parameters
+    ----------
+    order
+        A permutation of the cells, shape (n_cells,).
+    n
+        Cells wanted.
+
+    Returns
+    -------
+    Sorted positions, shape (min(n, n_cells),).
+    """
+    if n >= len(order):
+        return np.arange(len(order))
+    return np.sort(order[np.linspace(0, len(order) - 1, n).round().astype(int)])

@@ -1,0 +1,3 @@
+"""The model class."""
+
+from stimpute.model._model import StImputeModel

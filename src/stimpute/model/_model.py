@@ -1,0 +1,403 @@
+"""`StImputeModel`: setup, train, impute, transfer. Each is a few lines that call the rooms of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager
+from scvi.model.base import BaseModelClass
+from torch import nn
+
+from stimpute.data._expression import Expression
+from stimpute.data._genes import locate_genes
+from stimpute.data._relations import COEXPRESSION, read_relations
+from stimpute.data._space import sample_cells, spatial_order
+from stimpute.data._spatial import SpatialCells
+from stimpute.model import _result, _setup
+from stimpute.model._cells import NOTHING_HIDDEN, UNTRAINED, CellsMixin
+from stimpute.model._persist import PersistenceMixin
+from stimpute.model._stream import GeneGroup, allocate, stream
+from stimpute.module._module import StImputeModule
+from stimpute.recipes import RECIPES, OutputOptions, Predictor, Reference
+from stimpute.train._phases import Phases, seeded
+
+
+class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
+    """Predict the genes that a spatial experiment did not measure, from a single-cell reference.
+
+    Parameters
+    ----------
+    spatial
+        Spatial cells, registered by :meth:`setup_anndata`.
+    reference
+        Reference cells of the same tissue, registered by :meth:`setup_anndata`.
+    registry
+        Registry of a saved model; for :meth:`load`.
+    recipe
+        The method: `"crossfit"`, or `"paper"` for Zeng et al. 2024.
+    relations
+        Gene relations of the reference to use: `"auto"` for all that are there, or names. See
+        :func:`stimpute.pp.protein_graph` and :func:`stimpute.pp.add_relation`.
+    n_latent, n_neighbors
+        Width of the latent space, and reference cells per spatial cell; the recipe's defaults if None.
+    recipe_kwargs
+        Further hyperparameters of the recipe: the fields of :class:`stimpute.recipes.PaperRecipe` or
+        :class:`stimpute.recipes.CrossfitRecipe`.
+
+    Raises
+    ------
+    ValueError
+        If the datasets share fewer than three genes, or the reference is too small.
+
+    Examples
+    --------
+    >>> StImputeModel.setup_anndata(spatial)
+    >>> StImputeModel.setup_anndata(reference)
+    >>> model = StImputeModel(spatial, reference)
+    >>> model.train()
+    >>> imputed = model.impute(genes=["Rorb", "Slc32a1"])
+    """
+
+    def __init__(
+        self,
+        spatial: AnnData | None = None,
+        reference: AnnData | None = None,
+        registry: dict | None = None,
+        *,
+        recipe: str = "paper",
+        relations: str | Sequence[str] = "auto",
+        n_latent: int | None = None,
+        n_neighbors: int | None = None,
+        **recipe_kwargs: Any,
+    ) -> None:
+        if recipe not in RECIPES:
+            raise ValueError(f"`recipe` is {recipe!r}; expected one of {sorted(RECIPES)}.")
+        self._recipe = RECIPES[recipe].configure({"n_latent": n_latent, "n_neighbors": n_neighbors, **recipe_kwargs})
+        super().__init__(spatial, registry)
+        if reference is None and registry is None:
+            raise ValueError("A reference is needed: `StImputeModel(spatial, reference)`, both set up.")
+        self.init_params_ = self._get_init_params(locals())
+        for data in ("spatial", "reference"):  # None would be passed twice when the model is loaded
+            self.init_params_["non_kwargs"].pop(data, None)
+        self._relations = relations
+        self._reference: Reference | None = None
+        self._reference_manager: AnnDataManager | None = None
+        self._predictors: dict[int, Predictor] = {}
+        self.state_ = self._recipe.state
+        self.module = StImputeModule({})
+        if spatial is not None and reference is not None:
+            self._start(reference)
+
+    # ---------------------------------------------------------------- setup
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        spatial_key: str | None = "spatial",
+        expression: Expression = "counts",
+        gene_symbols: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register the spatial data or the reference.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes. Nothing of it is changed but what scvi-tools notes in `uns` and `obs`.
+        layer
+            Layer that holds the expression; `X` if None.
+        batch_key
+            Column of `obs` that tells sections or donors apart.
+        spatial_key
+            Key of `obsm` that holds the positions; a reference needs none.
+        expression
+            `"counts"` are normalised inside, from the genes that may be seen; `"normalized"` values are used as they
+            are.
+        gene_symbols
+            Column of `var` that holds the names by which genes are matched; `var_names` if None.
+        kwargs
+            For scvi-tools, when a saved setup is repeated.
+
+        Raises
+        ------
+        ValueError
+            If counts are not integers, a value is not finite or negative, or gene names are not unique.
+        KeyError
+            If a named layer, column or array does not exist.
+        """
+        setup_args = cls._get_setup_method_args(
+            adata=adata,
+            layer=layer,
+            batch_key=batch_key,
+            spatial_key=spatial_key,
+            expression=expression,
+            gene_symbols=gene_symbols,
+            cls=cls,
+        )
+        fields = _setup.registered_fields(adata, layer, batch_key, spatial_key, expression, gene_symbols)
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        spatial: str = "spatial",
+        reference: str = "rna",
+        spatial_kwargs: dict[str, Any] | None = None,
+        reference_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        """Register two modalities of a MuData.
+
+        Parameters
+        ----------
+        mdata
+            Holds the spatial data and the reference as modalities. They need not share cells.
+        spatial, reference
+            Names of the modalities.
+        spatial_kwargs, reference_kwargs
+            Arguments of :meth:`setup_anndata` for either.
+
+        Raises
+        ------
+        KeyError
+            If a modality does not exist.
+        """
+        for name, kwargs in ((spatial, spatial_kwargs), (reference, reference_kwargs)):
+            cls.setup_anndata(_setup.modality(mdata, name), **(kwargs or {}))
+
+    @classmethod
+    def from_mudata(
+        cls, mdata: MuData, spatial: str = "spatial", reference: str = "rna", **model_kwargs: Any
+    ) -> StImputeModel:
+        """A model on two modalities that :meth:`setup_mudata` registered.
+
+        Parameters
+        ----------
+        mdata
+            See :meth:`setup_mudata`.
+        spatial, reference
+            Names of the modalities.
+        model_kwargs
+            Arguments of the model.
+        """
+        return cls(_setup.modality(mdata, spatial), _setup.modality(mdata, reference), **model_kwargs)
+
+    def _start(self, reference: AnnData) -> None:
+        """Find the panel, attach the reference and make untrained networks."""
+        self._reference_manager = self._get_most_recent_anndata_manager(reference, required=True)
+        self.reference_setup_ = dict(self._reference_manager.registry["setup_args"])
+        self.panel_ = _setup.find_panel(self.adata_manager, self._reference_manager)
+        self._attach(reference)
+        self._recipe.check(self._reference)
+        self.module = StImputeModule(self._networks())
+
+    def _attach(self, reference: AnnData) -> None:
+        """Read the reference's expression and its gene relations."""
+        self._reference_manager = self._get_most_recent_anndata_manager(reference, required=True)
+        bank = _setup.read_bank(self._reference_manager)
+        panel = bank.genes.get_indexer(pd.Index(self.panel_))
+        registered = reference.uns.get("stimpute", {}).get("relations", {})
+        names = self._recipe.relation_names(sorted({COEXPRESSION, *registered}), self._relations)
+        relations = read_relations(reference, bank, panel, names, centred=self._recipe.name != "paper")
+        self.relations_ = list(relations)
+        self._reference, self._predictors = Reference(bank, panel, relations), {}
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return self._recipe.networks(len(self.panel_), len(self.relations_))
+
+    def __repr__(self) -> str:
+        panel = f"{len(self.panel_)} genes" if hasattr(self, "panel_") else "unknown"
+        reference = "not attached"
+        if self._reference is not None:
+            reference = f"{self._reference.bank.n_cells} cells × {self._reference.bank.n_genes} genes"
+        cells = "not attached" if self.adata is None else f"{self.adata.n_obs} cells × {self.adata.n_vars} genes"
+        hyperparameters = ", ".join(f"{key}={value}" for key, value in vars(self._recipe).items() if key != "state")
+        return (
+            f"StImputeModel, recipe {self._recipe.name!r}, {'trained' if self.is_trained_ else 'not trained'}\n"
+            f"  spatial    {cells}\n  reference  {reference}\n  panel      {panel} shared\n"
+            f"  relations  {', '.join(getattr(self, 'relations_', []))}\n  {hyperparameters}"
+        )
+
+    # ---------------------------------------------------------------- train
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        batch_size: int | None = None,
+        early_stopping: bool = False,
+        max_cells: int = 20_000,
+        seed: int = 0,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the networks of the recipe, phase by phase.
+
+        Parameters
+        ----------
+        max_epochs
+            Upper bound on the epochs of every phase; the recipe's own numbers if None.
+        accelerator, devices
+            As in :class:`lightning.pytorch.Trainer`.
+        batch_size
+            Cells per batch; each phase's own if None.
+        early_stopping
+            Hold out a tenth of the cells, and end a phase when their loss no longer falls.
+        max_cells
+            At most so many spatial cells are trained on, sampled evenly over space and batches.
+        seed
+            Seed of everything random. Torch's global state is left as it was.
+        plan_kwargs
+            Options of :class:`scvi.train.TrainingPlan` that replace the recipe's, such as `lr`.
+        trainer_kwargs
+            Options of :class:`scvi.train.Trainer`, such as `enable_progress_bar`.
+        """
+        reference = self._need_reference()
+        cells = _setup.read_cells(self.adata_manager, self.panel_)
+        order = np.arange(len(cells)) if cells.coords is None else spatial_order(cells.coords, cells.batch)
+        self.train_indices_ = sample_cells(order, max_cells)
+        phases = Phases(
+            accelerator, devices, max_epochs, batch_size, early_stopping, seed, plan_kwargs or {}, trainer_kwargs
+        )
+        with seeded(seed):
+            self.module = StImputeModule(self._networks())
+            self.to_device(phases.device)
+            self._recipe.fit(cells[self.train_indices_], reference, self.module, phases)
+        self.module.eval()
+        self.state_, self.history_, self.is_trained_ = self._recipe.state, phases.history, True
+        self.fingerprint_ = reference.fingerprint()
+        self.reference_shape_ = (reference.bank.n_cells, reference.bank.n_genes)
+        self._predictors = {}
+
+    # ---------------------------------------------------------------- impute
+
+    def impute(
+        self,
+        adata: AnnData | None = None,
+        genes: str | Sequence[str] | None = None,
+        *,
+        interval: float | None = None,
+        out: str | Path | None = None,
+        batch_size: int | None = None,
+        spread: Literal["expected", "matched"] = "expected",
+        progress: bool = True,
+    ) -> AnnData:
+        """Predict genes for spatial cells.
+
+        A gene's values do not depend on the other genes that are asked for, nor on `batch_size`.
+
+        Parameters
+        ----------
+        adata
+            A slice of the same panel; the training data if None. No retraining is needed.
+        genes
+            Names of reference genes; every gene that is not measured if None. A measured gene is predicted as if it
+            were hidden.
+        interval
+            Probability, such as 0.9, for which to add the layers `lower` and `upper`.
+        out
+            Path of a zarr store to stream to, for results that do not fit in memory.
+        batch_size
+            Cells per chunk.
+        spread
+            `"expected"` values have the least squared error, and vary less than measured ones where a gene is hard to
+            predict. `"matched"` values vary as much as the gene is expected to.
+        progress
+            Whether to draw progress bars.
+
+        Returns
+        -------
+        AnnData, cells × genes, float32, log-normalised on the scale of the spatial data. `var` has `reliability`,
+        `measured`, `has_protein` and `n_edges`; `obs` and `obsm` are copied; `uns["stimpute"]` names the units.
+
+        Raises
+        ------
+        KeyError
+            If a gene is not in the reference; the message names the nearest spellings.
+        MemoryError
+            If the result would not fit.
+        RuntimeError
+            If the model is not trained, or has no reference.
+        """
+        reference = self._need_reference()
+        self._check_if_trained(warn=False, message=UNTRAINED)
+        adata = self._validate_anndata(adata)
+        measured = _setup.gene_names(self.get_anndata_manager(adata, required=True))
+        wanted = reference.bank.genes.difference(measured, sort=False) if genes is None else genes
+        targets = locate_genes(wanted, reference.bank.genes, "the reference")
+        names = reference.bank.genes[targets]
+
+        layers = ["X"] if interval is None else ["X", "lower", "upper"]
+        arrays = allocate(adata.n_obs, len(names), layers, out)
+        known = stream(
+            self._cells(adata),
+            self._group(targets),
+            arrays,
+            OutputOptions(interval, spread),
+            batch_size=batch_size,
+            progress=progress,
+        )
+        var = _result.describe_genes(names, known, measured, self._has_protein(targets))
+        return _result.to_anndata(adata, arrays, var, self._about(interval, spread), out)
+
+    def _group(self, targets: np.ndarray) -> list[GeneGroup]:
+        """Target genes by the hiding under which each is predicted."""
+        own = self._need_reference().in_panel(targets)
+        hidden_in = np.where(own < 0, NOTHING_HIDDEN, self.state_["hidden_in"][own])
+        return [
+            GeneGroup(self._predictor(int(hiding)), targets[hidden_in == hiding], np.flatnonzero(hidden_in == hiding))
+            for hiding in np.unique(hidden_in)
+        ]
+
+    def _has_protein(self, targets: np.ndarray) -> np.ndarray:
+        var = self._reference_manager.adata.var
+        return var["has_protein"].to_numpy(bool)[targets] if "has_protein" in var else np.zeros(len(targets), bool)
+
+    def _about(self, interval: float | None, spread: str) -> dict[str, Any]:
+        counts = _setup.setup_argument(self.adata_manager, "expression") == "counts"
+        about = {
+            "units": _result.UNITS if counts else _result.NORMALIZED_UNITS,
+            "recipe": self._recipe.name,
+            "relations": self.relations_,
+            "reliability": f"predicted {self._recipe.reliability_of}",
+            "spread": spread,
+            "version": version("stimpute"),
+        }
+        return about if interval is None else {**about, "interval": interval}
+
+    def _cells(self, adata: AnnData | None) -> SpatialCells:
+        adata = self._validate_anndata(adata)
+        return _setup.read_cells(self.get_anndata_manager(adata, required=True), self.panel_)
+
+    def _predictor(self, hiding: int) -> Predictor:
+        if hiding not in self._predictors:
+            self._predictors[hiding] = self._recipe.predictor(self._reference, self.module, hiding)
+        return self._predictors[hiding]
+
+    def _need_reference(self) -> Reference:
+        if self._reference is None:
+            raise RuntimeError(
+                "The model was loaded without its reference. Load it with "
+                "`StImputeModel.load(path, adata=spatial, reference=reference)`."
+            )
+        return self._reference
+
+    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
+        """Match genes by name, in any order, before scvi-tools compares their number."""
+        if adata is not None and self.get_anndata_manager(adata) is None:
+            adata = _setup.align_to(adata, self.get_var_names())
+        return super()._validate_anndata(adata, copy_if_view)

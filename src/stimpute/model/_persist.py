@@ -1,0 +1,114 @@
+"""Saving and loading: genes by name, the reference by fingerprint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import anndata
+from anndata import AnnData
+
+if TYPE_CHECKING:
+    from stimpute.model._model import StImputeModel
+
+ADATA_FILE = "adata.h5ad"
+REFERENCE_FILE = "reference.h5ad"
+
+
+class PersistenceMixin:
+    """What scvi-tools' `save` and `load` leave open: the second dataset, and genes in another order."""
+
+    def save(self: StImputeModel, dir_path: str, *args: Any, save_reference: bool = False, **kwargs: Any) -> None:
+        """Save the model; the reference's expression only on request.
+
+        Parameters
+        ----------
+        dir_path
+            Directory to make.
+        args, kwargs
+            See :meth:`scvi.model.base.BaseModelClass.save`: `prefix`, `overwrite`, `save_anndata`, ...
+        save_reference
+            Whether to write the reference beside the model, where :meth:`load` finds it.
+
+        Raises
+        ------
+        ValueError
+            If the directory exists and `overwrite` is False.
+        """
+        super().save(str(dir_path), *args, **kwargs)  # type: ignore[misc]
+        if save_reference:
+            self._need_reference()
+            prefix = kwargs.get("prefix") or (args[0] if args else None) or ""
+            self._reference_manager.adata.write_h5ad(Path(dir_path) / f"{prefix}{REFERENCE_FILE}")
+
+    @classmethod
+    def load(
+        cls,
+        dir_path: str,
+        adata: AnnData | bool | None = None,
+        reference: AnnData | bool | None = None,
+        accelerator: str = "auto",
+        device: int | str = "auto",
+        prefix: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a saved model.
+
+        `model.pt` is a pickle, which can run code when it is read: load only what you trust.
+
+        Parameters
+        ----------
+        dir_path
+            Directory that :meth:`save` made.
+        adata
+            Spatial data of the same panel, matched by name, in any order; need not be set up. If None, the one saved
+            with the model, if any; False for none.
+        reference
+            The reference that the model was trained with; need not be set up. If None, the one saved with the model,
+            if any; False for none. Without it the model embeds cells but cannot impute.
+        accelerator, device, prefix, kwargs
+            See :meth:`scvi.model.base.BaseModelClass.load`.
+
+        Raises
+        ------
+        ValueError
+            If genes of the panel are missing, or the reference is another one.
+        """
+        model = super().load(str(dir_path), False, accelerator, device, prefix, **kwargs)  # type: ignore[misc]
+        adata = _given_or_stored(dir_path, prefix, ADATA_FILE, adata)
+        if adata is not None:
+            model._validate_anndata(adata)
+        reference = _given_or_stored(dir_path, prefix, REFERENCE_FILE, reference)
+        if reference is not None:
+            model._reattach(reference)
+        return model
+
+    def _reattach(self: StImputeModel, reference: AnnData) -> None:
+        """Attach the reference that the model was trained with, and no other.
+
+        Raises
+        ------
+        ValueError
+            If its fingerprint is another one.
+        """
+        if self._get_most_recent_anndata_manager(reference) is None:
+            self.setup_anndata(reference, **self.reference_setup_)
+        self._attach(reference)
+        found = self._reference.fingerprint()
+        if self.is_trained_ and found != self.fingerprint_:
+            bank, self._reference = self._reference.bank, None
+            cells, genes = self.reference_shape_
+            raise ValueError(
+                f"This is not the reference that the model was trained with: found {bank.n_cells} cells × "
+                f"{bank.n_genes} genes with fingerprint {found}, expected {cells} × {genes} with {self.fingerprint_}. "
+                "Pass the same cells, genes, layer and gene relations, set up in the same way, or train a new model."
+            )
+
+
+def _given_or_stored(
+    dir_path: str | Path, prefix: str | None, name: str, given: AnnData | bool | None
+) -> AnnData | None:
+    if isinstance(given, AnnData):
+        return given
+    path = Path(dir_path) / f"{prefix or ''}{name}"
+    return anndata.read_h5ad(path) if given is None and path.exists() else None

@@ -1,0 +1,68 @@
+"""What `impute` returns: an AnnData that says what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+UNITS = "log1p of counts scaled to the typical total of the spatial cells"
+NORMALIZED_UNITS = "the units of the normalised spatial data"
+
+
+def describe_genes(names: pd.Index, known: pd.DataFrame, measured: pd.Index, has_protein: np.ndarray) -> pd.DataFrame:
+    """The result's `var`.
+
+    Parameters
+    ----------
+    names
+        Imputed genes, shape (n_genes,).
+    known
+        From the predictors, one row per gene.
+    measured
+        Genes that the spatial data have.
+    has_protein
+        Shape (n_genes,).
+    """
+    return known.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
+
+
+def to_anndata(
+    adata: AnnData, arrays: dict[str, np.ndarray], var: pd.DataFrame, about: dict[str, Any], out: str | Path | None
+) -> AnnData:
+    """The result in memory or, where `out` names a store, the rest of it beside the arrays that are already there.
+
+    Parameters
+    ----------
+    adata
+        Spatial data; `obs` and `obsm` are copied.
+    arrays
+        Values by layer, shape (n_cells, n_genes) each; those in a store as zarr arrays.
+    var
+        One row per gene.
+    about
+        Goes to `uns["stimpute"]`.
+    out
+        The store.
+    """
+    result = AnnData(obs=adata.obs.copy(), var=var, obsm={k: v.copy() for k, v in adata.obsm.items()})
+    result.uns["stimpute"] = about
+    for key in ("spatial",):  # squidpy's images and scales
+        if key in adata.uns:
+            result.uns[key] = adata.uns[key]
+    if out is not None:
+        import dask.array as da
+        import zarr
+
+        group = zarr.open_group(str(out), mode="r+")
+        for key in ("obs", "var", "obsm", "uns"):
+            anndata.io.write_elem(group, key, getattr(result, key) if key != "obsm" else dict(result.obsm))
+        arrays = {name: da.from_zarr(array) for name, array in arrays.items()}
+    result.X = arrays["X"]
+    for name in arrays.keys() - {"X"}:
+        result.layers[name] = arrays[name]
+    return result

@@ -1,0 +1,72 @@
+"""Batches of cells out of memory, without a loader that densifies the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+Batch = dict[str, Tensor]
+
+
+class _Rows(Dataset):
+    def __init__(self, tensors: Mapping[str, Tensor], transform: Callable[[Batch], Batch] | None) -> None:
+        self.tensors, self.transform = tensors, transform
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def __getitem__(self, rows: list[int]) -> Batch:
+        batch = {name: tensor[rows] for name, tensor in self.tensors.items()}
+        return self.transform(batch) if self.transform else batch
+
+
+class BatchModule(pl.LightningDataModule):
+    """Shuffled batches of rows, some of them held out for validation.
+
+    Parameters
+    ----------
+    tensors
+        Tensors whose first dimension are the rows (cells, or genes for the reliability network).
+    batch_size
+        Rows per batch. The last batch may hold a single row.
+    transform
+        Applied to a whole batch, for instance to gather what would be too large for all rows at once.
+    validation_size
+        Share of the rows that is held out.
+    seed
+        Seed of the split and the shuffle.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        batch_size: int,
+        transform: Callable[[Batch], Batch] | None = None,
+        validation_size: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.transform, self.batch_size = transform, batch_size
+        self.generator = torch.Generator().manual_seed(seed)
+        n_rows = len(next(iter(tensors.values())))
+        order = torch.randperm(n_rows, generator=self.generator)
+        n_held_out = min(int(validation_size * n_rows), n_rows - 1)
+        self.held_out, self.kept = order[:n_held_out].sort()[0], order[n_held_out:].sort()[0]
+        self.tensors = tensors
+
+    def _loader(self, rows: Tensor, shuffle: bool) -> DataLoader:
+        data = _Rows({name: tensor[rows] for name, tensor in self.tensors.items()}, self.transform)
+        sampler = RandomSampler(data, generator=self.generator) if shuffle else SequentialSampler(data)
+        return DataLoader(data, sampler=BatchSampler(sampler, self.batch_size, drop_last=False), batch_size=None)
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches to learn from, in a new order every epoch."""
+        return self._loader(self.kept, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """Batches to watch, in a fixed order."""
+        return self._loader(self.held_out, shuffle=False) if len(self.held_out) else []

@@ -1,0 +1,47 @@
+"""How a module is trained: scvi-tools' training plan without the parts of a variational model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from scvi.module.base import BaseModuleClass, LossOutput
+from scvi.train import TrainingPlan
+
+
+class LossPlan(TrainingPlan):
+    """Minimise a module's loss and log it, with all optimiser options of scvi-tools' plan.
+
+    Parameters
+    ----------
+    module
+        What is trained. Only its parameters that require gradients are.
+    eps, weight_decay
+        PyTorch's defaults in place of those that scvi-tools chose for variational models.
+    plan_kwargs
+        Further options of :class:`scvi.train.TrainingPlan`: `optimizer`, `lr`, `reduce_lr_on_plateau`, ...
+    """
+
+    def __init__(
+        self, module: BaseModuleClass, *, eps: float = 1e-8, weight_decay: float = 0.0, **plan_kwargs: Any
+    ) -> None:
+        plan_kwargs.setdefault("lr_scheduler_metric", "validation_loss")
+        super().__init__(module, eps=eps, weight_decay=weight_decay, **plan_kwargs)
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> LossOutput:
+        """Loss of one batch."""
+        return self.module(batch, loss_kwargs=self.loss_kwargs)[2]
+
+    def _log_loss(self, output: LossOutput, name: str) -> None:
+        values = {f"{name}_loss": output.loss.detach(), **{f"{k}_{name}": v for k, v in output.extra_metrics.items()}}
+        self.log_dict(values, on_step=False, on_epoch=True, prog_bar=True, batch_size=output.n_obs_minibatch)
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """One step."""
+        output = self(batch)
+        self._log_loss(output, "train")
+        return output.loss
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        """Log the loss of rows that nothing is learnt from."""
+        self._log_loss(self(batch), "validation")
