@@ -66,7 +66,7 @@ def read_fasta(
     twice = table.loc[table["gene"].duplicated(), "gene"].unique()
     if len(twice) and duplicates == "error":
         raise ValueError(
-            f"{len(twice)} genes of {path} have several sequences ({shorten(twice)}), expected one; keep one of each, or "
+            f"{len(twice)} genes of {path} have several sequences ({shorten(twice)}), expected one; keep one, or "
             "pass duplicates='longest' or 'first'."
         )
     if duplicates == "longest":

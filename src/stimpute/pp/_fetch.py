@@ -72,10 +72,10 @@ def fetch_proteins(
 
     Returns
     -------
-    One row a gene, as asked: `accession`, `sequence` (empty if none), `release`, `status` (`"found"`, `"not found"`,
-    `"non-coding"`, `"ambiguous"`), `match` (`"name"`, `"synonym"`, `"longest"`, `"accession"`), `reviewed`, `candidates`
-    (accessions to choose from, or the name UniProt spells in another case). Non-coding is told from the gene's name, and only
-    where UniProt has no entry.
+    One row a gene, as asked: `accession`, `sequence` (empty if none), `release`, `status` (`"found"`,
+    `"not found"`, `"non-coding"`, `"ambiguous"`), `match` (`"name"`, `"synonym"`, `"longest"`, `"accession"`),
+    `reviewed`, `candidates` (accessions to choose from, or the name as UniProt spells it in another case). Non-coding
+    is told from the gene's name, and only where UniProt has no entry.
 
     Raises
     ------
@@ -183,5 +183,5 @@ def _report(table: pd.DataFrame) -> None:
     parts = [f"{len(names)} {what} ({shorten(names)})" for what, names in notes.items() if len(names)]
     if parts:
         found = int((table["status"] == "found").sum())
-        text = f"{found} of {len(table)} genes have a protein; {'; '.join(parts)}. See 'status', 'match' and 'candidates'; "
+        text = f"{found} of {len(table)} genes have a protein; {'; '.join(parts)}. See 'status' and 'match'; "
         warnings.warn(text + "settle ambiguous genes with accessions={gene: accession}.", UserWarning, stacklevel=3)

@@ -225,8 +225,8 @@ def _edge_columns(edges: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if bad.any():
         row = edges.iloc[int(np.flatnonzero(bad)[0])].tolist()
         raise ValueError(
-            f"{bad.sum()} edges have a negative, missing or infinite weight, the first is {row}; expected finite weights of "
-            "at least 0. Drop these rows, or rescale the weights."
+            f"{bad.sum()} edges have a negative, missing or infinite weight, first {row}; expected finite weights "
+            "of at least 0. Drop these rows, or rescale the weights."
         )
     return source, target, weight
 

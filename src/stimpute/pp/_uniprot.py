@@ -124,11 +124,11 @@ class UniProt:
 
 
 def _parse(response: requests.Response, seen: int) -> list[Entry]:
-    """Read a page of UniProt's TSV, and check it against its own lengths and the total."""
+    """Read a page of UniProt's TSV; check it against its own lengths and, on the last page, against the total."""
     release = response.headers.get("X-UniProt-Release", "unknown")
     rows = list(csv.DictReader(io.StringIO(response.content.decode("utf-8")), delimiter="\t", quoting=csv.QUOTE_NONE))
     total = response.headers.get("X-Total-Results")
-    if total is not None and len(rows) < min(PAGE_SIZE, int(total) - seen):
+    if total is not None and "next" not in response.links and seen + len(rows) < int(total):
         raise IncompletePageError(f"{seen + len(rows)} of {total} entries arrived")
     return [_entry(row, release) for row in rows]
 

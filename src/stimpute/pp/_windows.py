@@ -74,7 +74,7 @@ def cut(
 
 
 def batches(windows: Sequence[Window], tokens_per_batch: int) -> Iterator[list[Window]]:
-    """Group windows, sorted from long to short, into padded batches of at most `tokens_per_batch` tokens, or one window."""
+    """Group windows, sorted from long to short, into padded batches of at most `tokens_per_batch` tokens."""
     batch: list[Window] = []
     for window in windows:
         longest = len((batch or [window])[0].residues) + SPECIAL_TOKENS

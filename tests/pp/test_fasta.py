@@ -1,0 +1,43 @@
+import gzip
+
+import pytest
+
+from stimpute import pp
+
+TEXT = """>sp|P51448|RORB_MOUSE Nuclear receptor OS=Mus musculus OX=10090 GN=Rorb PE=1 SV=3
+MRAQIEVIPC
+KICGDKSSGI
+>ENSMUSP0001.2 pep chromosome:GRCm39:1:1:2 gene_symbol:Gad1 description:x
+
+MASS\x20TPSP
+>Sst
+MLSC*
+"""
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_headers_of_three_kinds(tmp_path, packed):
+    path = tmp_path / "proteins.fa"  # gzip is known by its content
+    path.write_bytes(gzip.compress(TEXT.encode()) if packed else TEXT.replace("\n", "\r\n").encode())
+    table = pp.read_fasta(path)
+    assert table.index.tolist() == ["Rorb", "Gad1", "Sst"]
+    assert table["accession"].tolist() == ["P51448", "ENSMUSP0001.2", "Sst"]
+    assert table["sequence"].tolist() == ["MRAQIEVIPCKICGDKSSGI", "MASSTPSP", "MLSC*"]
+
+
+def test_isoforms_are_listed_until_the_user_chooses(tmp_path):
+    path = tmp_path / "isoforms.fa"
+    path.write_text(">a GN=X\nMA\n>y GN=Y\nMY\n>b GN=X\nMAA\n>c GN=X\nMA\n>d GN=Y\nMY\n")
+    with pytest.raises(ValueError, match=r"1 genes .* several sequences \(X\).*duplicates='longest'"):
+        pp.read_fasta(path)
+    assert pp.read_fasta(path, duplicates="first")["sequence"].to_dict() == {"X": "MA", "Y": "MY"}
+    assert pp.read_fasta(path, duplicates="longest")["sequence"].to_dict() == {"X": "MAA", "Y": "MY"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "no record"), ("MKL\n", "begins with '>'"), (">a\n>b\nM\n", r"\(a\)")]
+)
+def test_what_is_no_fasta(tmp_path, text, message):
+    (tmp_path / "x.fa").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        pp.read_fasta(tmp_path / "x.fa")
