@@ -34,7 +34,7 @@ def _limits(ax):
 def test_a_gene_has_one_scale(spatial, imputed):
     gene = spatial.var_names[0]
     axes = pl.imputed(spatial, imputed, gene, return_ax=True)
-    assert [a.get_title() for a in axes] == [f"{gene}, measured", f"{gene}, imputed (reliability 0.50)"]
+    assert [a.get_title() for a in axes] == [f"{gene}\nmeasured", f"{gene}\nimputed, reliability 0.50"]
     assert _limits(axes[0]) == _limits(axes[1])
     assert len(axes[0].collections[0].get_offsets()) == spatial.n_obs
     counts = spatial.X.toarray()
@@ -44,7 +44,7 @@ def test_a_gene_has_one_scale(spatial, imputed):
 
 def test_genes_that_were_not_measured_show_one_panel(spatial, imputed):
     alone = pl.imputed(spatial, imputed, ["New"], return_ax=True)
-    assert alone.get_title() == "New, imputed (reliability 0.12)"
+    assert alone.get_title() == "New\nimputed, reliability 0.12"
     both = pl.imputed(spatial, imputed, [spatial.var_names[0], "New"], return_ax=True)
     assert len(both) == 4
     assert len(_panels(both)) == 3
@@ -53,7 +53,7 @@ def test_genes_that_were_not_measured_show_one_panel(spatial, imputed):
 
 def test_interval_width_has_its_own_scale(spatial, imputed):
     axes = pl.imputed(spatial, imputed, spatial.var_names[1], interval=True, return_ax=True)
-    assert [a.get_title().split(", ")[1] for a in axes] == ["measured", "imputed (reliability 0.25)", "interval width"]
+    assert [a.get_title().split("\n")[1] for a in axes] == ["measured", "imputed, reliability 0.25", "interval width"]
     np.testing.assert_allclose(axes[2].collections[0].get_array(), 3, rtol=1e-5)
     assert _limits(axes[2]) != _limits(axes[1])
 

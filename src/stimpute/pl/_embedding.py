@@ -96,9 +96,9 @@ def embedding(
 
 
 def _common(labels: np.ndarray) -> pd.Series:
-    """Labels as text, missing ones as NaN, rare ones as "other" where there are too many."""
+    """Labels as text, missing and empty ones as NaN, rare ones as "other" where there are too many."""
     values = pd.Series(labels, dtype=object)
-    values = values.astype(str).where(values.notna())
+    values = values.astype(str).where(values.notna() & (values != ""))
     counts = values.value_counts()
     return (
         values if len(counts) <= MOST_LABELS else values.replace(dict.fromkeys(counts.index[MOST_LABELS - 1 :], OTHER))
@@ -120,7 +120,7 @@ def _colours(n: int) -> list[Any]:
 
     if n <= len(COLOURS):
         return list(COLOURS[:n])
-    longer = palettes.default_28 if n <= 28 else palettes.default_102
+    longer = palettes.default_28 if n <= 28 else palettes.default_102[1:]  # whose first is a pale yellow
     return [longer[i % len(longer)] for i in range(n)]
 
 

@@ -100,7 +100,7 @@ def _draw(gene: str, edges: pd.DataFrame, measured: set[str] | None, ax: Axes) -
     for edge, turn in zip(edges.itertuples(), nth, strict=True):
         way = np.array([np.cos(angle[edge.neighbour]), np.sin(angle[edge.neighbour])])
         aside = 0.02 * turn * np.array([-way[1], way[0]])
-        start, stop = 0.16 * way + aside, 0.9 * way + aside
+        start, stop = aside, 0.9 * way + aside
         ax.plot(*zip(start, stop, strict=True), color=colour[edge.relation], lw=0.6 + 3 * edge.share, alpha=0.8)
     for name in names:
         x, y = np.cos(angle[name]), np.sin(angle[name])

@@ -166,7 +166,7 @@ def _axes(
     width, height = np.max([np.ptp(row.coords, axis=0) for row in rows], axis=0)
     aspect = float(np.clip(height / width if width > 0 else 1, 0.4, 1.8))
     panel = 3.2 / np.sqrt(aspect)
-    figsize = figsize or (n_columns * panel + 1.0, len(rows) * (panel * aspect + 0.4))
+    figsize = figsize or (n_columns * panel + 1.0, len(rows) * (panel * aspect + 0.6))
     _, axes = plt.subplots(len(rows), n_columns, figsize=figsize, layout="constrained", squeeze=False)
     return axes
 
@@ -193,8 +193,8 @@ def _draw(row: _Row, axes: dict[str, Axes], cmap: str, size: float | None, kwarg
 
 def _title(row: _Row, panel: str) -> str:
     if panel == "imputed" and row.reliability is not None:
-        return f"{row.title}, imputed (reliability {row.reliability:.2f})"
-    return f"{row.title}, {panel}"
+        return f"{row.title}\nimputed, reliability {row.reliability:.2f}"
+    return f"{row.title}\n{panel}"
 
 
 def _scatter(

@@ -65,18 +65,26 @@ def spatial_coherence(
     missing = chosen.difference(imputed.var_names)
     if len(missing):
         raise KeyError(f"genes: {list(missing[:5])} are not in imputed; ask model.impute for them first.")
-    import squidpy as sq
-
-    graph = ad.AnnData(obs=spatial.obs, obsm={spatial_key: spatial.obsm[spatial_key]})
-    sq.gr.spatial_neighbors(
-        graph, spatial_key=spatial_key, library_key=library_key, coord_type="generic", n_neighs=n_neighbors
-    )
+    graph = _neighbors(spatial, spatial_key, library_key, n_neighbors)
     measured = measured_expression(spatial, layer=layer, expression=expression)
     both = chosen[chosen.isin(measured.var_names)]
     table = pd.DataFrame(index=chosen)
     table["measured"] = _moran(measured[:, both], graph).reindex(chosen)
     table["imputed"] = _moran(imputed[:, chosen], graph)
     return table.assign(inflation=table["imputed"] - table["measured"])
+
+
+def _neighbors(spatial: ad.AnnData, spatial_key: str, library_key: str | None, n_neighbors: int) -> ad.AnnData:
+    """The cells alone, with squidpy's graph of spatial neighbours."""
+    import squidpy as sq
+
+    graph = ad.AnnData(obs=spatial.obs, obsm={spatial_key: spatial.obsm[spatial_key]})
+    options = {"spatial_key": spatial_key, "library_key": library_key, "n_neighs": n_neighbors}
+    if hasattr(sq.gr, "spatial_neighbors_knn"):  # squidpy >= 1.8
+        sq.gr.spatial_neighbors_knn(graph, **options)
+    else:
+        sq.gr.spatial_neighbors(graph, coord_type="generic", **options)
+    return graph
 
 
 def _moran(adata: ad.AnnData, graph: ad.AnnData) -> pd.Series:
