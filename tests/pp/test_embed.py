@@ -170,6 +170,8 @@ def test_tables_and_files(embed, tmp_path):
     np.testing.assert_array_equal(embed(tmp_path / "x.fa").embedding, result.embedding)
     with pytest.raises(ValueError, match="None of 1 genes"):
         embed(table.iloc[[1]])
+    with pytest.raises(ValueError, match=r"1 genes have several sequences \(a\)"):
+        embed(pd.concat([table, table.iloc[[0]]]))
     with pytest.raises(ValueError, match="Found a list"):
         embed(["MK"])
 

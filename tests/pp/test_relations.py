@@ -61,6 +61,7 @@ def test_symbols_may_be_a_column(reference, vectors):
     upper = {name.upper(): vector for name, vector in vectors.items()}
     pp.protein_graph(reference, upper, gene_symbols="symbol", key_added="esm")
     assert reference.var["has_esm"].sum() == 5
+    assert reference.uns["stimpute"]["relations"]["esm"]["known"] == "has_esm"
     with pytest.raises(ValueError, match="no column 'nope'"):
         pp.protein_graph(reference, upper, gene_symbols="nope")
 

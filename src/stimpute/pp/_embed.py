@@ -202,6 +202,11 @@ def _table(sequences: Any) -> pd.DataFrame:
         )
     texts = sequences["sequence"].fillna("").astype(str)
     table = sequences.assign(sequence=texts)[texts.str.strip() != ""]
+    twice = table.index[table.index.duplicated()].unique()
+    if len(twice):
+        raise ValueError(
+            f"{len(twice)} genes have several sequences ({shorten(twice)}), expected one; keep one of each."
+        )
     if table.empty:
         raise ValueError(
             f"None of {len(texts)} genes has a sequence; see the column 'status' of fetch_proteins' table."

@@ -78,9 +78,9 @@ def protein_graph(
     index = np.flatnonzero(found)
     raw = np.zeros((len(names), vectors.embedding.shape[1]), dtype=np.float32)
     raw[index] = vectors.embedding[rows[index]]
-    proteins = torch.from_numpy(raw[index])
-    unit = unit_rows(proteins, proteins.mean(dim=0, dtype=torch.float64).float())
-    graph = similarity_graph(lambda start, stop: unit[start:stop], len(unit), unit.shape[1], n_neighbors)
+    mean = torch.from_numpy((raw.sum(axis=0, dtype=np.float64) / len(index)).astype(np.float32))
+    block = lambda start, stop: unit_rows(torch.from_numpy(raw[index[start:stop]]), mean)
+    graph = similarity_graph(block, len(index), raw.shape[1], n_neighbors)
 
     reference.varm[key_added] = raw
     reference.varp[key_added] = spread(graph, index, len(names))
@@ -90,6 +90,7 @@ def protein_graph(
         key_added,
         kind="vectors",
         varm=key_added,
+        known=f"has_{key_added}",
         n_neighbors=n_neighbors,
         centred=True,
         coverage=float(found.mean()),
