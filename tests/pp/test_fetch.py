@@ -37,7 +37,7 @@ def test_reviewed_entries_come_first(uniprot, fetch, quiet):
     assert table["match"].tolist() == ["synonym", "name", "name", "synonym"]
     assert table["sequence"].tolist() == ["MKK", "MK", "MSG", "MORF"]
     assert set(table["release"]) == {"2026_03"}
-    assert fetch(["Rorb"], "human", cache=None or fetch.keywords["cache"])["sequence"].tolist() == ["MHUMAN"]
+    assert fetch(["Rorb"], "human")["sequence"].tolist() == ["MHUMAN"]
 
 
 def test_what_has_no_protein_is_listed(uniprot, fetch):
