@@ -2,8 +2,8 @@
 
 from importlib.metadata import version
 
-from stimpute import datasets, pp, tl
+from stimpute import datasets, pl, pp, tl
 from stimpute.model import StImputeModel
 
-__all__ = ["StImputeModel", "datasets", "pp", "tl"]
+__all__ = ["StImputeModel", "datasets", "pl", "pp", "tl"]
 __version__ = version("stimpute")

@@ -17,6 +17,7 @@ from torch import nn
 
 from stimpute.data._expression import Expression
 from stimpute.data._genes import locate_genes
+from stimpute.data._hiding import Hiding
 from stimpute.data._relations import COEXPRESSION, read_relations
 from stimpute.data._space import sample_cells, spatial_order
 from stimpute.data._spatial import SpatialCells
@@ -333,13 +334,11 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         RuntimeError
             If the model is not trained, or has no reference.
         """
-        reference = self._need_reference()
+        self._need_reference()
         self._check_if_trained(warn=False, message=UNTRAINED)
         adata = self._validate_anndata(adata)
         measured = _setup.gene_names(self.get_anndata_manager(adata, required=True))
-        wanted = reference.bank.genes.difference(measured, sort=False) if genes is None else genes
-        targets = locate_genes(wanted, reference.bank.genes, "the reference")
-        names = reference.bank.genes[targets]
+        targets, names = self._targets(genes, measured)
 
         layers = ["X"] if interval is None else ["X", "lower", "upper"]
         arrays = allocate(adata.n_obs, len(names), layers, out)
@@ -382,6 +381,21 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
     def _cells(self, adata: AnnData | None) -> SpatialCells:
         adata = self._validate_anndata(adata)
         return _setup.read_cells(self.get_anndata_manager(adata, required=True), self.panel_)
+
+    def _dense_inputs(self, genes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]:
+        """What a method without a model would need: panel of both datasets, targets of the reference, their names."""
+        reference, cells = self._need_reference(), self._cells(None)
+        targets, names = self._targets(genes, _setup.gene_names(self.adata_manager))
+        nothing = Hiding.nothing(len(reference.panel))
+        panel = cells.normalised(nothing, cells.typical_total(nothing))
+        return panel, reference.bank.dense(reference.panel), reference.bank.dense(targets), names
+
+    def _targets(self, genes: str | Sequence[str] | None, measured: pd.Index) -> tuple[np.ndarray, pd.Index]:
+        available = self._need_reference().bank.genes
+        targets = locate_genes(
+            available.difference(measured, sort=False) if genes is None else genes, available, "the reference"
+        )
+        return targets, available[targets]
 
     def _predictor(self, hiding: int) -> Predictor:
         if hiding not in self._predictors:

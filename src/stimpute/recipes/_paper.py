@@ -167,7 +167,7 @@ class PaperRecipe(Recipe):
             seen = torch.from_numpy(self.state["hidden_in"] != index)
             network.load_state_dict(initial)
             tensors = {REGISTRY_KEYS.X_KEY: torch.from_numpy(profiles)[seen], SCORE_KEY: target[seen]}
-            phases.run("reliability", network, phases.batches(tensors, 64), 60, lr=self.lr)
+            phases.run("reliability", network, phases.batches(tensors, 64), 60, bar=False, lr=self.lr)
             if index >= 0:
                 self.state["reliability"][~seen.numpy()] = _score(network, profiles[~seen.numpy()])
 

@@ -4,12 +4,18 @@ from . import metrics
 from ._clustering import clustering_scores
 from ._coexpression import coexpression_modules
 from ._coherence import spatial_coherence
+from ._cross_validate import CrossValidation, GeneFold, cross_validate
+from ._impute import impute
 from ._measured import measured_expression
 from ._score import score, summarise
 
 __all__ = [
+    "CrossValidation",
+    "GeneFold",
     "clustering_scores",
     "coexpression_modules",
+    "cross_validate",
+    "impute",
     "measured_expression",
     "metrics",
     "score",

@@ -67,7 +67,16 @@ class Phases:
         """Where the networks live between phases."""
         return parse_device_args(self.accelerator, self.devices, return_device="torch")[2]
 
-    def run(self, name: str, module: BaseModuleClass, data: BatchModule, max_epochs: int, **plan_kwargs: Any) -> None:
+    def run(
+        self,
+        name: str,
+        module: BaseModuleClass,
+        data: BatchModule,
+        max_epochs: int,
+        *,
+        bar: bool = True,
+        **plan_kwargs: Any,
+    ) -> None:
         """Train a module.
 
         Parameters
@@ -80,13 +89,15 @@ class Phases:
             Its batches.
         max_epochs
             The recipe's number of epochs.
+        bar
+            Whether the phase is long enough to deserve a progress bar.
         plan_kwargs
             The recipe's options of the plan.
         """
         epochs = max_epochs if self.max_epochs is None else min(max_epochs, self.max_epochs)
         plan = LossPlan(module, **{**plan_kwargs, **self.plan_kwargs})
         options = dict(self.trainer_kwargs)
-        show = options.pop("enable_progress_bar", True) and options.pop("progress_bar_refresh_rate", 1) > 0
+        show = options.pop("enable_progress_bar", True) and bar and options.pop("progress_bar_refresh_rate", 1) > 0
         callbacks = [*options.pop("callbacks", []), *([PhaseBar(name)] if show else [])]
         if self.early_stopping and len(data.held_out):
             options = {"early_stopping_monitor": "validation_loss", "early_stopping_patience": 10, **options}
@@ -99,7 +110,7 @@ class Phases:
                 enable_progress_bar=show,
                 simple_progress_bar=False,
                 callbacks=callbacks,
-                **options,
+                **{"log_every_n_steps": 1, **options},
             )
             module.train()
             trainer.fit(plan, data)
@@ -131,6 +142,10 @@ class PhaseBar(ProgressBar):
     def init_train_tqdm(self, trainer: Trainer) -> Any:
         """Make the bar."""
         return track(None, total=trainer.max_epochs, description=self.phase, style="tqdm", disable=self.is_disabled)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LossPlan) -> dict[str, Any]:
+        """The losses, without Lightning's version number."""
+        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LossPlan) -> None:
         """Say which phase and epoch it is."""
