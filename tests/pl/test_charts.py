@@ -30,6 +30,11 @@ def test_reliability_is_ranked_and_calibrated():
     assert [t.get_text() for t in rank.get_xticklabels()] == ["b", "d", "c", "a"]
     assert [t.get_text() for t in rank.get_legend().texts] == ["measured (3)", "not measured (1)"]
     assert calibration.get_title() == "Spearman 1.00, 3 genes"
+    assert rank.get_ylabel() == "reliability (predicted PCC)"
+    imputed.uns["stimpute"] = {"reliability": "predicted CSS"}
+    rank, calibration = pl.reliability(imputed, reached="pcc", return_ax=True)
+    assert rank.get_ylabel() == "reliability (predicted CSS)"
+    assert calibration.get_ylabel() == "PCC while hidden"
     alone = pl.reliability(var.drop(columns=["pcc", "measured"]), return_ax=True)
     assert alone.get_title() == "Reliability of each gene"
     with pytest.raises(KeyError, match="reliability"):
@@ -66,14 +71,16 @@ def test_history_has_a_panel_for_each_phase():
         "autoencoder_validation_loss": table(3.0, np.nan, 2.0),
         "gene_graph_train_loss": table(1.0),
         "train_loss": table(1.0, 2.0),
+        "elbo_train": table(1.0, 2.0),
+        "elbo_validation": table(1.0, 2.0),
         "kl_weight": table(0.0, 1.0),
         "empty_train_loss": table(np.nan),
     }
     axes = pl.history(SimpleNamespace(history=logged), return_ax=True)
-    assert [a.get_title() for a in axes] == ["autoencoder: loss", "gene graph: loss", "loss", "kl weight"]
-    assert [len(a.lines) for a in axes] == [2, 1, 1, 1]
+    assert [a.get_title() for a in axes] == ["autoencoder: loss", "gene graph: loss", "loss", "elbo", "kl weight"]
+    assert [len(a.lines) for a in axes] == [2, 1, 1, 2, 1]
     np.testing.assert_array_equal(axes[0].lines[1].get_xdata(), [0, 2])
-    assert len(axes[0].figure.axes) == 4
+    assert len(axes[0].figure.axes) == 5
     for nothing in (None, {}):
         with pytest.raises(ValueError, match="train"):
             pl.history(SimpleNamespace(history=nothing))

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 
 from ._canvas import COLOURS, axes_for, finish, tidy_spines
 
-KEY = re.compile(r"(?:(?P<phase>.+?)_)?(?P<part>train|validation)_(?P<what>.+)")
+PHASE_FIRST = re.compile(r"(?:(?P<phase>.+?)_)?(?P<part>train|validation)_(?P<what>.+)")  # gene_graph_train_loss
+PART_LAST = re.compile(r"(?P<phase>)(?P<what>.+)_(?P<part>train|validation)")  # elbo_train
 
 
 def history(
@@ -53,7 +54,7 @@ def history(
     logged: Mapping[str, pd.DataFrame] = (model if isinstance(model, Mapping) else model.history) or {}
     panels: dict[str, dict[str, pd.Series]] = {}
     for key, table in logged.items():
-        found = KEY.fullmatch(key)
+        found = PHASE_FIRST.fullmatch(key) or PART_LAST.fullmatch(key)
         title, line = (_title(found["phase"], found["what"]), found["part"]) if found else (_title(None, key), "train")
         values = pd.to_numeric(pd.Series(np.ravel(table), index=table.index)).dropna()
         if len(values):
