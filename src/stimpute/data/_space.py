@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 BITS = 16
 
@@ -30,6 +31,32 @@ def spatial_order(coords: np.ndarray, batch: np.ndarray | None = None) -> np.nda
         for axis in range(coords.shape[1]):
             code |= ((grid[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit * coords.shape[1] + axis)
     return np.lexsort((code, np.zeros(len(code)) if batch is None else batch))
+
+
+def nearest_around(coords: np.ndarray, batch: np.ndarray, k: int) -> np.ndarray:
+    """The k nearest other cells of the same section.
+
+    Parameters
+    ----------
+    coords
+        Positions, shape (n_cells, 2 or 3).
+    batch
+        Section of every cell, shape (n_cells,).
+    k
+        Cells wanted; a cell of a smaller section has its section's other cells repeated, a lone cell itself.
+
+    Returns
+    -------
+    Positions of cells, int32, shape (n_cells, k).
+    """
+    around = np.empty((len(coords), k), dtype=np.int32)
+    for section in np.unique(batch):
+        cells = np.flatnonzero(batch == section)
+        tree = cKDTree(coords[cells])
+        found = np.asarray(tree.query(coords[cells], k=min(k + 1, len(cells)))[1]).reshape(len(cells), -1)
+        others = found[:, 1:] if found.shape[1] > 1 else found
+        around[cells] = cells[np.take(others, np.arange(k) % others.shape[1], axis=1)]
+    return around
 
 
 def sample_cells(order: np.ndarray, n: int) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
 
 from stimpute.data._hiding import Hiding
 from stimpute.data._normalize import cell_totals, log_normalise, typical_total
+from stimpute.data._space import nearest_around
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class SpatialCells:
     total: np.ndarray | None
     coords: np.ndarray | None
     batch: np.ndarray
+    _around: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_matrix(
@@ -78,6 +80,12 @@ class SpatialCells:
             None if self.coords is None else self.coords[rows],
             self.batch[rows],
         )
+
+    def around(self, k: int) -> np.ndarray:
+        """The k nearest cells of the same section, shape (n_cells, k); found once."""
+        if k not in self._around:
+            self._around[k] = nearest_around(self.coords, self.batch, k)
+        return self._around[k]
 
     def visible_total(self, hiding: Hiding) -> np.ndarray | None:
         """Total count over the measured genes that are not hidden, shape (n_cells,)."""

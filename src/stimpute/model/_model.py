@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager
+from scvi.data._utils import _check_if_view
 from scvi.model.base import BaseModelClass
 from torch import nn
 
@@ -72,7 +73,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         reference: AnnData | None = None,
         registry: dict | None = None,
         *,
-        recipe: str = "paper",
+        recipe: str = "crossfit",
         relations: str | Sequence[str] = "auto",
         n_latent: int | None = None,
         n_neighbors: int | None = None,
@@ -146,6 +147,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
             cls=cls,
         )
         fields = _setup.registered_fields(adata, layer, batch_key, spatial_key, expression, gene_symbols)
+        _setup.claim_identity(adata, cls._setup_adata_manager_store)
         manager = AnnDataManager(fields=fields, setup_method_args=setup_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -201,6 +203,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         self._reference_manager = self._get_most_recent_anndata_manager(reference, required=True)
         self.reference_setup_ = dict(self._reference_manager.registry["setup_args"])
         self.panel_ = _setup.find_panel(self.adata_manager, self._reference_manager)
+        self.input_genes_ = _setup.find_input(self.adata_manager, self._reference_manager, self.panel_)
         self._attach(reference)
         self._recipe.check(self._reference)
         self.module = StImputeModule(self._networks())
@@ -268,7 +271,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
             Options of :class:`scvi.train.Trainer`, such as `enable_progress_bar`.
         """
         reference = self._need_reference()
-        cells = _setup.read_cells(self.adata_manager, self.panel_)
+        cells = self._cells(None)
         order = np.arange(len(cells)) if cells.coords is None else spatial_order(cells.coords, cells.batch)
         self.train_indices_ = sample_cells(order, max_cells)
         phases = Phases(
@@ -336,6 +339,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         """
         self._need_reference()
         self._check_if_trained(warn=False, message=UNTRAINED)
+        options = OutputOptions(interval, spread)
         adata = self._validate_anndata(adata)
         measured = _setup.gene_names(self.get_anndata_manager(adata, required=True))
         targets, names = self._targets(genes, measured)
@@ -346,7 +350,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
             self._cells(adata),
             self._group(targets),
             arrays,
-            OutputOptions(interval, spread),
+            options,
             batch_size=batch_size,
             progress=progress,
         )
@@ -367,7 +371,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         return var["has_protein"].to_numpy(bool)[targets] if "has_protein" in var else np.zeros(len(targets), bool)
 
     def _about(self, interval: float | None, spread: str) -> dict[str, Any]:
-        counts = _setup.setup_argument(self.adata_manager, "expression") == "counts"
+        counts = self.registry_["setup_args"]["expression"] == "counts"
         about = {
             "units": _result.UNITS if counts else _result.NORMALIZED_UNITS,
             "recipe": self._recipe.name,
@@ -380,7 +384,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
 
     def _cells(self, adata: AnnData | None) -> SpatialCells:
         adata = self._validate_anndata(adata)
-        return _setup.read_cells(self.get_anndata_manager(adata, required=True), self.panel_)
+        return _setup.read_cells(self.get_anndata_manager(adata, required=True), self.input_genes_, self.panel_)
 
     def _dense_inputs(self, genes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]:
         """What a method without a model would need: panel of both datasets, targets of the reference, their names."""
@@ -411,7 +415,22 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         return self._reference
 
     def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
-        """Match genes by name, in any order, before scvi-tools compares their number."""
-        if adata is not None and self.get_anndata_manager(adata) is None:
-            adata = _setup.align_to(adata, self.get_var_names())
+        """Set up a new slice as the training data were: genes by name, in any order, and sections never seen before.
+
+        Raises
+        ------
+        ValueError
+            If genes of the panel are missing, or there are no spatial data at all.
+        """
+        if adata is None and self.adata is None:
+            raise ValueError("The model was loaded without spatial data. Pass them: `adata=spatial`.")
+        adata = self.adata if adata is None else adata
+        _check_if_view(adata, copy_if_view)
+        if not _setup.registered_in(adata, self._per_instance_manager_store.get(self.id, {})):
+            self.setup_anndata(adata, **self.registry_["setup_args"])
+            manager = self._get_most_recent_anndata_manager(adata, required=True)
+            _setup.check_genes(_setup.gene_names(manager), self.input_genes_)
+            self._register_manager_for_instance(manager)
+            if self.adata is None:
+                self._adata, self._adata_manager = adata, manager
         return super()._validate_anndata(adata, copy_if_view)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import anndata
 from anndata import AnnData
 
+from stimpute.model import _setup
+
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
 
@@ -91,7 +93,7 @@ class PersistenceMixin:
         ValueError
             If its fingerprint is another one.
         """
-        if self._get_most_recent_anndata_manager(reference) is None:
+        if not _setup.registered_in(reference, self._setup_adata_manager_store):
             self.setup_anndata(reference, **self.reference_setup_)
         self._attach(reference)
         found = self._reference.fingerprint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from mudata import MuData
 from scipy import sparse
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
+from scvi.data._constants import _SCVI_UUID_KEY
+from scvi.data._utils import _assign_adata_uuid
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, ObsmField
 
 from stimpute.data._expression import Expression, check_expression
@@ -61,6 +64,26 @@ def registered_fields(
     return fields
 
 
+def claim_identity(adata: AnnData, managers: Mapping[str, AnnDataManager]) -> None:
+    """Give a copy of a registered AnnData an identity of its own, or scvi-tools would take the original for lost.
+
+    Raises
+    ------
+    ValueError
+        If the AnnData is a view.
+    """
+    if adata.is_view:
+        raise ValueError("This AnnData is a view of another one. Call `adata = adata.copy()` first.")
+    if adata.uns.get(_SCVI_UUID_KEY) in managers and not registered_in(adata, managers):
+        _assign_adata_uuid(adata, overwrite=True)
+
+
+def registered_in(adata: AnnData, managers: Mapping[str, AnnDataManager]) -> bool:
+    """Whether this very AnnData, and not one that it was copied from, has a manager."""
+    manager = managers.get(adata.uns.get(_SCVI_UUID_KEY, ""))
+    return manager is not None and manager.adata is adata
+
+
 def _check_coordinates(coords: np.ndarray, key: str) -> None:
     if coords.ndim != 2 or coords.shape[1] not in (2, 3):
         raise ValueError(f"`adata.obsm[{key!r}]` has shape {coords.shape}; expected one row per cell, 2 or 3 columns.")
@@ -106,17 +129,36 @@ def find_panel(spatial: AnnDataManager, reference: AnnDataManager) -> np.ndarray
     return shared_genes(shared[seen], other).to_numpy().astype(str)
 
 
+def find_input(spatial: AnnDataManager, reference: AnnDataManager, panel: np.ndarray) -> np.ndarray:
+    """Genes that a cell's total counts: the panel, and what the reference does not have.
+
+    A shared gene outside the panel is predicted as an unmeasured one is, so that nothing may depend on it.
+    """
+    names = gene_names(spatial)
+    return names[names.isin(panel) | ~names.isin(gene_names(reference))].to_numpy().astype(str)
+
+
 def _expression(manager: AnnDataManager) -> Any:
     return manager.get_from_registry(REGISTRY_KEYS.X_KEY)
 
 
-def read_cells(manager: AnnDataManager, panel: np.ndarray) -> SpatialCells:
-    """The spatial cells of a registered AnnData."""
+def read_cells(manager: AnnDataManager, genes: np.ndarray, panel: np.ndarray) -> SpatialCells:
+    """The spatial cells of a registered AnnData.
+
+    Parameters
+    ----------
+    manager
+        Of the AnnData, whose genes may be in any order and more than these.
+    genes
+        From :func:`find_input`.
+    panel
+        From :func:`find_panel`.
+    """
     has_place = SPATIAL_KEY in manager.data_registry
-    x = sparse.csr_matrix(_expression(manager))
+    columns = gene_names(manager).get_indexer(pd.Index(genes))
     cells = SpatialCells.from_matrix(
-        x,
-        gene_names(manager).get_indexer(pd.Index(panel)),
+        sparse.csr_matrix(_expression(manager))[:, columns],
+        pd.Index(genes).get_indexer(pd.Index(panel)),
         counts=setup_argument(manager, "expression") == "counts",
         coords=np.asarray(manager.get_from_registry(SPATIAL_KEY)) if has_place else None,
         batch=np.asarray(manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)),
@@ -154,21 +196,18 @@ def modality(mdata: MuData, name: str) -> AnnData:
     return mdata.mod[name]
 
 
-def align_to(adata: AnnData, names: np.ndarray) -> AnnData:
-    """The same cells with the genes of a saved model, in its order; the same object if nothing has to change.
+def check_genes(found: pd.Index, needed: np.ndarray) -> None:
+    """Check that a slice has every gene that the model reads, in whatever order.
 
     Raises
     ------
     ValueError
         If genes are missing.
     """
-    if list(adata.var_names) == list(names):
-        return adata
-    missing = pd.Index(names).difference(adata.var_names)
+    missing = pd.Index(needed).difference(found)
     if len(missing):
         raise ValueError(
-            f"The model was trained on a panel of {len(names)} genes; {len(missing)} of them are not in this AnnData "
-            f"({adata.n_vars} genes): {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. A model serves "
+            f"The model was trained on a panel of {len(needed)} genes; {len(missing)} of them are not in this AnnData "
+            f"({len(found)} genes): {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}. A model serves "
             "slices of the panel that it was trained on; train a new one with `StImputeModel(adata, reference)`."
         )
-    return adata[:, names].copy()

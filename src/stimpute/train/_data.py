@@ -37,6 +37,9 @@ class BatchModule(pl.LightningDataModule):
         Applied to a whole batch, for instance to gather what would be too large for all rows at once.
     validation_size
         Share of the rows that is held out.
+    steps_per_epoch
+        Draw so many batches with replacement in an epoch, so that its cost does not grow with the rows; all rows once
+        if None.
     seed
         Seed of the split and the shuffle.
     """
@@ -47,10 +50,11 @@ class BatchModule(pl.LightningDataModule):
         batch_size: int,
         transform: Callable[[Batch], Batch] | None = None,
         validation_size: float = 0.0,
+        steps_per_epoch: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.transform, self.batch_size = transform, batch_size
+        self.transform, self.batch_size, self.steps_per_epoch = transform, batch_size, steps_per_epoch
         self.generator = torch.Generator().manual_seed(seed)
         n_rows = len(next(iter(tensors.values())))
         order = torch.randperm(n_rows, generator=self.generator)
@@ -60,7 +64,12 @@ class BatchModule(pl.LightningDataModule):
 
     def _loader(self, rows: Tensor, shuffle: bool) -> DataLoader:
         data = _Rows({name: tensor[rows] for name, tensor in self.tensors.items()}, self.transform)
-        sampler = RandomSampler(data, generator=self.generator) if shuffle else SequentialSampler(data)
+        sampler: RandomSampler | SequentialSampler = SequentialSampler(data)
+        if shuffle and self.steps_per_epoch is None:
+            sampler = RandomSampler(data, generator=self.generator)
+        elif shuffle:
+            n = self.batch_size * self.steps_per_epoch
+            sampler = RandomSampler(data, replacement=True, num_samples=n, generator=self.generator)
         return DataLoader(data, sampler=BatchSampler(sampler, self.batch_size, drop_last=False), batch_size=None)
 
     def train_dataloader(self) -> DataLoader:

@@ -75,6 +75,7 @@ class Phases:
         max_epochs: int,
         *,
         bar: bool = True,
+        plan_class: type[LossPlan] = LossPlan,
         **plan_kwargs: Any,
     ) -> None:
         """Train a module.
@@ -91,11 +92,13 @@ class Phases:
             The recipe's number of epochs.
         bar
             Whether the phase is long enough to deserve a progress bar.
+        plan_class
+            How to minimise.
         plan_kwargs
             The recipe's options of the plan.
         """
         epochs = max_epochs if self.max_epochs is None else min(max_epochs, self.max_epochs)
-        plan = LossPlan(module, **{**plan_kwargs, **self.plan_kwargs})
+        plan = plan_class(module, **{**plan_kwargs, **self.plan_kwargs})
         options = dict(self.trainer_kwargs)
         show = options.pop("enable_progress_bar", True) and bar and options.pop("progress_bar_refresh_rate", 1) > 0
         callbacks = [*options.pop("callbacks", []), *([PhaseBar(name)] if show else [])]

@@ -45,3 +45,46 @@ class LossPlan(TrainingPlan):
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         """Log the loss of rows that nothing is learnt from."""
         self._log_loss(self(batch), "validation")
+
+
+class OneCyclePlan(LossPlan):
+    """AdamW with one cycle of the learning rate, and another rate for some of the parameters.
+
+    Parameters
+    ----------
+    module
+        What is trained.
+    lr, weight_decay
+        Peak learning rate, and weight decay.
+    slow_lr
+        Peak learning rate of parameters whose names start with `slow`.
+    slow
+        Prefix of names.
+    """
+
+    def __init__(
+        self,
+        module: BaseModuleClass,
+        *,
+        lr: float = 1e-2,
+        slow_lr: float = 3e-3,
+        slow: str = "autoencoder",
+        weight_decay: float = 1e-2,
+        **plan_kwargs: Any,
+    ) -> None:
+        super().__init__(module, lr=lr, weight_decay=weight_decay, **plan_kwargs)
+        self.slow_lr, self.slow = slow_lr, slow
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW and a schedule over all steps of the training."""
+        named = list(self.module.named_parameters())
+        rates = (self.lr, self.slow_lr)
+        groups = [
+            {"params": [p for name, p in named if name.startswith(self.slow) == slow], "lr": rate}
+            for slow, rate in zip((False, True), rates, strict=True)
+        ]
+        groups = [group for group in groups if group["params"]]
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, betas=(0.9, 0.98), eps=self.eps)
+        steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [group["lr"] for group in groups], total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,56 @@
+"""How well a gene will be predicted, learnt from genes whose prediction could be checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Ridge regression from descriptions of a gene's prediction to its correlation with the truth.
+
+    Attributes
+    ----------
+    centre, scale
+        Of the descriptions, shape (n_features,).
+    coefficients
+        The intercept, then one per feature.
+    """
+
+    centre: np.ndarray
+    scale: np.ndarray
+    coefficients: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, reached: np.ndarray) -> Reliability:
+        """Learn from hidden genes.
+
+        Parameters
+        ----------
+        features
+            Shape (n_genes, n_features).
+        reached
+            Correlation of the hidden genes' predictions with the truth, shape (n_genes,).
+        """
+        centre, scale = features.mean(0), features.std(0) + 1e-6
+        model = RidgeCV(PENALTIES).fit((features - centre) / scale, reached)
+        return cls(centre, scale, np.array([model.intercept_, *model.coef_]))
+
+    @classmethod
+    def out_of_fold(cls, features: np.ndarray, reached: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """Predicted correlation of each gene from the genes of the other folds, shape (n_genes,)."""
+        predicted = np.empty(len(fold))
+        for index in np.unique(fold):
+            out = fold == index
+            predicted[out] = cls.fit(features[~out], reached[~out]).predict(features[out])
+        return predicted
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Predicted correlation, between -1 and 1, shape (n_genes,)."""
+        standardised = np.clip((features - self.centre) / self.scale, -3, 3)
+        return np.clip(self.coefficients[0] + standardised @ self.coefficients[1:], -1, 1)
