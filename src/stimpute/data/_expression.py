@@ -57,7 +57,7 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
             )
 
 
-def _first(block, bad, start: int, cells: pd.Index, genes: pd.Index) -> tuple[str, str]:  # noqa: ANN001
+def _first(block, bad, start: int, cells: pd.Index, genes: pd.Index) -> tuple[str, str]:
     dense = block.toarray() if sparse.issparse(block) else np.asarray(block)
     row, column = np.argwhere(bad(dense))[0]
     return str(cells[start + row]), str(genes[column])

@@ -18,14 +18,15 @@ class ReferenceBank:
     Parameters
     ----------
     expression
-        Counts or normalised values, shape (n_cells, n_genes), sparse.
+        Counts or normalised values, shape (n_cells, n_genes), dense or sparse.
     genes
         Names, shape (n_genes,).
     counts
         Whether `expression` are counts. Totals are over the whole transcriptome, for nothing of it is hidden.
     """
 
-    def __init__(self, expression: sparse.spmatrix, genes: pd.Index, *, counts: bool) -> None:
+    def __init__(self, expression: np.ndarray | sparse.spmatrix, genes: pd.Index, *, counts: bool) -> None:
+        self._given = expression  # not a copy; what the fingerprint is of
         csr = sparse.csr_matrix(expression)
         if counts:
             totals = cell_totals(csr)
@@ -71,12 +72,17 @@ class ReferenceBank:
         return np.ascontiguousarray(self.by_gene[genes].toarray().T)
 
     def fingerprint(self) -> str:
-        """Digest of names and values, independent of the order of the genes."""
+        """Digest of names and given values, independent of the order of the genes and of how they are stored.
+
+        Not of the log-normalised values, whose last bits differ between machines.
+        """
         order = np.argsort(self.genes.to_numpy().astype(str))
-        rows = self.by_gene[order]
+        columns = sparse.csc_matrix(self._given)[:, order]
+        columns.sum_duplicates()
+        columns.eliminate_zeros()
         digest = hashlib.blake2b(digest_size=16)
         digest.update("\n".join(self.genes[order].astype(str)).encode())
         digest.update(np.int64(self.n_cells).tobytes())
-        for part in (rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data.astype(np.float32)):
-            digest.update(part.tobytes())
+        for part, kind in ((columns.indptr, np.int64), (columns.indices, np.int64), (columns.data, np.float32)):
+            digest.update(part.astype(kind).tobytes())
         return digest.hexdigest()

@@ -87,7 +87,9 @@ class Vectors:
 
     @cached_property
     def _mean(self) -> np.ndarray:
-        return self.vectors[self.known].mean(0) if self.centred else np.zeros(self.vectors.shape[1], np.float32)
+        if not self.centred or not self.known.any():
+            return np.zeros(self.vectors.shape[1], np.float32)
+        return self.vectors[self.known].mean(0, dtype=np.float64).astype(np.float32)  # whatever the order of the genes
 
     def _unit(self, genes: np.ndarray) -> np.ndarray:
         x = self.vectors[genes] - self._mean

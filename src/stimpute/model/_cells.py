@@ -50,12 +50,21 @@ class CellsMixin:
         Returns
         -------
         Positions in the reference and cosine similarities, each of shape (n_cells, n_neighbors), nearest first.
+
+        Raises
+        ------
+        ValueError
+            If the reference has fewer cells.
         """
-        self._need_reference()
+        n_cells = self._need_reference().bank.n_cells
         self._check_if_trained(warn=False, message=UNTRAINED)
+        if n_neighbors is not None and not 1 <= n_neighbors <= n_cells:
+            raise ValueError(f"`n_neighbors` is {n_neighbors}; expected 1 to {n_cells}, the cells of the reference.")
         return self._predictor(NOTHING_HIDDEN).neighbours(self._cells(adata), n_neighbors)
 
-    def transfer_labels(self: StImputeModel, key: str, adata: AnnData | None = None, n_neighbors: int | None = None) -> pd.DataFrame:
+    def transfer_labels(
+        self: StImputeModel, key: str, adata: AnnData | None = None, n_neighbors: int | None = None
+    ) -> pd.DataFrame:
         """Vote of the nearest reference cells on a label of theirs.
 
         Parameters
@@ -67,7 +76,8 @@ class CellsMixin:
 
         Returns
         -------
-        One row per cell: `label`, and `confidence`, the share of the similarity that voted for it.
+        One row per cell: `label`, missing where no neighbour has one, and `confidence`, the share of the similarity
+        that voted for it.
 
         Raises
         ------
@@ -90,6 +100,6 @@ def _vote(labels: pd.Series, index: np.ndarray, weights: np.ndarray, cells: pd.I
     rows = np.repeat(np.arange(len(index))[:, None], index.shape[1], axis=1)
     np.add.at(votes, (rows[codes >= 0], codes[codes >= 0]), np.maximum(weights, 1e-6)[codes >= 0])
     share = votes.max(1) / np.maximum(np.maximum(weights, 1e-6).sum(1), 1e-12)
-    names = labels.cat.categories[votes.argmax(1)]
-    return pd.DataFrame({"label": pd.Categorical(names, labels.cat.categories), "confidence": share}, index=cells)
-
+    winner = np.where(votes.any(1), votes.argmax(1), -1)  # no label where no neighbour has one
+    label = pd.Categorical.from_codes(winner, dtype=labels.dtype)
+    return pd.DataFrame({"label": label, "confidence": share}, index=cells)

@@ -25,7 +25,7 @@ from stimpute.data._spatial import SpatialCells
 from stimpute.model import _result, _setup
 from stimpute.model._cells import NOTHING_HIDDEN, UNTRAINED, CellsMixin
 from stimpute.model._persist import PersistenceMixin
-from stimpute.model._stream import GeneGroup, allocate, stream
+from stimpute.model._stream import GeneGroup, allocate, removed_on_error, stream
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import RECIPES, OutputOptions, Predictor, Reference
 from stimpute.train._phases import Phases, seeded
@@ -346,16 +346,17 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
 
         layers = ["X"] if interval is None else ["X", "lower", "upper"]
         arrays = allocate(adata.n_obs, len(names), layers, out)
-        known = stream(
-            self._cells(adata),
-            self._group(targets),
-            arrays,
-            options,
-            batch_size=batch_size,
-            progress=progress,
-        )
-        var = _result.describe_genes(names, known, measured, self._has_protein(targets))
-        return _result.to_anndata(adata, arrays, var, self._about(interval, spread), out)
+        with removed_on_error(out):
+            known = stream(
+                self._cells(adata),
+                self._group(targets),
+                arrays,
+                options,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            var = _result.describe_genes(names, known, measured, self._has_protein(targets))
+            return _result.to_anndata(adata, arrays, var, self._about(interval, spread), out)
 
     def _group(self, targets: np.ndarray) -> list[GeneGroup]:
         """Target genes by the hiding under which each is predicted."""

@@ -166,8 +166,8 @@ def read_cells(manager: AnnDataManager, genes: np.ndarray, panel: np.ndarray) ->
     empty = int((np.diff(cells.panel.indptr) == 0).sum())
     if empty:
         warnings.warn(
-            f"{empty} of {len(cells)} spatial cells have no count of any gene shared with the reference. They are kept; "
-            "their prediction is little more than an average.",
+            f"{empty} of {len(cells)} spatial cells have no count of any gene shared with the reference. They are "
+            "kept; their prediction is little more than an average.",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
@@ -177,7 +177,7 @@ def read_cells(manager: AnnDataManager, genes: np.ndarray, panel: np.ndarray) ->
 def read_bank(manager: AnnDataManager) -> ReferenceBank:
     """The reference cells of a registered AnnData."""
     counts = setup_argument(manager, "expression") == "counts"
-    return ReferenceBank(sparse.csr_matrix(_expression(manager)), gene_names(manager), counts=counts)
+    return ReferenceBank(_expression(manager), gene_names(manager), counts=counts)
 
 
 def modality(mdata: MuData, name: str) -> AnnData:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,6 +62,17 @@ def allocate(n_cells: int, n_genes: int, names: list[str], out: str | Path | Non
     for array in arrays.values():
         array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     return arrays
+
+
+@contextlib.contextmanager
+def removed_on_error(out: str | Path | None) -> Iterator[None]:
+    """Leave no half-written store behind, so that the call can be repeated."""
+    try:
+        yield
+    except BaseException:
+        if out is not None:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
 
 
 def stream(
@@ -134,5 +147,10 @@ def _split(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def _bar(show: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, disable=not show, transient=True)
