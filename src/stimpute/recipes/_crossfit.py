@@ -37,8 +37,8 @@ from stimpute.train._phases import Phases
 from stimpute.train._plan import OneCyclePlan
 
 N_STATISTICS = 3  # of a gene in the reference: mean, spread, detection rate
-N_OWN_RELATIONS = 3  # correlation, its signed root, correlation over metacells
-N_ANCHORS = 500  # cells that stay with the model, on which any gene's prediction is described
+N_OWN_RELATIONS = 4  # correlation, its signed root, over metacells, and as carried over to the spatial platform
+N_ANCHORS = 1000  # cells that stay with the model, on which any gene's prediction is described
 N_CALIBRATION = 2000  # cells on which hidden genes are compared with their truth
 STEPS_PER_EPOCH = 10
 
@@ -128,6 +128,7 @@ class CrossfitRecipe(Recipe):
     def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, phases: Phases) -> None:
         """Prepare; train on hidden genes; calibrate on each member's own fold."""
         self._prepare(cells, reference, phases.seed)
+        self._keep_anchors(cells, reference, module)
         self._train(cells, reference, module, phases)
         self._calibrate(cells, reference, module)
 
@@ -151,6 +152,13 @@ class CrossfitRecipe(Recipe):
             "metacell": find_metacells(bank, reference.panel, self.n_metacells, seed),
             "placed": np.array(self.space and cells.coords is not None),
         }
+
+    def _keep_anchors(self, cells: SpatialCells, reference: Reference, module: StImputeModule) -> None:
+        """Some cells, as they look under each hiding, stay with the model."""
+        rows = sample_cells(np.arange(len(cells)), N_ANCHORS)
+        hidings = [*range(self.n_members(len(reference.panel))), -1]
+        views = [self.predictor(reference, module, h).channels(cells, rows) for h in hidings]
+        self.state["anchors"] = np.stack([np.stack(view) for view in views]).astype(np.float32)
 
     def _train(self, cells: SpatialCells, reference: Reference, module: StImputeModule, phases: Phases) -> None:
         """Both networks at once, each step on other hidden genes."""
@@ -184,11 +192,8 @@ class CrossfitRecipe(Recipe):
     def _calibrate(self, cells: SpatialCells, reference: Reference, module: StImputeModule) -> None:
         """Gate, moments, intervals and reliability from predictions of genes that a member never learnt from."""
         rows = sample_cells(np.arange(len(cells)), N_CALIBRATION)
-        anchors = rows[sample_cells(np.arange(len(rows)), N_ANCHORS)]
         state, fold, panel = self.state, self.state["hidden_in"], reference.panel
         predictors = [self.predictor(reference, module, h) for h in [*range(self.n_members(len(panel))), -1]]
-        views = [predictor.channels(cells, anchors) for predictor in predictors]
-        state["anchors"] = np.stack([np.stack(view) for view in views]).astype(np.float32)
 
         signal, truth = (np.zeros((len(rows), len(panel)), np.float32) for _ in range(2))
         for predictor in predictors[:-1]:

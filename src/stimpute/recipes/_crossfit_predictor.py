@@ -95,9 +95,35 @@ class CrossfitPredictor(Predictor):
     def relations(self, targets: np.ndarray) -> Tensor:
         """How targets relate to the panel, shape (n_targets, n_panel, n_features)."""
         c = self.coexpression.similarity(targets)
-        own = [c, np.sign(c) * np.sqrt(np.abs(c)), self.reference_panel.metacell_correlation(targets)]
+        over_metacells = self.reference_panel.metacell_correlation(targets)
+        own = [c, np.sign(c) * np.sqrt(np.abs(c)), over_metacells, self._carried_over(c, targets)]
         given = [relation.similarity(targets) for relation in self.reference.relations.values()]
         return torch.from_numpy(np.stack([*own, *given], axis=-1).astype(np.float32))
+
+    def _carried_over(self, correlation: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        r"""Correlation of targets with the panel on the spatial platform, as regression would predict it.
+
+        .. math:: A_g = C_g P (S - I)
+
+        :math:`C` is the correlation in the reference, :math:`S` that of the panel in the spatial cells.
+        """
+        own = torch.from_numpy(self.reference.in_panel(targets))
+        carried = whiten(torch.from_numpy(correlation), self.precision, own).numpy() @ self._spatial_correlation
+        return carried * self._carried_scale
+
+    @cached_property
+    def _spatial_correlation(self) -> np.ndarray:
+        panel = self.state["anchors"][self.index][0]
+        correlation = panel.T @ panel / len(panel)
+        np.fill_diagonal(correlation, 0)
+        return correlation
+
+    @cached_property
+    def _carried_scale(self) -> float:
+        correlation = torch.from_numpy(self.coexpression.similarity(self.reference.panel))
+        own = torch.arange(len(self.reference.panel))
+        carried = whiten(correlation, self.precision, own).numpy() @ self._spatial_correlation
+        return float(correlation.std()) / max(float(carried.std()), 1e-6)
 
     def statistics(self, genes: np.ndarray) -> Tensor:
         """Standardised statistics of genes in the reference, shape (n_genes, n_statistics)."""
