@@ -5,6 +5,7 @@ from ._clustering import clustering_scores
 from ._coexpression import coexpression_modules
 from ._coherence import spatial_coherence
 from ._cross_validate import CrossValidation, GeneFold, cross_validate
+from ._graph_control import GraphControl, graph_control
 from ._impute import impute
 from ._measured import measured_expression
 from ._score import score, summarise
@@ -12,9 +13,11 @@ from ._score import score, summarise
 __all__ = [
     "CrossValidation",
     "GeneFold",
+    "GraphControl",
     "clustering_scores",
     "coexpression_modules",
     "cross_validate",
+    "graph_control",
     "impute",
     "measured_expression",
     "metrics",
