@@ -82,7 +82,18 @@ class SpatialCells:
         )
 
     def around(self, k: int) -> np.ndarray:
-        """The k nearest cells of the same section, shape (n_cells, k); found once."""
+        """The k nearest cells of the same section, shape (n_cells, k); found once.
+
+        Raises
+        ------
+        ValueError
+            If the cells have no positions.
+        """
+        if self.coords is None:
+            raise ValueError(
+                "The model hears the cells around a cell, and these cells have no positions: put them where the "
+                '`spatial_key` of `setup_anndata` says (`obsm["spatial"]`), or train a model on data without positions.'
+            )
         if k not in self._around:
             self._around[k] = nearest_around(self.coords, self.batch, k)
         return self._around[k]

@@ -206,7 +206,8 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         self.input_genes_ = _setup.find_input(self.adata_manager, self._reference_manager, self.panel_)
         self._attach(reference)
         self._recipe.check(self._reference)
-        self.module = StImputeModule(self._networks())
+        with seeded(0):
+            self.module = StImputeModule(self._networks())
 
     def _attach(self, reference: AnnData) -> None:
         """Read the reference's expression and its gene relations."""
@@ -220,7 +221,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         self._reference, self._predictors = Reference(bank, panel, relations), {}
 
     def _networks(self) -> dict[str, nn.Module]:
-        return self._recipe.networks(len(self.panel_), len(self.relations_))
+        return self._recipe.networks(len(self.panel_), self.relations_)
 
     def __repr__(self) -> str:
         panel = f"{len(self.panel_)} genes" if hasattr(self, "panel_") else "unknown"

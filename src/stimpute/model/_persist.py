@@ -9,6 +9,7 @@ import anndata
 from anndata import AnnData
 
 from stimpute.model import _setup
+from stimpute.train._phases import seeded
 
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
@@ -76,7 +77,8 @@ class PersistenceMixin:
         ValueError
             If genes of the panel are missing, or the reference is another one.
         """
-        model = super().load(str(dir_path), False, accelerator, device, prefix, **kwargs)  # type: ignore[misc]
+        with seeded(0):  # networks are made before their weights are read
+            model = super().load(str(dir_path), False, accelerator, device, prefix, **kwargs)  # type: ignore[misc]
         adata = _given_or_stored(dir_path, prefix, ADATA_FILE, adata)
         if adata is not None:
             model._validate_anndata(adata)

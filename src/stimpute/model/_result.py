@@ -59,8 +59,9 @@ def to_anndata(
         import zarr
 
         group = zarr.open_group(str(out), mode="r+")
-        for key in ("obs", "var", "obsm", "uns"):
-            anndata.io.write_elem(group, key, getattr(result, key) if key != "obsm" else dict(result.obsm))
+        for key, value in {"obs": adata.obs, "var": var, "obsm": dict(result.obsm), "uns": dict(result.uns)}.items():
+            anndata.io.write_elem(group, key, value)
+        zarr.consolidate_metadata(group.store)
         arrays = {name: da.from_zarr(array) for name, array in arrays.items()}
     result.X = arrays["X"]
     for name in arrays.keys() - {"X"}:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anndata
 import numpy as np
 import pandas as pd
 import psutil
-from anndata import AnnData
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stimpute.data._space import spatial_order
@@ -53,14 +53,15 @@ def allocate(n_cells: int, n_genes: int, names: list[str], out: str | Path | Non
         raise FileExistsError(f"{out} exists. Name another `out=`, or remove it first.")
     import zarr
 
-    AnnData(shape=(n_cells, n_genes)).write_zarr(str(out))
-    group = zarr.open_group(str(out), mode="r+")
-    options = {"shape": (n_cells, n_genes), "chunks": (min(CELLS_PER_CHUNK, n_cells), min(GENES_PER_CHUNK, n_genes))}
-    arrays = {
-        name: group.create_array("X" if name == "X" else f"layers/{name}", dtype="float32", **options) for name in names
-    }
-    for array in arrays.values():
-        array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    group = zarr.open_group(str(out), mode="w-", zarr_format=anndata.settings.zarr_write_format)
+    group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    anndata.io.write_elem(group, "layers", {})
+    chunks = (min(CELLS_PER_CHUNK, n_cells), min(GENES_PER_CHUNK, n_genes))
+    arrays = {}
+    for name in names:
+        path = "X" if name == "X" else f"layers/{name}"
+        arrays[name] = group.create_array(path, shape=(n_cells, n_genes), chunks=chunks, dtype="float32")
+        arrays[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     return arrays
 
 
@@ -87,7 +88,7 @@ def stream(
     """Predict chunk by chunk.
 
     Cost is cells × genes; memory is one chunk of either. A group's genes are described once, then predicted for one
-    chunk of cells after another, in an order that keeps spatial neighbours together.
+    chunk of cells after another; in memory, in an order that keeps spatial neighbours together.
 
     Parameters
     ----------
@@ -107,8 +108,17 @@ def stream(
     Returns
     -------
     What the predictors know of each gene, in the order of the columns.
+
+    Raises
+    ------
+    ValueError
+        If a chunk would hold no cell.
     """
-    order = np.arange(len(cells)) if cells.coords is None else spatial_order(cells.coords, cells.batch)
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"`batch_size` is {batch_size}; expected the number of cells per chunk, at least 1.")
+    order = np.arange(len(cells))  # a store is written chunk by chunk: in another order, each would be written often
+    if cells.coords is not None and all(isinstance(array, np.ndarray) for array in arrays.values()):
+        order = spatial_order(cells.coords, cells.batch)
     n_genes, frames = sum(len(group.targets) for group in groups), []
     with _bar(progress) as bar:
         describing = bar.add_task("describe genes", total=n_genes)
