@@ -111,7 +111,7 @@ class Recipe(ABC):
         """Raise ValueError if the reference is too small for the hyperparameters."""
 
     @abstractmethod
-    def networks(self, n_panel: int, n_relations: int) -> dict[str, nn.Module]:
+    def networks(self, n_panel: int, relations: list[str]) -> dict[str, nn.Module]:
         """Untrained networks, `"autoencoder"` among them."""
 
     @abstractmethod

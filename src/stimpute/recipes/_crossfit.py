@@ -24,6 +24,7 @@ from stimpute.calibrate._moments import Moments
 from stimpute.calibrate._reliability import Reliability
 from stimpute.data._hiding import Hiding, split_genes
 from stimpute.data._panel import find_metacells
+from stimpute.data._relations import COEXPRESSION
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._attention import AttentionAutoencoder
@@ -37,7 +38,7 @@ from stimpute.train._phases import Phases
 from stimpute.train._plan import OneCyclePlan
 
 N_STATISTICS = 3  # of a gene in the reference: mean, spread, detection rate
-N_OWN_RELATIONS = 4  # correlation, its signed root, over metacells, and as carried over to the spatial platform
+N_DERIVED = 3  # of the correlation: its signed root, over metacells, and as carried over to the spatial platform
 N_ANCHORS = 1000  # cells that stay with the model, on which any gene's prediction is described
 N_CALIBRATION = 2000  # cells on which hidden genes are compared with their truth
 STEPS_PER_EPOCH = 10
@@ -71,8 +72,9 @@ class CrossfitRecipe(Recipe):
         Least and largest share of the genes that is hidden in a step.
     ridge
         Added to the diagonal of the panel's correlation before it is inverted.
-    attention, graph, space
-        Whether to use each of the three views.
+    attention, space
+        Whether to use attention to the reference, and the cells around. Without gene relations
+        (`StImputeModel(..., relations=[])`) there are no messages between genes.
     hide
         Whether to hide genes in training. Without, everything is learnt in-sample: for comparison only.
     """
@@ -95,31 +97,33 @@ class CrossfitRecipe(Recipe):
     hidden_share: tuple[float, float] = (0.1, 0.5)
     ridge: float = 1.0
     attention: bool = True
-    graph: bool = True
     space: bool = True
     hide: bool = True
 
     def relation_names(self, available: list[str], chosen: Any) -> list[str]:
         """All that the reference has, or those that were named."""
-        if isinstance(chosen, str):
-            return available if chosen == "auto" else [chosen]
-        return list(chosen)
+        names = available if chosen == "auto" else [chosen] if isinstance(chosen, str) else list(chosen)
+        return sorted(names, key=lambda name: (name != COEXPRESSION, name))
 
     def check(self, reference: Reference) -> None:
-        """Neighbours and metacells need cells."""
+        """Neighbours and metacells need cells; something must be left to learn."""
+        if not (self.attention or reference.relations):
+            raise ValueError("`attention=False` with `relations=[]` leaves nothing to predict from. Keep one of them.")
         if reference.bank.n_cells < self.n_neighbors:
             raise ValueError(
                 f"The reference has {reference.bank.n_cells} cells, fewer than n_neighbors={self.n_neighbors}. Pass "
                 f"`n_neighbors={reference.bank.n_cells}` or less, or a larger reference."
             )
 
-    def networks(self, n_panel: int, n_relations: int) -> dict[str, nn.Module]:
-        """The attention autoencoder and the gene graph."""
-        members, features = self.n_members(n_panel), N_OWN_RELATIONS + n_relations
-        return {
-            "autoencoder": AttentionAutoencoder(n_panel, self.n_latent, members),
-            "graph": GeneGraphNetwork(features, N_STATISTICS, 2 if self.space else 1, members, self.n_hidden),
-        }
+    def networks(self, n_panel: int, relations: list[str]) -> dict[str, nn.Module]:
+        """The attention autoencoder and, where genes are related at all, the gene graph."""
+        members = self.n_members(n_panel)
+        networks: dict[str, nn.Module] = {"autoencoder": AttentionAutoencoder(n_panel, self.n_latent, members)}
+        if relations:
+            n_features = len(relations) + (N_DERIVED if COEXPRESSION in relations else 0)
+            n_channels = 2 if self.space else 1
+            networks["graph"] = GeneGraphNetwork(n_features, N_STATISTICS, n_channels, members, self.n_hidden)
+        return networks
 
     def n_members(self, n_panel: int) -> int:
         """Members of the ensemble: one per fold of the genes."""
@@ -169,7 +173,7 @@ class CrossfitRecipe(Recipe):
         hidden_in = torch.from_numpy(self.state["hidden_in"])
         together = HiddenGeneModule(
             autoencoder,
-            module["graph"] if self.graph else None,
+            module["graph"] if reference.relations else None,
             everything.relations(reference.panel),
             everything.statistics(reference.panel),
             everything.precision,

@@ -87,18 +87,23 @@ class CrossfitPredictor(Predictor):
     @cached_property
     def precision(self) -> Tensor:
         """Regularised inverse of the panel's correlation, shape (n_panel, n_panel)."""
-        correlation = self.coexpression.similarity(self.reference.panel).astype(np.float64)
-        correlation = (correlation + correlation.T) / 2
+        correlation = np.eye(len(self.reference.panel))
+        if COEXPRESSION in self.reference.relations:
+            correlation = self.coexpression.similarity(self.reference.panel).astype(np.float64)
+            correlation = (correlation + correlation.T) / 2
         inverse = np.linalg.inv(correlation + self.recipe.ridge * np.eye(len(correlation)))
         return torch.from_numpy(inverse.astype(np.float32))
 
     def relations(self, targets: np.ndarray) -> Tensor:
-        """How targets relate to the panel, shape (n_targets, n_panel, n_features)."""
-        c = self.coexpression.similarity(targets)
-        over_metacells = self.reference_panel.metacell_correlation(targets)
-        own = [c, np.sign(c) * np.sqrt(np.abs(c)), over_metacells, self._carried_over(c, targets)]
-        given = [relation.similarity(targets) for relation in self.reference.relations.values()]
-        return torch.from_numpy(np.stack([*own, *given], axis=-1).astype(np.float32))
+        """How targets relate to the panel, shape (n_targets, n_panel, n_features); nothing without relations."""
+        given = {name: relation.similarity(targets) for name, relation in self.reference.relations.items()}
+        features = list(given.values())
+        if COEXPRESSION in given:
+            c = given[COEXPRESSION]
+            over_metacells = self.reference_panel.metacell_correlation(targets)
+            features += [np.sign(c) * np.sqrt(np.abs(c)), over_metacells, self._carried_over(c, targets)]
+        shape = (len(targets), len(self.reference.panel), 0)
+        return torch.from_numpy(np.stack(features, axis=-1) if features else np.empty(shape, np.float32))
 
     def _carried_over(self, correlation: np.ndarray, targets: np.ndarray) -> np.ndarray:
         r"""Correlation of targets with the panel on the spatial platform, as regression would predict it.
@@ -207,15 +212,20 @@ class CrossfitPredictor(Predictor):
         """Edges and metacell profiles of target genes; kept, since every chunk of cells needs them."""
         key = targets.tobytes()
         if key not in self._heard:
-            device, graph = self.module.device, self.module["graph"]
+            device = self.module.device
             profiles = torch.from_numpy(self.reference_panel.metacell_profiles(targets)).to(device)
-            source = self.statistics(self.reference.panel).to(device)
-            own = torch.from_numpy(self.reference.in_panel(targets)).to(device)
-            relations, target = self.relations(targets).to(device), self.statistics(targets).to(device)
-            weights = torch.stack([graph(relations, target, source, m[None])[0] for m in self.members]).mean(0)
-            edges = whiten(weights, self.precision.to(device), own) * float(self.recipe.graph)
-            self._heard[key] = Listening(edges, profiles)
+            self._heard[key] = Listening(self._edges(targets), profiles)
         return self._heard[key]
+
+    def _edges(self, targets: np.ndarray) -> Tensor:
+        """Mean of the members' edges, shape (n_channels, n_targets, n_panel)."""
+        device, panel = self.module.device, self.reference.panel
+        if not self.reference.relations:
+            return torch.zeros(1, len(targets), len(panel), device=device)
+        graph, relations = self.module["graph"], self.relations(targets).to(device)
+        target, source = (self.statistics(genes).to(device) for genes in (targets, panel))
+        weights = torch.stack([graph(relations, target, source, m[None])[0] for m in self.members]).mean(0)
+        return whiten(weights, self.precision.to(device), torch.from_numpy(self.reference.in_panel(targets)).to(device))
 
     @torch.inference_mode()
     def signal(self, embedded: Embedded, targets: np.ndarray) -> np.ndarray:
@@ -243,7 +253,7 @@ class CrossfitPredictor(Predictor):
         parts = [self._anchors.attention @ heard.profiles, self._anchors.channels[0] @ heard.edges[0].T]
         whole = self._signal(self._anchors, heard)
         centred = [F.normalize(part - part.mean(0), dim=0) for part in parts]
-        relations = self.relations(targets)[..., 0].numpy().copy()
+        relations = self.coexpression.similarity(targets)
         own = self.reference.in_panel(targets)
         relations[own[:, None] == np.arange(relations.shape[1])] = 0
         spreads = [np.log(part.std(0).cpu().numpy() + MIN_STD) for part in (whole, *parts)]
