@@ -27,24 +27,41 @@ class LossPlan(TrainingPlan):
     ) -> None:
         plan_kwargs.setdefault("lr_scheduler_metric", "validation_loss")
         super().__init__(module, eps=eps, weight_decay=weight_decay, **plan_kwargs)
+        self._noted: dict[str, tuple[torch.Tensor | float, int]] = {}
 
     def forward(self, batch: dict[str, torch.Tensor]) -> LossOutput:
         """Loss of one batch."""
         return self.module(batch, loss_kwargs=self.loss_kwargs)[2]
 
-    def _log_loss(self, output: LossOutput, name: str) -> None:
+    def _note(self, output: LossOutput, name: str) -> None:
+        """Add a batch to the epoch's means; Lightning's own bookkeeping per step costs as much as a small network."""
         values = {f"{name}_loss": output.loss.detach(), **{f"{k}_{name}": v for k, v in output.extra_metrics.items()}}
-        self.log_dict(values, on_step=False, on_epoch=True, prog_bar=True, batch_size=output.n_obs_minibatch)
+        for key, value in values.items():
+            total, n = self._noted.get(key, (0.0, 0))
+            self._noted[key] = (total + output.n_obs_minibatch * value, n + output.n_obs_minibatch)
+
+    def _log_noted(self) -> None:
+        for key, (total, n) in self._noted.items():
+            self.log(key, total / n, prog_bar=key.endswith("_loss"))
+        self._noted = {}
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """One step."""
         output = self(batch)
-        self._log_loss(output, "train")
+        self._note(output, "train")
         return output.loss
 
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means."""
+        self._log_noted()
+
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        """Log the loss of rows that nothing is learnt from."""
-        self._log_loss(self(batch), "validation")
+        """Loss of rows that nothing is learnt from."""
+        self._note(self(batch), "validation")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's means."""
+        self._log_noted()
 
 
 class OneCyclePlan(LossPlan):
