@@ -1,0 +1,146 @@
+"""Sphinx configuration. Builds without a network; tutorials are executed beforehand, by tutorials/execute.sh."""
+
+import os
+import shutil
+from datetime import datetime
+from importlib.metadata import metadata
+from pathlib import Path
+
+from sphinx.ext.napoleon import NumpyDocstring
+
+HERE = Path(__file__).parent
+TUTORIALS = HERE.parent / "tutorials"
+
+info = metadata("stimpute")
+project = info["Name"]
+author = "stimpute developers"
+copyright = f"{datetime.now():%Y}, {author}"
+version = release = info["Version"]
+repository_url = "https://github.com/stimpute/stimpute"
+
+# Notebooks live at the top of the repository, where people look for them. Sphinx reads only below docs/.
+shutil.rmtree(HERE / "tutorials", ignore_errors=True)
+(HERE / "tutorials").mkdir()
+shutil.copy(HERE / "_pages" / "tutorials.md", HERE / "tutorials" / "index.md")
+for notebook in sorted(TUTORIALS.glob("*.ipynb")):
+    shutil.copy(notebook, HERE / "tutorials")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx_autodoc_typehints",
+    "sphinx_copybutton",
+    "sphinxcontrib.bibtex",
+]
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb", ".myst": "myst-nb"}
+exclude_patterns = ["_build", "_pages", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+root_doc = "index"
+nitpicky = True
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "html_image"]
+myst_heading_anchors = 3
+myst_url_schemes = ("http", "https", "mailto")
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_output_stderr = "remove"
+suppress_warnings = [
+    "mystnb.unknown_mime_type",
+    "ref.citation",  # several docstrings cite the same paper, each for readers of that docstring alone
+]
+
+autosummary_generate = True
+autodoc_member_order = "groupwise"
+autodoc_typehints = "description"
+typehints_defaults = "braces"
+always_use_bars_union = True
+napoleon_google_docstring = False
+napoleon_numpy_docstring = True
+napoleon_use_rtype = False
+napoleon_use_param = True
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# Other projects' inventories are downloads. Only Read the Docs makes them; elsewhere their names stay plain text.
+if os.environ.get("READTHEDOCS"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "anndata": ("https://anndata.readthedocs.io/en/stable/", None),
+        "lightning": ("https://lightning.ai/docs/pytorch/stable/", None),
+        "matplotlib": ("https://matplotlib.org/stable/", None),
+        "mudata": ("https://mudata.readthedocs.io/stable/", None),
+        "numpy": ("https://numpy.org/doc/stable/", None),
+        "pandas": ("https://pandas.pydata.org/docs/", None),
+        "python": ("https://docs.python.org/3/", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy/", None),
+        "scvi": ("https://docs.scvi-tools.org/en/stable/", None),
+        "torch": ("https://docs.pytorch.org/docs/stable/", None),
+    }
+# Short names in the first lines of docstrings, which summary tables show outside of their module.
+nitpick_ignore = [("py:func", "pcc"), ("py:func", "read_embeddings"), ("py:meth", "setup_mudata")]
+nitpick_ignore_regex = [
+    (
+        r"py:.*",
+        r"(anndata|lightning|squidpy|scanpy|matplotlib|mudata|numpy|np|pandas|pd|scipy|scvi|torch|torch_geometric|collections|typing|"
+        r"pathlib|os|types|builtins|spatialdata|dask)(\..*)?",
+    ),
+    # Names of the standard library, which has no page without intersphinx.
+    (
+        r"py:.*",
+        r"(str|int|float|bool|bytes|dict|list|tuple|set|frozenset|object|type|None|Any|Literal|Path|Callable|Mapping|"
+        r"Sequence|Iterable|ArrayLike|Ellipsis|(\w+)Error|PathLike)",
+    ),
+    # What the recipes are made of is internal: pages of the public API mention it in signatures.
+    (r"py:.*", r"stimpute\.(data|model|module|recipes|train|tl|pp|datasets|views)(\.\w+)*\._\w+(\.\w+)*"),
+    (r"py:.*", r"stimpute\.recipes\._base\..*"),
+]
+
+html_theme = "sphinx_book_theme"
+html_title = "stimpute"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_theme_options = {
+    "repository_url": repository_url,
+    "repository_branch": "main",
+    "path_to_docs": "docs",
+    "use_repository_button": True,
+    "use_issues_button": True,
+    "show_toc_level": 2,
+}
+html_show_sourcelink = False
+
+
+def prose_returns(docstring: NumpyDocstring, preprocess_types: bool = False) -> list[tuple[str, str, list[str]]]:
+    """Read a section "Returns" as prose. Types are in signatures here, and Napoleon would take the text for one."""
+    return [("", "", docstring._dedent(docstring._consume_to_next_section()))]
+
+
+NumpyDocstring._consume_returns_section = prose_returns
+
+
+def write_cli_help(app: object) -> None:
+    """What the command line says of itself, for the page `cli`."""
+    os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    import typer
+    from typer.testing import CliRunner
+
+    from stimpute.cli import app as commands
+
+    group = typer.main.get_command(commands)
+    folder = HERE / "generated"
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for name in group.commands:
+        text = CliRunner().invoke(commands, [name, "--help"], prog_name="stimpute").output
+        lines += [f"## stimpute {name}", "", "```text", text.strip(), "```", ""]
+    (folder / "cli.inc").write_text("\n".join(lines))
+
+
+def setup(app: object) -> None:
+    """Sphinx calls this."""
+    app.connect("builder-inited", write_cli_help)
