@@ -91,8 +91,8 @@ def graph_control(
 
     A permuted relation has the same numbers at the wrong genes. If it does as well as the true one, what helped was
     another input, or nothing, but not what the relation says of genes. Vectors are permuted among the genes that have
-    one, edges on both axes among the genes that have an edge, co-expression among all genes. Everything else - folds,
-    cells, seeds, other relations - stays the same.
+    one, edges on both axes among the genes that have an edge, co-expression (without what a recipe derives from it)
+    among all genes. Everything else - folds, cells, seeds, other relations - stays the same.
 
     Parameters
     ----------
@@ -100,7 +100,6 @@ def graph_control(
         The two datasets, see :func:`cross_validate`; not changed.
     relation
         Name of a relation of the reference: see :func:`stimpute.pp.protein_graph`, :func:`stimpute.pp.add_relation`.
-        The recipe `"crossfit"` knows the correlation of genes in any case, so that `"coexpression"` adds little there.
     n_permutations
         How many permutations. Each costs as much as one cross-validation.
     seed

@@ -1,0 +1,306 @@
+import hashlib
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stimpute import StImputeModel, pp, share, tl
+from stimpute.datasets import synthetic_tissue
+from stimpute.share import _tensors
+
+pytest.importorskip("safetensors")
+
+RECIPES = {"crossfit": {"n_steps": 20, "n_metacells": 40}, "paper": {"n_neighbors": 10, "rounds": 1}}
+SMALL = {"n_cells": 150, "n_reference": 120, "n_measured": 14, "n_unmeasured": 6}
+FILES = ["stimpute.json", "stimpute.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    tissue = synthetic_tissue(**SMALL)
+    pp.protein_graph(tissue.reference, tissue.proteins)
+    tissue.reference.obs["donor"] = "Jane"
+    StImputeModel.setup_anndata(tissue.spatial)
+    StImputeModel.setup_anndata(tissue.reference)
+    return tissue
+
+
+@pytest.fixture(scope="module")
+def models(tissue):
+    def train(recipe):
+        model = StImputeModel(tissue.spatial, tissue.reference, recipe=recipe, **RECIPES[recipe])
+        model.train(max_epochs=2, accelerator="cpu", enable_progress_bar=False)
+        return model
+
+    return {recipe: train(recipe) for recipe in RECIPES}
+
+
+@pytest.fixture
+def model(models):
+    return models["crossfit"]
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    return share.save(model, tmp_path / "shared")
+
+
+def impute(model, **kwargs):
+    return model.impute(progress=False, **kwargs)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_round_trip_imputes_bit_by_bit(models, tissue, recipe, tmp_path):
+    model = models[recipe]
+    path = share.save(model, tmp_path / "shared")
+    assert sorted(file.name for file in path.iterdir()) == FILES
+    loaded = share.load(path, tissue.spatial.copy(), tissue.reference.copy())
+    options = {"interval": 0.9} if recipe == "crossfit" else {}
+    genes = list(tissue.reference.var_names)
+    before, after = impute(model, genes=genes, **options), impute(loaded, genes=genes, **options)
+    np.testing.assert_array_equal(before.X, after.X)
+    for layer in before.layers:
+        np.testing.assert_array_equal(before.layers[layer], after.layers[layer])
+    pd.testing.assert_frame_equal(before.var, after.var)
+    assert before.uns["stimpute"] == after.uns["stimpute"]
+    for name, table in model.history.items():
+        np.testing.assert_array_equal(loaded.history[name].to_numpy(float), table.to_numpy(float))
+    np.testing.assert_array_equal(model.get_latent_representation(), loaded.get_latent_representation())
+
+
+def test_everything_that_a_model_saves_is_shared(model, folder):
+    """A new attribute must be added to the document, or to this list."""
+    not_shared = {"train_indices_", "test_indices_", "validation_indices_", "run_id_", "run_name_"}
+    saved = {name for name, _ in model._get_user_attributes() if name.endswith("_")} - not_shared
+    loaded = share.load(folder)
+    for name in saved:
+        assert getattr(loaded, name) is not None, name
+    assert loaded.init_params_ == model.init_params_
+    assert loaded.registry_["setup_args"] == model.registry_["setup_args"]
+    assert loaded.state_.keys() == model.state_.keys()
+    assert loaded.summary_stats == model.summary_stats
+
+
+def test_hyperparameters_survive(tissue, tmp_path):
+    options = {"hidden_share": (0.2, 0.3), "n_latent": 8, "relations": ["coexpression"], **RECIPES["crossfit"]}
+    model = StImputeModel(tissue.spatial, tissue.reference, **options)
+    model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    loaded = share.load(share.save(model, tmp_path / "shared"))
+    assert loaded._recipe.hidden_share == (0.2, 0.3)
+    assert vars(loaded._recipe).keys() == vars(model._recipe).keys()
+    assert loaded.relations_ == ["coexpression"]
+    again = share.load(share.save(loaded, tmp_path / "again"), tissue.spatial.copy(), tissue.reference.copy())
+    np.testing.assert_array_equal(impute(model).X, impute(again).X)
+
+
+def test_the_reference_travels_without_the_donors(model, tissue, tmp_path):
+    path = share.save(model, tmp_path / "shared", include_reference=True, labels=["cell_type"])
+    loaded = share.load(path)
+    np.testing.assert_array_equal(impute(loaded, adata=tissue.spatial.copy()).X, impute(model).X)
+    reference = loaded._reference_manager.adata
+    assert "donor" not in reference.obs
+    assert not set(reference.obs_names) & set(tissue.reference.obs_names)
+    assert set(loaded.transfer_labels("cell_type")["label"].dropna()) <= set(tissue.reference.obs["cell_type"])
+    assert "Jane" not in (path / "reference.h5ad").read_bytes().decode("latin1")
+    assert share.load(path, reference=False)._reference is None
+    share.save(model, path, overwrite=True)
+    assert not (path / "reference.h5ad").exists()
+    with pytest.raises(KeyError, match="labels="):
+        share.save(model, tmp_path / "other", include_reference=True, labels=["tissue"])
+
+
+def test_layers_and_symbols_travel(tissue, tmp_path):
+    reference = tissue.reference.copy()
+    reference.layers["raw"], reference.X = reference.X, None
+    reference.var["symbol"] = reference.var_names
+    reference.var_names = [f"ENS{i}" for i in range(reference.n_vars)]
+    StImputeModel.setup_anndata(reference, layer="raw", gene_symbols="symbol", batch_key="donor")
+    model = StImputeModel(tissue.spatial, reference, **RECIPES["crossfit"])
+    model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    loaded = share.load(share.save(model, tmp_path / "shared", include_reference=True), tissue.spatial.copy())
+    np.testing.assert_array_equal(impute(loaded).X, impute(model).X)
+
+
+def test_needs_of_the_model_are_said(model, tissue, folder, tmp_path):
+    untrained = StImputeModel(tissue.spatial, tissue.reference)
+    with pytest.raises(RuntimeError, match=r"model\.train"):
+        share.save(untrained, tmp_path / "untrained")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        share.save(model, folder)
+    with pytest.raises(RuntimeError, match="without its reference"):
+        share.save(share.load(folder), tmp_path / "none", include_reference=True)
+    with pytest.raises(ValueError, match="not the reference"):
+        share.load(folder, reference=tissue.reference[:100].copy())
+    with pytest.raises(ValueError, match="not in this AnnData"):
+        share.load(folder, tissue.spatial[:, :8].copy())
+    with pytest.raises(FileNotFoundError, match=r"stimpute\.share\.save"):
+        share.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("keep", [0, 1, 7, 0.5, 0.99])
+def test_truncated_files_are_refused(folder, name, keep):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(ValueError, match=r"stimpute\.(json|safetensors)"):
+        share.load(folder)
+
+
+def test_a_truncated_reference_is_refused(model, tmp_path):
+    path = share.save(model, tmp_path / "shared", include_reference=True)
+    file = path / "reference.h5ad"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="pass `reference=`"):
+        share.load(path)
+
+
+def test_missing_tensors_are_named(folder):
+    (folder / "stimpute.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="whole folder"):
+        share.load(folder)
+
+
+def change(folder, edit):
+    path = folder / "stimpute.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda d: d.update(format="other"),
+        lambda d: d.update(format_version=99),
+        lambda d: d.pop("panel"),
+        lambda d: d.update(panel=[1, 2, 3]),
+        lambda d: d["panel"].append("Gene99"),
+        lambda d: d["panel"].pop(),
+        lambda d: d.update(panel=[]),
+        lambda d: d["panel"].__setitem__(0, d["panel"][1]),
+        lambda d: d["init"].update(recipe="os.system"),
+        lambda d: d["init"].update(n_hidden=10**12),
+        lambda d: d["init"].update(n_latent="__import__('os')"),
+        lambda d: d["init"].update(unknown=1),
+        lambda d: d["init"].update(relations=7),
+        lambda d: d["setup"].update(cls="evil"),
+        lambda d: d["setup"].update(layer={"a": 1}),
+        lambda d: d["registry"].pop("field_registries"),
+        lambda d: d["registry"]["field_registries"].update(X=3),
+        lambda d: d["reference"].update(shape=[1, 2, 3]),
+        lambda d: d["reference"].update(shape=[4, 20]),
+        lambda d: d["reference"].pop("fingerprint"),
+        lambda d: d["relations"].append("string"),
+        lambda d: d["history"].update(loss={"epoch": [0, 1], "value": [0.5]}),
+        lambda d: d["tensors"].popitem(),
+        lambda d: d.update(digest="0"),
+    ],
+)
+def test_documents_that_do_not_fit_are_refused(folder, edit):
+    change(folder, edit)
+    with pytest.raises(ValueError, match=r"stimpute\.(json|safetensors)"):
+        share.load(folder)
+
+
+def test_json_bombs_are_refused(folder):
+    (folder / "stimpute.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="not valid JSON"):
+        share.load(folder)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda a: a.update({"state/hidden_in": a["state/hidden_in"] * 0 + 2**60}),
+        lambda a: a.update({"state/metacell": a["state/metacell"][:5]}),
+        lambda a: a.update({"state/mean": a["state/mean"][:3]}),
+        lambda a: a.update({"state/mean": a["state/mean"] * np.nan}),
+        lambda a: a.pop("state/hidden_in"),
+        lambda a: a.pop("network/networks.graph.bias"),
+        lambda a: a.update({"network/networks.graph.bias": np.zeros((3, 3), np.float32)}),
+        lambda a: a.update({"network/networks.graph.other": np.zeros(2, np.float32)}),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(model, folder, edit):
+    """Even where the document was changed to agree."""
+    arrays = _tensors.collect(model.module, model.state_)
+    edit(arrays)
+    about = _tensors.write(arrays, folder / "stimpute.safetensors")
+    change(folder, lambda document: document.update(about))
+    with pytest.raises(ValueError, match=r"stimpute\.safetensors is damaged"):
+        share.load(folder)
+
+
+def test_a_pickle_in_disguise_is_not_run(folder, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "was_run"), "w"))
+
+    content = pickle.dumps(Evil())
+    (folder / "stimpute.safetensors").write_bytes(content)
+    change(folder, lambda document: document.update(digest=hashlib.blake2b(content).hexdigest()))
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        share.load(folder)
+    assert not (tmp_path / "was_run").exists()
+
+
+# ------------------------------------------------------------ scvi.hub
+
+
+@pytest.fixture
+def hub():
+    return pytest.importorskip("scvi.hub", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def accuracy(tissue):
+    options = {"max_epochs": 2, "accelerator": "cpu"}
+    return tl.cross_validate(
+        tissue.spatial, tissue.reference, n_folds=2, progress=False, train_kwargs=options, **RECIPES["crossfit"]
+    )
+
+
+def test_hub_model_carries_its_reference(hub, model, tissue, accuracy, tmp_path):
+    made = share.hub_model(
+        model, tmp_path / "hub", accuracy=accuracy, include_reference=True, license_info="cc-by-4.0", tissues=["cortex"]
+    )
+    assert isinstance(made, hub.HubModel)
+    assert not hasattr(model, "embedded_reference_")
+    pulled = tmp_path / "pulled"  # what HubModel.pull_from_huggingface_hub brings
+    pulled.mkdir()
+    for name in ("model.pt", "_scvi_required_metadata.json", "README.md"):
+        shutil.copy(tmp_path / "hub" / name, pulled / name)
+    again = hub.HubModel(str(pulled))
+    again.load_model(adata=tissue.spatial.copy())
+    np.testing.assert_array_equal(impute(again.model).X, impute(model).X)
+
+
+def test_hub_card_tells_the_accuracy(hub, model, accuracy, tmp_path):
+    made = share.hub_model(model, tmp_path / "hub", accuracy=accuracy, description="A test.", tissues=["cortex"])
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert made.model_card.data.library_name == "scvi-tools"
+    assert "tissue:cortex" in made.model_card.data.tags
+    assert "| stimpute |" in card
+    assert "| kNN |" in card
+    assert f"{accuracy.summary.loc['stimpute', 'pcc']:.3f}" in card
+    assert model.fingerprint_ in card
+    assert "pass the same one" in card
+    assert "To be added" not in card
+    assert (
+        json.loads((tmp_path / "hub" / "_scvi_required_metadata.json").read_text())["model_cls_name"] == "StImputeModel"
+    )
+
+
+def test_hub_model_with_data_loads_alone(hub, model, tissue, tmp_path):
+    share.hub_model(model, tmp_path / "hub", include_spatial=True)
+    loaded = hub.HubModel(str(tmp_path / "hub"))
+    loaded.load_model()
+    with pytest.raises(RuntimeError, match="without its reference"):
+        impute(loaded.model)
+    complete = StImputeModel.load(tmp_path / "hub", reference=tissue.reference.copy())
+    np.testing.assert_array_equal(impute(complete).X, impute(model).X)
+    with pytest.raises(FileExistsError):
+        share.hub_model(model, tmp_path / "hub")
