@@ -1,0 +1,51 @@
+"""Real pairs, cut to the genes that both datasets share, as the held-out-gene protocol wants them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+from scipy import sparse
+
+DATA = Path(os.environ.get("STIMPUTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+PROTEINS = {
+    "OSMFISH": "esm2_osmFISH.npz",
+    "OSMFISH_VISP": "esm2_osmFISH.npz",
+    "MERFISH_HYPOTHALAMUS": "esm2_MERFISH.npz",
+    "STARMAP_V1": "esm2_UNION.npz",
+}
+MAX_REFERENCE = 6000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Spatial data over the shared genes, and the whole reference, both counts."""
+
+    name: str
+    spatial: ad.AnnData
+    reference: ad.AnnData
+    proteins: Path
+
+
+def load_pair(name: str, max_cells: int | None = None, seed: int = 0) -> Pair:
+    """Read a pair, draw cells reproducibly, and keep shared genes that the reference expresses."""
+    spatial = ad.read_h5ad(DATA / name / "spatial.h5ad")
+    reference = ad.read_h5ad(DATA / name / "reference.h5ad")
+    rng = np.random.RandomState(seed)
+    spatial, reference = (_draw(a, n, rng) for a, n in ((spatial, max_cells), (reference, MAX_REFERENCE)))
+    shared = np.array(sorted(set(spatial.var_names) & set(reference.var_names)))
+    spatial = spatial[:, shared]
+    spatial = spatial[np.asarray(spatial.X.sum(1)).ravel() > 0]
+    expressed = np.asarray(reference[:, shared].X.sum(0)).ravel() > 0
+    spatial = spatial[:, expressed].copy()
+    spatial.X = sparse.csr_matrix(spatial.X)
+    return Pair(name, spatial, reference, DATA / PROTEINS[name])
+
+
+def _draw(adata: ad.AnnData, n: int | None, rng: np.random.RandomState) -> ad.AnnData:
+    if n is None or adata.n_obs <= n:
+        return adata
+    return adata[np.sort(rng.choice(adata.n_obs, n, replace=False))].copy()

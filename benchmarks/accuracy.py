@@ -1,0 +1,164 @@
+"""Accuracy on genes that no method has seen: `python benchmarks/accuracy.py --pair OSMFISH --recipe crossfit`.
+
+Genes are split into five folds; a method sees the spatial data without the genes of a fold, and the reference. Every
+table has the constant, the calibrated reference mean and kNN. `--peers` adds the peers that are installed
+(`pip install -r benchmarks/peers/requirements.txt`), `--ablations` the parts of the method, `--prototype` nothing of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _methods import Predict, Prediction, ablations, baselines, peers, stimpute
+from _pairs import Pair, load_pair
+from scipy.stats import spearmanr
+
+from stimpute import pp, tl
+from stimpute.tl._cross_validate import gene_folds, light_copy
+
+METRICS = ["pcc", "spearman", "css", "mse", "ssim", "rmse_z", "js"]
+
+
+def methods(args: argparse.Namespace, seed: int) -> dict[str, Predict]:
+    """The rows of the table."""
+    name = f"stimpute, {args.recipe}"
+    rows = {**baselines(), name: stimpute(args.recipe, seed=seed)}
+    if args.recipe == "crossfit":
+        rows[f"{name}, spread matched"] = stimpute(spread="matched", seed=seed)
+    if args.ablations:
+        rows |= ablations(seed)
+    if args.peers:
+        found, missing = peers()
+        rows |= found
+        for peer, reason in missing.items():
+            print(f"not run: {peer}: {reason}", file=sys.stderr)
+    return rows
+
+
+def run(pair: Pair, args: argparse.Namespace, seed: int) -> list[dict]:
+    """One row per method for one seed of the folds."""
+    setup = ({"expression": "counts"}, {"expression": "counts"})
+    spatial, reference = light_copy(pair.spatial, setup[0]), light_copy(pair.reference, setup[1])
+    if not args.no_proteins:
+        pp.protein_graph(reference, pair.proteins)
+    folds, names = gene_folds(spatial, reference, setup, seed=seed, totals=args.totals)
+    rows = []
+    for name, method in methods(args, seed).items():
+        start = time.process_time()
+        predictions = [method(fold) for fold in folds]
+        cpu = time.process_time() - start
+        rows.append({"method": name, "seed": seed, **score(folds, predictions, names, pair), "cpu": cpu})
+        print(f"{pair.name} seed {seed} {name}: PCC {rows[-1]['pcc']:.3f}, {cpu:.0f} CPU s", file=sys.stderr, flush=True)
+    return rows
+
+
+def score(folds: list, predictions: list[Prediction], names: pd.Index, pair: Pair) -> dict[str, float]:
+    """Means over genes and cells, coverage of the intervals, and how well reliability ranks the genes."""
+    columns = np.concatenate([names.get_indexer(fold.targets) for fold in folds])
+    order = np.argsort(columns)
+    together = lambda parts: np.concatenate(parts, axis=-1)[..., order]
+    truth = together([fold.truth for fold in folds])
+    predicted = together([p.expression for p in predictions])
+    by_gene = tl.score(truth, predicted, list(names), metrics=METRICS).pivot(index="gene", columns="metric", values="value")
+    by_gene = by_gene.loc[names]
+    by_cell = tl.score(truth, predicted, axis="cell", metrics=["css", "pcc"]).groupby("metric")["value"].mean()
+    row = {**by_gene.mean(), "cell_css": by_cell["css"], "cell_pcc": by_cell["pcc"]}
+    if predictions[0].lower is not None:
+        lower, upper = (together([getattr(p, side) for p in predictions]) for side in ("lower", "upper"))
+        row |= interval_row(truth, predicted, lower, upper)
+    if predictions[0].reliability is not None:
+        reliability = together([p.reliability for p in predictions])
+        mean = np.asarray(pair.reference[:, names].X.mean(0)).ravel()
+        top = reliability >= np.median(reliability)
+        pcc = by_gene["pcc"].to_numpy()
+        row |= {
+            "reliability": spearmanr(reliability, pcc)[0],
+            "by_mean": spearmanr(mean, pcc)[0],
+            "top_half": pcc[top].mean() / pcc.mean(),
+        }
+    return row
+
+
+def interval_row(truth: np.ndarray, predicted: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> dict[str, float]:
+    """Coverage, worst coverage of a quarter of the genes by mean, width, and width of a constant interval as good."""
+    inside = (truth >= lower) & (truth <= upper)
+    group = pd.qcut(truth.mean(0), 4, labels=False, duplicates="drop")
+    grid = np.linspace(0, 12, 241)
+    residual = np.abs(truth - predicted)
+    constant = grid[np.argmax([(residual <= half).mean() >= inside.mean() for half in grid])]
+    reach = np.minimum(predicted, constant) + constant
+    return {
+        "coverage": inside.mean(),
+        "worst_group": min(inside[:, group == g].mean() for g in np.unique(group)),
+        "width": (upper - lower).mean(),
+        "constant_width": reach.mean(),
+    }
+
+
+def table(rows: list[dict]) -> pd.DataFrame:
+    """Mean ± spread over seeds."""
+    frame = pd.DataFrame(rows).drop(columns="seed")
+    groups = frame.groupby("method", sort=False)
+    mean, std = groups.mean(), groups.std().fillna(0)
+    shown = mean.round(3).astype(str) + " ± " + std.round(3).astype(str) if len(rows) > len(mean) else mean.round(3)
+    return shown.where(mean.notna(), "")
+
+
+def main() -> None:
+    """Run, print and, with `--out`, append a section to a Markdown file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pair", nargs="+", default=["OSMFISH"])
+    parser.add_argument("--recipe", default="crossfit", choices=["crossfit", "paper"])
+    parser.add_argument("--totals", choices=["visible", "whole"], help="default: visible; whole for the paper, as published")
+    parser.add_argument("--cells", type=int, help="draw so many spatial cells; all if not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--no-proteins", action="store_true")
+    parser.add_argument("--ablations", action="store_true")
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    args.totals = args.totals or ("whole" if args.recipe == "paper" else "visible")
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    for name in args.pair:
+        pair = load_pair(name, args.cells)
+        rows = [row for seed in args.seeds for row in run(pair, args, seed)]
+        text = section(pair, args, table(rows))
+        print(text)
+        if args.out is not None:
+            with args.out.open("a") as file:
+                file.write(text + "\n")
+
+
+def section(pair: Pair, args: argparse.Namespace, shown: pd.DataFrame) -> str:
+    """A section of the results file."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    versions = ", ".join(f"{p} {version(p)}" for p in ("stimpute", "torch", "scvi-tools", "anndata", "numpy"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return "\n".join(
+        [
+            f"## {pair.name}, {pair.spatial.n_obs} cells × {pair.spatial.n_vars} genes, totals: {args.totals}",
+            "",
+            f"`python benchmarks/accuracy.py {' '.join(sys.argv[1:])}`  ",
+            f"commit {commit.strip()}, Python {platform.python_version()}, {versions}; peak memory {peak:.2f} GiB; "
+            "CPU seconds are for the five folds of one seed.",
+            "",
+            shown.reset_index().to_markdown(index=False),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""Tangram (Biancalani et al. 2021), tangram-sc: cells mode, its default 1000 epochs and learning rate."""
+
+import numpy as np
+import scanpy as sc
+import tangram as tg
+
+NAME = "Tangram"
+
+
+def predict(fold):
+    """Project the reference's log-normalised genes onto the spatial cells."""
+    spatial, reference = fold.spatial.copy(), fold.reference.copy()
+    for adata in (spatial, reference):
+        sc.pp.normalize_total(adata)
+        sc.pp.log1p(adata)
+    tg.pp_adatas(reference, spatial, genes=list(spatial.var_names), gene_to_lowercase=False)
+    mapping = tg.map_cells_to_space(reference, spatial, mode="cells", device="cpu", verbose=False)
+    projected = tg.project_genes(mapping, reference[:, [*spatial.var_names, *fold.targets]].copy())
+    return np.asarray(projected[:, fold.targets].X)
