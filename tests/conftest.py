@@ -1,9 +1,13 @@
 import logging
 
 import pytest
+from hypothesis import settings
 from small import fit, set_up, small_pair
 
 from stimpute.recipes import RECIPES
+
+settings.register_profile("stimpute", deadline=None, max_examples=30, derandomize=True)
+settings.load_profile("stimpute")
 
 
 @pytest.fixture(scope="session", autouse=True)

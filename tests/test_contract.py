@@ -210,7 +210,7 @@ def test_mudata_lacks_a_modality(pair):
     mdata = MuData({"spatial": bare(pair[0]), "sc": bare(pair[1])})
     with pytest.raises(KeyError, match=r"no modality .*rna.*sc.*setup_mudata"):
         StImputeModel.setup_mudata(mdata)
-    with pytest.raises(KeyError, match="no modality 'rna'"):
+    with pytest.raises(KeyError, match="no modality .*rna"):
         StImputeModel.from_mudata(mdata)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
         raise ValueError(f"The expression matrix has shape {x.shape}: there is nothing to work on.")
     for start in range(0, x.shape[0], ROWS_PER_BLOCK):
         block = x[start : start + ROWS_PER_BLOCK]
-        values = block.data if sparse.issparse(block) else np.asarray(block)
+        values = np.asarray(block.data if sparse.issparse(block) else block)
         if not np.isfinite(values).all():
             cell, gene = _first(block, lambda v: ~np.isfinite(v), start, cells, genes)
             raise ValueError(
@@ -57,7 +58,7 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
             )
 
 
-def _first(block, bad, start: int, cells: pd.Index, genes: pd.Index) -> tuple[str, str]:
+def _first(block: Any, bad: Callable, start: int, cells: pd.Index, genes: pd.Index) -> tuple[str, str]:
     dense = block.toarray() if sparse.issparse(block) else np.asarray(block)
     row, column = np.argwhere(bad(dense))[0]
     return str(cells[start + row]), str(genes[column])

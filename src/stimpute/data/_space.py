@@ -54,6 +54,8 @@ def nearest_around(coords: np.ndarray, batch: np.ndarray, k: int) -> np.ndarray:
         cells = np.flatnonzero(batch == section)
         tree = cKDTree(coords[cells])
         found = np.asarray(tree.query(coords[cells], k=min(k + 1, len(cells)))[1]).reshape(len(cells), -1)
+        itself_first = np.argsort(found != np.arange(len(cells))[:, None], axis=1, kind="stable")
+        found = np.take_along_axis(found, itself_first, axis=1)  # where cells share a place, it need not be
         others = found[:, 1:] if found.shape[1] > 1 else found
         around[cells] = cells[np.take(others, np.arange(k) % others.shape[1], axis=1)]
     return around

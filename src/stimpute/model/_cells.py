@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-if TYPE_CHECKING:
-    from stimpute.model._model import StImputeModel
+from stimpute.model._datasets import TwoDatasets
 
 NOTHING_HIDDEN = -1
 UNTRAINED = "The model is not trained. Call `model.train()` first."
 
 
-class CellsMixin:
+class CellsMixin(TwoDatasets):
     """Latent representation, neighbours and labels of cells."""
 
-    def get_latent_representation(self: StImputeModel, adata: AnnData | None = None) -> np.ndarray:
+    def get_latent_representation(self, adata: AnnData | None = None) -> np.ndarray:
         """Latent representation of spatial cells.
 
         Parameters
@@ -36,7 +33,7 @@ class CellsMixin:
         return self._predictor(NOTHING_HIDDEN).latent(self._cells(adata))
 
     def get_neighbors(
-        self: StImputeModel, adata: AnnData | None = None, n_neighbors: int | None = None
+        self, adata: AnnData | None = None, n_neighbors: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Nearest reference cells of spatial cells in the latent space.
 
@@ -62,9 +59,7 @@ class CellsMixin:
             raise ValueError(f"`n_neighbors` is {n_neighbors}; expected 1 to {n_cells}, the cells of the reference.")
         return self._predictor(NOTHING_HIDDEN).neighbours(self._cells(adata), n_neighbors)
 
-    def transfer_labels(
-        self: StImputeModel, key: str, adata: AnnData | None = None, n_neighbors: int | None = None
-    ) -> pd.DataFrame:
+    def transfer_labels(self, key: str, adata: AnnData | None = None, n_neighbors: int | None = None) -> pd.DataFrame:
         """Vote of the nearest reference cells on a label of theirs.
 
         Parameters
@@ -84,8 +79,7 @@ class CellsMixin:
         KeyError
             If the reference has no such column.
         """
-        self._need_reference()
-        obs = self._reference_manager.adata.obs
+        obs = self._reference_data().obs
         if key not in obs:
             raise KeyError(f"{key!r} is not in the reference's `obs`, which has {sorted(obs.columns)}.")
         index, cosine = self.get_neighbors(adata, n_neighbors)

@@ -9,19 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import rich.pretty  # noqa: F401 - scvi-tools' view_anndata_setup uses it without importing it
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager
-from scvi.data._utils import _check_if_view
-from scvi.model.base import BaseModelClass
-from torch import nn
 
 from stimpute.data._expression import Expression
-from stimpute.data._genes import locate_genes
 from stimpute.data._hiding import Hiding
-from stimpute.data._relations import COEXPRESSION, read_relations
 from stimpute.data._space import sample_cells, spatial_order
-from stimpute.data._spatial import SpatialCells
 from stimpute.model import _result, _setup
 from stimpute.model._cells import NOTHING_HIDDEN, UNTRAINED, CellsMixin
 from stimpute.model._persist import PersistenceMixin
@@ -31,7 +26,7 @@ from stimpute.recipes import RECIPES, OutputOptions, Predictor, Reference
 from stimpute.train._phases import Phases, seeded
 
 
-class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
+class StImputeModel(CellsMixin, PersistenceMixin):
     """Predict the genes that a spatial experiment did not measure, from a single-cell reference.
 
     Parameters
@@ -205,23 +200,9 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         self.panel_ = _setup.find_panel(self.adata_manager, self._reference_manager)
         self.input_genes_ = _setup.find_input(self.adata_manager, self._reference_manager, self.panel_)
         self._attach(reference)
-        self._recipe.check(self._reference)
+        self._recipe.check(self._need_reference())
         with seeded(0):
             self.module = StImputeModule(self._networks())
-
-    def _attach(self, reference: AnnData) -> None:
-        """Read the reference's expression and its gene relations."""
-        self._reference_manager = self._get_most_recent_anndata_manager(reference, required=True)
-        bank = _setup.read_bank(self._reference_manager)
-        panel = bank.genes.get_indexer(pd.Index(self.panel_))
-        registered = reference.uns.get("stimpute", {}).get("relations", {})
-        names = self._recipe.relation_names(sorted({COEXPRESSION, *registered}), self._relations)
-        relations = read_relations(reference, bank, panel, names, centred=self._recipe.name != "paper")
-        self.relations_ = list(relations)
-        self._reference, self._predictors = Reference(bank, panel, relations), {}
-
-    def _networks(self) -> dict[str, nn.Module]:
-        return self._recipe.networks(len(self.panel_), self.relations_)
 
     def __repr__(self) -> str:
         panel = f"{len(self.panel_)} genes" if hasattr(self, "panel_") else "unknown"
@@ -369,7 +350,7 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         ]
 
     def _has_protein(self, targets: np.ndarray) -> np.ndarray:
-        var = self._reference_manager.adata.var
+        var = self._reference_data().var
         return var["has_protein"].to_numpy(bool)[targets] if "has_protein" in var else np.zeros(len(targets), bool)
 
     def _about(self, interval: float | None, spread: str) -> dict[str, Any]:
@@ -384,10 +365,6 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         }
         return about if interval is None else {**about, "interval": interval}
 
-    def _cells(self, adata: AnnData | None) -> SpatialCells:
-        adata = self._validate_anndata(adata)
-        return _setup.read_cells(self.get_anndata_manager(adata, required=True), self.input_genes_, self.panel_)
-
     def _dense_inputs(self, genes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]:
         """What a method without a model would need: panel of both datasets, targets of the reference, their names."""
         reference, cells = self._need_reference(), self._cells(None)
@@ -395,44 +372,3 @@ class StImputeModel(CellsMixin, PersistenceMixin, BaseModelClass):
         nothing = Hiding.nothing(len(reference.panel))
         panel = cells.normalised(nothing, cells.typical_total(nothing))
         return panel, reference.bank.dense(reference.panel), reference.bank.dense(targets), names
-
-    def _targets(self, genes: str | Sequence[str] | None, measured: pd.Index) -> tuple[np.ndarray, pd.Index]:
-        available = self._need_reference().bank.genes
-        targets = locate_genes(
-            available.difference(measured, sort=False) if genes is None else genes, available, "the reference"
-        )
-        return targets, available[targets]
-
-    def _predictor(self, hiding: int) -> Predictor:
-        if hiding not in self._predictors:
-            self._predictors[hiding] = self._recipe.predictor(self._reference, self.module, hiding)
-        return self._predictors[hiding]
-
-    def _need_reference(self) -> Reference:
-        if self._reference is None:
-            raise RuntimeError(
-                "The model was loaded without its reference. Load it with "
-                "`StImputeModel.load(path, adata=spatial, reference=reference)`."
-            )
-        return self._reference
-
-    def _validate_anndata(self, adata: AnnData | None = None, copy_if_view: bool = True) -> AnnData:
-        """Set up a new slice as the training data were: genes by name, in any order, and sections never seen before.
-
-        Raises
-        ------
-        ValueError
-            If genes of the panel are missing, or there are no spatial data at all.
-        """
-        if adata is None and self.adata is None:
-            raise ValueError("The model was loaded without spatial data. Pass them: `adata=spatial`.")
-        adata = self.adata if adata is None else adata
-        _check_if_view(adata, copy_if_view)
-        if not _setup.registered_in(adata, self._per_instance_manager_store.get(self.id, {})):
-            self.setup_anndata(adata, **self.registry_["setup_args"])
-            manager = self._get_most_recent_anndata_manager(adata, required=True)
-            _setup.check_genes(_setup.gene_names(manager), self.input_genes_)
-            self._register_manager_for_instance(manager)
-            if self.adata is None:
-                self._adata, self._adata_manager = adata, manager
-        return super()._validate_anndata(adata, copy_if_view)

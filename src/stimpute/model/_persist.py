@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import anndata
 from anndata import AnnData
 
 from stimpute.model import _setup
+from stimpute.model._datasets import TwoDatasets
 from stimpute.train._phases import seeded
-
-if TYPE_CHECKING:
-    from stimpute.model._model import StImputeModel
 
 ADATA_FILE = "adata.h5ad"
 REFERENCE_FILE = "reference.h5ad"
 
 
-class PersistenceMixin:
+class PersistenceMixin(TwoDatasets):
     """What scvi-tools' `save` and `load` leave open: the second dataset, and genes in another order."""
 
-    def save(self: StImputeModel, dir_path: str, *args: Any, save_reference: bool = False, **kwargs: Any) -> None:
+    fingerprint_: str
+    reference_shape_: tuple[int, int]
+    reference_setup_: dict[str, Any]
+
+    def save(self, dir_path: str, *args: Any, save_reference: bool = False, **kwargs: Any) -> None:
         """Save the model; the reference's expression only on request.
 
         Parameters
@@ -40,9 +42,8 @@ class PersistenceMixin:
         """
         super().save(str(dir_path), *args, **kwargs)  # type: ignore[misc]
         if save_reference:
-            self._need_reference()
             prefix = kwargs.get("prefix") or (args[0] if args else None) or ""
-            self._reference_manager.adata.write_h5ad(Path(dir_path) / f"{prefix}{REFERENCE_FILE}")
+            self._reference_data().write_h5ad(Path(dir_path) / f"{prefix}{REFERENCE_FILE}")
 
     @classmethod
     def load(
@@ -87,7 +88,7 @@ class PersistenceMixin:
             model._reattach(reference)
         return model
 
-    def _reattach(self: StImputeModel, reference: AnnData) -> None:
+    def _reattach(self, reference: AnnData) -> None:
         """Attach the reference that the model was trained with, and no other.
 
         Raises
@@ -98,9 +99,10 @@ class PersistenceMixin:
         if not _setup.registered_in(reference, self._setup_adata_manager_store):
             self.setup_anndata(reference, **self.reference_setup_)
         self._attach(reference)
-        found = self._reference.fingerprint()
+        attached = self._need_reference()
+        found, bank = attached.fingerprint(), attached.bank
         if self.is_trained_ and found != self.fingerprint_:
-            bank, self._reference = self._reference.bank, None
+            self._reference = None
             cells, genes = self.reference_shape_
             raise ValueError(
                 f"This is not the reference that the model was trained with: found {bank.n_cells} cells × "

@@ -65,11 +65,9 @@ class BatchModule(pl.LightningDataModule):
     def _loader(self, rows: Tensor, shuffle: bool) -> DataLoader:
         data = _Rows({name: tensor[rows] for name, tensor in self.tensors.items()}, self.transform)
         sampler: RandomSampler | SequentialSampler = SequentialSampler(data)
-        if shuffle and self.steps_per_epoch is None:
-            sampler = RandomSampler(data, generator=self.generator)
-        elif shuffle:
-            n = self.batch_size * self.steps_per_epoch
-            sampler = RandomSampler(data, replacement=True, num_samples=n, generator=self.generator)
+        if shuffle:
+            n = None if self.steps_per_epoch is None else self.batch_size * self.steps_per_epoch
+            sampler = RandomSampler(data, replacement=n is not None, num_samples=n, generator=self.generator)
         return DataLoader(data, sampler=BatchSampler(sampler, self.batch_size, drop_last=False), batch_size=None)
 
     def train_dataloader(self) -> DataLoader:
