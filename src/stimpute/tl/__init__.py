@@ -9,6 +9,7 @@ from ._graph_control import GraphControl, graph_control
 from ._impute import impute
 from ._measured import measured_expression
 from ._score import score, summarise
+from ._spatialdata import to_spatialdata
 
 __all__ = [
     "CrossValidation",
@@ -24,4 +25,5 @@ __all__ = [
     "score",
     "spatial_coherence",
     "summarise",
+    "to_spatialdata",
 ]

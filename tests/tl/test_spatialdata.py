@@ -1,0 +1,98 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from stimpute import StImputeModel, tl
+from stimpute.datasets import synthetic_tissue
+
+sd = pytest.importorskip("spatialdata")
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    return synthetic_tissue(n_cells=60, n_reference=80, n_measured=10, n_unmeasured=4)
+
+
+@pytest.fixture
+def sdata(tissue):
+    """Cells of two sections as circles, and a table that annotates both."""
+    from spatialdata.models import ShapesModel, TableModel
+
+    table = tissue.spatial.copy()
+    half = np.arange(table.n_obs) < 35
+    table.obs["region"] = pd.Categorical(np.where(half, "left", "right"))
+    table.obs["cell_id"] = np.arange(table.n_obs)
+    shapes = {
+        name: ShapesModel.parse(
+            table.obsm["spatial"][cells], geometry=0, radius=5.0, index=table.obs["cell_id"][cells].to_numpy()
+        )
+        for name, cells in (("left", half), ("right", ~half))
+    }
+    table = TableModel.parse(table, region=["left", "right"], region_key="region", instance_key="cell_id")
+    return sd.SpatialData(shapes=shapes, tables={"table": table})
+
+
+@pytest.fixture
+def imputed(sdata, tissue):
+    table, reference = sdata.tables["table"], tissue.reference.copy()
+    StImputeModel.setup_anndata(table, batch_key="region")
+    StImputeModel.setup_anndata(reference)
+    model = StImputeModel(table, reference, n_steps=10, n_metacells=30)
+    model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    return model.impute(interval=0.9, progress=False)
+
+
+def test_imputed_table_annotates_the_same_regions(sdata, imputed, tmp_path):
+    before = sdata.tables["table"].copy()
+    assert tl.to_spatialdata(sdata, imputed) is sdata
+    table = sdata.tables["imputed"]
+    assert table.uns["spatialdata_attrs"] == {
+        "region": ["left", "right"],
+        "region_key": "region",
+        "instance_key": "cell_id",
+    }
+    np.testing.assert_array_equal(table.X, imputed.X)
+    assert {"lower", "upper"} <= set(table.layers)
+    assert list(table.var["reliability"]) == list(imputed.var["reliability"])
+    shapes, joined = sd.join_spatialelement_table(sdata=sdata, spatial_element_names="left", table_name="imputed")
+    assert list(joined.obs_names) == list(imputed.obs_names[:35])
+
+    after = sdata.tables["table"]
+    pd.testing.assert_frame_equal(after.obs, before.obs)
+    assert (after.X != before.X).nnz == 0
+    assert set(after.uns) == set(before.uns)
+    assert list(after.layers) == []
+
+    sdata.write(tmp_path / "tissue.zarr")
+    read = sd.read_zarr(tmp_path / "tissue.zarr")
+    np.testing.assert_array_equal(read.tables["imputed"].X, imputed.X)
+    assert read.tables["imputed"].uns["stimpute"]["recipe"] == "crossfit"
+
+
+def test_some_cells_in_any_order(sdata, imputed):
+    some = imputed[::-1][:20].copy()  # all from the right
+    tl.to_spatialdata(sdata, some, "right_only")
+    table = sdata.tables["right_only"]
+    assert table.uns["spatialdata_attrs"]["region"] in ("right", ["right"])
+    assert list(table.obs["cell_id"]) == list(range(59, 39, -1))
+
+
+def test_columns_come_from_the_source(sdata, imputed):
+    bare = imputed.copy()
+    bare.obs = bare.obs[[]]
+    tl.to_spatialdata(sdata, bare)
+    assert list(sdata.tables["imputed"].obs["cell_id"]) == list(range(60))
+
+
+def test_mistakes_are_named(sdata, imputed, tissue):
+    with pytest.raises(KeyError, match="not a table"):
+        tl.to_spatialdata(sdata, imputed, source="cells")
+    with pytest.raises(ValueError, match="is taken"):
+        tl.to_spatialdata(sdata, imputed, table_name="left")
+    other = imputed.copy()
+    other.obs_names = [f"other{i}" for i in range(60)]
+    with pytest.raises(ValueError, match="60 of 60 imputed cells"):
+        tl.to_spatialdata(sdata, other)
+    plain = tissue.spatial.copy()
+    with pytest.raises(ValueError, match="annotates no region"):
+        tl.to_spatialdata(sd.SpatialData(tables={"table": plain}), imputed)
