@@ -82,7 +82,19 @@ def test_a_view(spatial):
         setup(spatial[:20])
 
 
+def test_a_file_that_is_not_in_memory(spatial, tmp_path):
+    spatial.write_h5ad(tmp_path / "x.h5ad")
+    with pytest.raises(ValueError, match=r"backed.*to_memory\(\)"):
+        setup(anndata.read_h5ad(tmp_path / "x.h5ad", backed="r"))
+
+
 # ---------------------------------------------------------------- names and keys
+
+
+def test_cells_without_a_batch(spatial):
+    spatial.obs["section"] = [None, *["a"] * (spatial.n_obs - 1)]
+    with pytest.raises(ValueError, match=r"obs\['section'\].*1 cell"):
+        setup(spatial, batch_key="section")
 
 
 @pytest.mark.filterwarnings("ignore:Variable names are not unique")
@@ -171,6 +183,13 @@ def test_an_unknown_recipe(pair):
 def test_an_unknown_hyperparameter(pair, recipe):
     with pytest.raises(TypeError, match=rf"'{recipe}' has no hyperparameter \['n_latnt'\].*'n_latent'"):
         StImputeModel(*pair, recipe=recipe, n_latnt=3)
+
+
+@pytest.mark.parametrize("name", ["n_latent", "n_neighbors", "n_hidings", "max_cells"])
+def test_numbers_that_make_no_sense(pair, recipe, name):
+    where = ({}, {name: 0}) if name == "max_cells" else ({name: 0}, {})
+    with pytest.raises(ValueError, match=f"`{name}` is 0; expected at least"):
+        fit(*pair, recipe, where[1], **where[0])
 
 
 def test_an_unknown_relation(pair, recipe):

@@ -40,6 +40,13 @@ def split_genes(n_genes: int, n_hidings: int, seed: int = 0) -> list[Hiding]:
         Number of hidings; reduced where the panel is smaller.
     seed
         Seed of the shuffle.
+
+    Raises
+    ------
+    ValueError
+        If there are not two hidings: a gene is predicted from those that are not hidden with it.
     """
+    if n_hidings < 2:
+        raise ValueError(f"`n_hidings` is {n_hidings}; expected at least 2.")
     folds = KFold(min(n_hidings, n_genes), shuffle=True, random_state=seed)
     return [Hiding(visible, hidden) for visible, hidden in folds.split(np.arange(n_genes))]

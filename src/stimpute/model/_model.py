@@ -76,6 +76,9 @@ class StImputeModel(CellsMixin, PersistenceMixin):
     ) -> None:
         if recipe not in RECIPES:
             raise ValueError(f"`recipe` is {recipe!r}; expected one of {sorted(RECIPES)}.")
+        for name, value in (("n_latent", n_latent), ("n_neighbors", n_neighbors)):
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` is {value}; expected at least 1.")
         self._recipe = RECIPES[recipe].configure({"n_latent": n_latent, "n_neighbors": n_neighbors, **recipe_kwargs})
         super().__init__(spatial, registry)
         if reference is None and registry is None:
@@ -253,6 +256,8 @@ class StImputeModel(CellsMixin, PersistenceMixin):
             Options of :class:`scvi.train.Trainer`, such as `enable_progress_bar`.
         """
         reference = self._need_reference()
+        if max_cells < 1:
+            raise ValueError(f"`max_cells` is {max_cells}; expected at least 1.")
         cells = self._cells(None)
         order = np.arange(len(cells)) if cells.coords is None else spatial_order(cells.coords, cells.batch)
         self.train_indices_ = sample_cells(order, max_cells)

@@ -40,7 +40,8 @@ def registered_fields(
     KeyError
         If a named layer, column or array does not exist.
     ValueError
-        If the expression is not what it is said to be, or gene names are not unique.
+        If the expression is not what it is said to be or not in memory, gene names are not unique, or cells have no
+        batch.
     """
     for key, where, what in (
         (layer, adata.layers, "layers"),
@@ -50,6 +51,11 @@ def registered_fields(
     ):
         if key is not None and key not in where:
             raise KeyError(f"{key!r} is not in `adata.{what}`, which has {sorted(map(str, where.keys()))}.")
+    if adata.isbacked:
+        raise ValueError("This AnnData is backed by a file. Call `adata = adata.to_memory()` first.")
+    if batch_key is not None and adata.obs[batch_key].isna().any():
+        n = int(adata.obs[batch_key].isna().sum())
+        raise ValueError(f"`adata.obs[{batch_key!r}]` has no value for {n} cell(s). Fill it in, or drop the cells.")
     names = adata.var_names if gene_symbols is None else pd.Index(adata.var[gene_symbols].astype(str))
     check_unique(names, "data set")
     check_expression(adata.X if layer is None else adata.layers[layer], expression, adata.obs_names, names)
