@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge
 
-PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
+PENALTY = 30.0  # as if 30 further genes had shown no effect of any feature
+PRIOR_GENES = 30  # and had reached what a calibrated prediction should reach
 
 
 @dataclass(frozen=True)
 class Reliability:
     """Ridge regression from descriptions of a gene's prediction to its correlation with the truth.
+
+    A calibrated prediction of standardised expression correlates with the truth as much as it varies. The level of the
+    regression is drawn towards that, for few genes say little of it.
 
     Attributes
     ----------
@@ -27,7 +31,7 @@ class Reliability:
     coefficients: np.ndarray
 
     @classmethod
-    def fit(cls, features: np.ndarray, reached: np.ndarray) -> Reliability:
+    def fit(cls, features: np.ndarray, reached: np.ndarray, spread: np.ndarray) -> Reliability:
         """Learn from hidden genes.
 
         Parameters
@@ -36,18 +40,23 @@ class Reliability:
             Shape (n_genes, n_features).
         reached
             Correlation of the hidden genes' predictions with the truth, shape (n_genes,).
+        spread
+            Standard deviation of the calibrated predictions, shape (n_genes,).
         """
         centre, scale = features.mean(0), features.std(0) + 1e-6
-        model = RidgeCV(PENALTIES).fit((features - centre) / scale, reached)
-        return cls(centre, scale, np.array([model.intercept_, *model.coef_]))
+        model, n = Ridge(PENALTY).fit((features - centre) / scale, reached), len(reached)
+        level = (n * model.intercept_ + PRIOR_GENES * spread.mean()) / (n + PRIOR_GENES)
+        return cls(centre, scale, np.array([level, *model.coef_]))
 
     @classmethod
-    def out_of_fold(cls, features: np.ndarray, reached: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    def out_of_fold(
+        cls, features: np.ndarray, reached: np.ndarray, spread: np.ndarray, fold: np.ndarray
+    ) -> np.ndarray:
         """Predicted correlation of each gene from the genes of the other folds, shape (n_genes,)."""
         predicted = np.empty(len(fold))
         for index in np.unique(fold):
             out = fold == index
-            predicted[out] = cls.fit(features[~out], reached[~out]).predict(features[out])
+            predicted[out] = cls.fit(features[~out], reached[~out], spread[~out]).predict(features[out])
         return predicted
 
     def predict(self, features: np.ndarray) -> np.ndarray:

@@ -215,12 +215,14 @@ class CrossfitRecipe(Recipe):
         intervals = Intervals.fit(truth * state["std"] + state["mean"], predicted, mean, std, fold)
         state |= {f"interval_{name}": value for name, value in vars(intervals).items()}
 
-        features = np.concatenate([predictor.features(panel[fold == h]) for h, predictor in enumerate(predictors[:-1])])
-        features = features[np.argsort(np.concatenate([np.flatnonzero(fold == h) for h in range(fold.max() + 1)]))]
-        reached = correlation(truth, signal)
-        reliability = Reliability.fit(features, reached)
+        features = np.empty((len(panel), predictors[-1].features(panel[:1]).shape[1]))
+        for predictor in predictors[:-1]:
+            features[predictor.hiding.hidden] = predictor.features(panel[predictor.hiding.hidden])
+        reached, spread = correlation(truth, signal), state["gate"] * signal.std(0)
+        reliability = Reliability.fit(features, reached, spread)
         state |= {f"reliability_{name}": value for name, value in vars(reliability).items()}
-        state |= {"panel_reliability": Reliability.out_of_fold(features, reached, fold), "panel_pcc": reached}
+        state["panel_reliability"] = Reliability.out_of_fold(features, reached, spread, fold)
+        state["panel_pcc"] = reached
 
     def predictor(self, reference: Reference, module: StImputeModule, hiding: int) -> CrossfitPredictor:
         """See :class:`~stimpute.recipes._base.Recipe`."""
