@@ -28,7 +28,9 @@ class Prediction:
 Predict = Callable[[GeneFold], Prediction]
 
 
-def stimpute(recipe: str = "crossfit", *, spread: str = "expected", prepare=None, seed: int = 0, **kwargs: Any) -> Predict:  # noqa: ANN001
+def stimpute(
+    recipe: str = "crossfit", *, spread: str = "expected", prepare=None, seed: int = 0, **kwargs: Any
+) -> Predict:
     """The model; `prepare` changes the reference of a fold first."""
 
     def predict(fold: GeneFold) -> Prediction:

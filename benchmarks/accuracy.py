@@ -2,7 +2,7 @@
 
 Genes are split into five folds; a method sees the spatial data without the genes of a fold, and the reference. Every
 table has the constant, the calibrated reference mean and kNN. `--peers` adds the peers that are installed
-(`pip install -r benchmarks/peers/requirements.txt`), `--ablations` the parts of the method, `--prototype` nothing of ours.
+(`pip install -r benchmarks/peers/requirements.txt`), `--ablations` the parts of the method.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def run(pair: Pair, args: argparse.Namespace, seed: int) -> list[dict]:
         predictions = [method(fold) for fold in folds]
         cpu = time.process_time() - start
         rows.append({"method": name, "seed": seed, **score(folds, predictions, names, pair), "cpu": cpu})
-        print(f"{pair.name} seed {seed} {name}: PCC {rows[-1]['pcc']:.3f}, {cpu:.0f} CPU s", file=sys.stderr, flush=True)
+        print(
+            f"{pair.name} seed {seed} {name}: PCC {rows[-1]['pcc']:.3f}, {cpu:.0f} CPU s", file=sys.stderr, flush=True
+        )
     return rows
 
 
@@ -70,7 +72,9 @@ def score(folds: list, predictions: list[Prediction], names: pd.Index, pair: Pai
     together = lambda parts: np.concatenate(parts, axis=-1)[..., order]
     truth = together([fold.truth for fold in folds])
     predicted = together([p.expression for p in predictions])
-    by_gene = tl.score(truth, predicted, list(names), metrics=METRICS).pivot(index="gene", columns="metric", values="value")
+    by_gene = tl.score(truth, predicted, list(names), metrics=METRICS).pivot(
+        index="gene", columns="metric", values="value"
+    )
     by_gene = by_gene.loc[names]
     by_cell = tl.score(truth, predicted, axis="cell", metrics=["css", "pcc"]).groupby("metric")["value"].mean()
     row = {**by_gene.mean(), "cell_css": by_cell["css"], "cell_pcc": by_cell["pcc"]}
@@ -120,7 +124,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", nargs="+", default=["OSMFISH"])
     parser.add_argument("--recipe", default="crossfit", choices=["crossfit", "paper"])
-    parser.add_argument("--totals", choices=["visible", "whole"], help="default: visible; whole for the paper, as published")
+    parser.add_argument(
+        "--totals", choices=["visible", "whole"], help="default: visible; whole for the paper, as published"
+    )
     parser.add_argument("--cells", type=int, help="draw so many spatial cells; all if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--no-proteins", action="store_true")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class StImputeModule(BaseModuleClass):
         model._recipe.state = model.state_
         self.networks = nn.ModuleDict(model._networks())
 
-    def __getitem__(self, name: str) -> nn.Module:
+    def __getitem__(self, name: str) -> Any:
         return self.networks[name]
 
     def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

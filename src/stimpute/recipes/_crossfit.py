@@ -168,15 +168,15 @@ class CrossfitRecipe(Recipe):
         """Both networks at once, each step on other hidden genes."""
         everything = self.predictor(reference, module, -1)
         autoencoder = module["autoencoder"]
-        autoencoder.start_from(torch.from_numpy(everything.reference_panel.profiles))
+        autoencoder.start_from(torch.from_numpy(everything.genes.reference_panel.profiles))
         members = torch.arange(self.n_members(len(reference.panel)))
         hidden_in = torch.from_numpy(self.state["hidden_in"])
         together = HiddenGeneModule(
             autoencoder,
             module["graph"] if reference.relations else None,
-            everything.relations(reference.panel),
-            everything.statistics(reference.panel),
-            everything.precision,
+            everything.genes.relations(reference.panel),
+            everything.genes.statistics(reference.panel),
+            everything.genes.precision,
             members[:, None] != hidden_in[None],
             error_weight=self.error_weight,
             use_attention=self.attention,
@@ -189,7 +189,7 @@ class CrossfitRecipe(Recipe):
             transform=batches,
             steps_per_epoch=STEPS_PER_EPOCH,
         )
-        options = {"lr": self.lr, "slow_lr": self.autoencoder_lr, "weight_decay": self.weight_decay}
+        options: dict[str, Any] = {"lr": self.lr, "slow_lr": self.autoencoder_lr, "weight_decay": self.weight_decay}
         epochs = -(-self.n_steps // STEPS_PER_EPOCH)
         phases.run("hidden_genes", together, data, epochs, plan_class=OneCyclePlan, **options)
 
@@ -206,7 +206,7 @@ class CrossfitRecipe(Recipe):
             truth[:, hidden] = predictor.standardised(cells[rows])[:, hidden]
         state["gate"] = np.clip((signal * truth).sum() / np.maximum((signal**2).sum(), 1e-12), 0, 1.5)
 
-        statistics = predictors[-1].statistics(panel).numpy()
+        statistics = predictors[-1].genes.statistics(panel).numpy()
         moments = Moments.fit(statistics, state["mean"], state["std"])
         mean, std = Moments.out_of_fold(statistics, state["mean"], state["std"], fold)
         state |= {"moments": moments.coefficients, "panel_mean": mean, "panel_std": std}

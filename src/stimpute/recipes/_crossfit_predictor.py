@@ -15,31 +15,14 @@ from stimpute.calibrate._intervals import Intervals
 from stimpute.calibrate._moments import MIN_STD, Moments
 from stimpute.calibrate._reliability import Reliability
 from stimpute.data._normalize import standardise
-from stimpute.data._panel import ReferencePanel
-from stimpute.data._relations import COEXPRESSION, Coexpression
 from stimpute.data._spatial import SpatialCells
-from stimpute.module._gene_graph import whiten
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import OutputOptions, Predictor, Reference
+from stimpute.recipes._crossfit_genes import CrossfitGenes, Listening
 from stimpute.views._neighbours import nearest
 
 if TYPE_CHECKING:
     from stimpute.recipes._crossfit import CrossfitRecipe
-
-
-class Listening(NamedTuple):
-    """What target genes hear.
-
-    Attributes
-    ----------
-    edges
-        Weights on the visible genes of the cell and of those around, shape (n_channels, n_targets, n_panel).
-    profiles
-        Standardised expression in the metacells, shape (n_metacells, n_targets).
-    """
-
-    edges: Tensor
-    profiles: Tensor
 
 
 class Embedded(NamedTuple):
@@ -67,77 +50,9 @@ class CrossfitPredictor(Predictor):
     def __init__(self, recipe: CrossfitRecipe, reference: Reference, module: StImputeModule, hiding: int) -> None:
         self.recipe, self.reference, self.module, self.index = recipe, reference, module, hiding
         self.state, self.hiding = recipe.state, recipe.hiding(hiding)
-        n_members = recipe.n_members(len(reference.panel))
+        n_members = recipe.n_members(len(recipe.state["hidden_in"]))
         self.members = torch.arange(n_members) if hiding < 0 else torch.tensor([hiding])
-        self._heard: dict[bytes, Listening] = {}
-
-    # ------------------------------------------------------------ the reference
-
-    @cached_property
-    def reference_panel(self) -> ReferencePanel:
-        """Metacells and correlations."""
-        return ReferencePanel(self.reference.bank, self.reference.panel, self.state["metacell"])
-
-    @cached_property
-    def coexpression(self) -> Coexpression:
-        """Correlation of genes in the reference."""
-        known = self.reference.relations.get(COEXPRESSION)
-        return known if isinstance(known, Coexpression) else Coexpression(self.reference.bank, self.reference.panel)
-
-    @cached_property
-    def precision(self) -> Tensor:
-        """Regularised inverse of the panel's correlation, shape (n_panel, n_panel)."""
-        correlation = np.eye(len(self.reference.panel))
-        if COEXPRESSION in self.reference.relations:
-            correlation = self.coexpression.similarity(self.reference.panel).astype(np.float64)
-            correlation = (correlation + correlation.T) / 2
-        inverse = np.linalg.inv(correlation + self.recipe.ridge * np.eye(len(correlation)))
-        return torch.from_numpy(inverse.astype(np.float32))
-
-    def relations(self, targets: np.ndarray) -> Tensor:
-        """How targets relate to the panel, shape (n_targets, n_panel, n_features); nothing without relations."""
-        given = {name: relation.similarity(targets) for name, relation in self.reference.relations.items()}
-        features = list(given.values())
-        if COEXPRESSION in given:
-            c = given[COEXPRESSION]
-            over_metacells = self.reference_panel.metacell_correlation(targets)
-            features += [np.sign(c) * np.sqrt(np.abs(c)), over_metacells, self._carried_over(c, targets)]
-        shape = (len(targets), len(self.reference.panel), 0)
-        return torch.from_numpy(np.stack(features, axis=-1) if features else np.empty(shape, np.float32))
-
-    def _carried_over(self, correlation: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        r"""Correlation of targets with the panel on the spatial platform, as regression would predict it.
-
-        .. math:: A_g = C_g P (S - I)
-
-        :math:`C` is the correlation in the reference, :math:`S` that of the panel in the spatial cells.
-        """
-        own = torch.from_numpy(self.reference.in_panel(targets))
-        carried = whiten(torch.from_numpy(correlation), self.precision, own).numpy() @ self._spatial_correlation
-        return carried * self._carried_scale
-
-    @cached_property
-    def _spatial_correlation(self) -> np.ndarray:
-        panel = self.state["anchors"][self.index][0]
-        correlation = panel.T @ panel / len(panel)
-        np.fill_diagonal(correlation, 0)
-        return correlation
-
-    @cached_property
-    def _carried_scale(self) -> float:
-        correlation = torch.from_numpy(self.coexpression.similarity(self.reference.panel))
-        own = torch.arange(len(self.reference.panel))
-        carried = whiten(correlation, self.precision, own).numpy() @ self._spatial_correlation
-        return float(correlation.std()) / max(float(carried.std()), 1e-6)
-
-    def statistics(self, genes: np.ndarray) -> Tensor:
-        """Standardised statistics of genes in the reference, shape (n_genes, n_statistics)."""
-        bank, state = self.reference.bank, self.state
-        raw = np.c_[bank.mean[genes], bank.std[genes], bank.detection[genes]]
-        standard = np.clip((raw - state["statistics_mean"]) / state["statistics_std"], -3, 3)
-        return torch.from_numpy(standard.astype(np.float32))
-
-    # ------------------------------------------------------------ cells
+        self.genes = CrossfitGenes(reference, module, self.state, hiding, self.members, recipe.ridge)
 
     def standardised(self, cells: SpatialCells) -> np.ndarray:
         """Standardised panel, hidden genes included, shape (n_cells, n_panel)."""
@@ -164,7 +79,7 @@ class CrossfitPredictor(Predictor):
 
     @cached_property
     def _keys(self) -> Tensor:
-        profiles = torch.from_numpy(self.reference_panel.profiles).to(self.module.device)
+        profiles = torch.from_numpy(self.genes.reference_panel.profiles).to(self.module.device)
         return self.module["autoencoder"].embed_reference(profiles, self._mask)
 
     @torch.inference_mode()
@@ -192,12 +107,16 @@ class CrossfitPredictor(Predictor):
 
     @cached_property
     def _reference_latent(self) -> Tensor:
-        return self._latent(self.reference_panel.cells, "reference")
+        return self._latent(self.genes.reference_panel.cells, "reference")
 
     @torch.inference_mode()
     def _latent(self, panel: np.ndarray, side: str) -> Tensor:
         autoencoder, x = self.module["autoencoder"], torch.from_numpy(panel).to(self.module.device)
-        z = autoencoder.inference(x, self._mask)["z"] if side == "inference" else autoencoder.embed_reference(x, self._mask)
+        z = (
+            autoencoder.inference(x, self._mask)["z"]
+            if side == "inference"
+            else autoencoder.embed_reference(x, self._mask)
+        )
         return F.normalize(z[self.members].mean(0), dim=-1)
 
     def neighbours(self, cells: SpatialCells, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -205,32 +124,10 @@ class CrossfitPredictor(Predictor):
         query = self._latent(self.standardised(cells), "inference")
         return nearest(query, self._reference_latent, k or self.recipe.n_neighbors)
 
-    # ------------------------------------------------------------ genes
-
-    @torch.inference_mode()
-    def listen(self, targets: np.ndarray) -> Listening:
-        """Edges and metacell profiles of target genes; kept, since every chunk of cells needs them."""
-        key = targets.tobytes()
-        if key not in self._heard:
-            device = self.module.device
-            profiles = torch.from_numpy(self.reference_panel.metacell_profiles(targets)).to(device)
-            self._heard[key] = Listening(self._edges(targets), profiles)
-        return self._heard[key]
-
-    def _edges(self, targets: np.ndarray) -> Tensor:
-        """Mean of the members' edges, shape (n_channels, n_targets, n_panel)."""
-        device, panel = self.module.device, self.reference.panel
-        if not self.reference.relations:
-            return torch.zeros(1, len(targets), len(panel), device=device)
-        graph, relations = self.module["graph"], self.relations(targets).to(device)
-        target, source = (self.statistics(genes).to(device) for genes in (targets, panel))
-        weights = torch.stack([graph(relations, target, source, m[None])[0] for m in self.members]).mean(0)
-        return whiten(weights, self.precision.to(device), torch.from_numpy(self.reference.in_panel(targets)).to(device))
-
     @torch.inference_mode()
     def signal(self, embedded: Embedded, targets: np.ndarray) -> np.ndarray:
         """Standardised expression before the gate, shape (n_cells, n_targets)."""
-        return self._signal(embedded, self.listen(targets)).cpu().numpy()
+        return self._signal(embedded, self.genes.listen(targets)).cpu().numpy()
 
     def _signal(self, embedded: Embedded, heard: Listening) -> Tensor:
         total = embedded.attention @ heard.profiles
@@ -249,28 +146,28 @@ class CrossfitPredictor(Predictor):
         Spread of the signal, and of its two parts; how far the parts agree; how strongly the gene is related to the
         panel at all; and its mean, spread and detection rate in the reference.
         """
-        heard = self.listen(targets)
+        heard = self.genes.listen(targets)
         parts = [self._anchors.attention @ heard.profiles, self._anchors.channels[0] @ heard.edges[0].T]
         whole = self._signal(self._anchors, heard)
         centred = [F.normalize(part - part.mean(0), dim=0) for part in parts]
-        relations = self.coexpression.similarity(targets)
+        relations = self.genes.coexpression.similarity(targets)
         own = self.reference.in_panel(targets)
         relations[own[:, None] == np.arange(relations.shape[1])] = 0
         spreads = [np.log(part.std(0).cpu().numpy() + MIN_STD) for part in (whole, *parts)]
         agreement = (centred[0] * centred[1]).sum(0).cpu().numpy()
         strongest = np.sort(np.abs(relations), axis=1)[:, -3:].mean(1)
-        return np.column_stack([*spreads, agreement, strongest, self.statistics(targets).numpy()])
+        return np.column_stack([*spreads, agreement, strongest, self.genes.statistics(targets).numpy()])
 
     def describe(self, targets: np.ndarray) -> pd.DataFrame:
         """Reliability, edges and moments: out of fold for measured genes."""
         own = self.reference.in_panel(targets)
         features = self.features(targets)
-        mean, std = Moments(self.state["moments"]).predict(self.statistics(targets).numpy())
-        reliability = self._calibrated(Reliability, "reliability").predict(features)
+        mean, std = Moments(self.state["moments"]).predict(self.genes.statistics(targets).numpy())
+        reliability = Reliability(**self._learnt("reliability_")).predict(features)
         for name, values in (("panel_mean", mean), ("panel_std", std), ("panel_reliability", reliability)):
             values[own >= 0] = self.state[name][own[own >= 0]]
         expressed = self.reference.bank.std[targets] > 0
-        edges = self.listen(targets).edges.abs().sum(0).cpu().numpy()
+        edges = self.genes.listen(targets).edges.abs().sum(0).cpu().numpy()
         effective = edges.sum(1) ** 2 / np.maximum((edges**2).sum(1), 1e-12)
         return pd.DataFrame(
             {
@@ -282,8 +179,8 @@ class CrossfitPredictor(Predictor):
             }
         )
 
-    def _calibrated(self, kind: type, prefix: str) -> Intervals | Reliability:
-        return kind(**{name: self.state[f"{prefix}_{name}"] for name in kind.__dataclass_fields__})
+    def _learnt(self, prefix: str) -> dict[str, np.ndarray]:
+        return {name.removeprefix(prefix): value for name, value in self.state.items() if name.startswith(prefix)}
 
     @torch.inference_mode()
     def predict(
@@ -298,6 +195,6 @@ class CrossfitPredictor(Predictor):
             spread = np.maximum(described["signal_std"].to_numpy(np.float32), MIN_STD)
             values["X"] = np.maximum(mean + std * signal / spread, 0)
         if options.interval is not None:
-            intervals = self._calibrated(Intervals, "interval")
+            intervals = Intervals(**self._learnt("interval_"))
             values["lower"], values["upper"] = intervals.bounds(expected, mean, std, options.interval)
         return values
