@@ -111,6 +111,7 @@ html_theme_options = {
     "use_repository_button": True,
     "use_issues_button": True,
     "show_toc_level": 2,
+    "navbar_persistent": [],  # the search field is in the sidebar
 }
 html_show_sourcelink = False
 
@@ -125,7 +126,7 @@ NumpyDocstring._consume_returns_section = prose_returns
 
 def write_cli_help(app: object) -> None:
     """What the command line says of itself, for the page `cli`."""
-    os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
     import typer
     from typer.testing import CliRunner
 

@@ -1,0 +1,72 @@
+"""The README, the pages and the notebooks keep their promises."""
+
+import importlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="runs in the repository, not from the sdist")
+
+
+def read(path):
+    nbformat = pytest.importorskip("nbformat")
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def test_readme_has_two_commands():
+    text = (ROOT / "README.md").read_text()
+    commands = dict(re.findall(r"<!-- (\w+) -->\n```bash\n(.+)\n```", text))
+    assert set(commands) == {"demo", "test"}
+    assert text.count("```bash") == 2
+    assert commands["demo"].endswith("stimpute demo")
+    assert commands["test"].endswith("pytest")
+
+
+@pytest.mark.parametrize("room", ["pp", "tl", "tl.metrics", "pl", "datasets"])
+def test_api_page_lists_every_public_name(room):
+    listed = set(re.findall(r"^   ([\w.]+)$", (ROOT / "docs" / "api.md").read_text(), flags=re.MULTILINE))
+    module = importlib.import_module(f"stimpute.{room}")
+    public = {f"{room}.{name}" for name in module.__all__ if not (room == "tl" and name == "metrics")}
+    assert {name for name in listed if name.rpartition(".")[0] == room} == public
+
+
+def test_links_of_pages_lead_somewhere():
+    made = {"tutorials/index.md", *(f"tutorials/{path.name}" for path in NOTEBOOKS)}  # copied by docs/conf.py
+    for page in (ROOT / "docs").rglob("*.md"):
+        if {"_build", "_pages", "generated", "tutorials"} & set(page.relative_to(ROOT / "docs").parts):
+            continue
+        for target in re.findall(r"\]\(([^)#:]+\.(?:md|ipynb))[^)]*\)", page.read_text()):
+            path = (page.parent / target).resolve()
+            relative = path.relative_to(ROOT / "docs").as_posix()
+            assert path.exists() or relative in made, f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_executed_small_and_tells_nothing_of_the_machine(path):
+    assert path.stat().st_size < 1.5e6
+    cells = code_cells(path)
+    assert all(cell.execution_count for cell in cells)
+    for output in (output for cell in cells for output in cell.outputs):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr"
+        text = str(output.get("text", "")) + str({k: v for k, v in output.get("data", {}).items() if "image" not in k})
+        assert not re.search(r"/(?:home|tmp|work|root|Users)/", text)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path, tmp_path, monkeypatch):
+    if not Path(os.environ.get("STIMPUTE_DATA", "/missing")).is_dir():
+        pytest.skip("STIMPUTE_DATA names no folder")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    nbclient.NotebookClient(read(path), timeout=300, kernel_name="python3").execute(cwd=str(tmp_path))
