@@ -27,8 +27,8 @@ from stimpute.train._phases import Phases
 
 SMALL = 10_000  # cells; below it the paper uses other epochs and another alpha
 N_ANCHORS = 1000  # cells whose predicted profile a gene's reliability is read from
-BATCH_SIZE = 1024  # the text names none; eq. 3 and 10 are sums over all cells, of which a large batch says most
-BATCH_ELEMENTS = 2**23  # genes × cells × k of a batch, which large panels divide into smaller batches
+BATCH_SIZE = 1024  # cells per batch of the autoencoder; the text names none
+BATCH_ELEMENTS = 2**23  # genes × cells × k per batch of the graph network: eq. 10 is over all cells, where they fit
 
 
 @dataclass
@@ -125,7 +125,7 @@ class PaperRecipe(Recipe):
         inputs = {REGISTRY_KEYS.X_KEY: truth}
         gather = _Gather(torch.from_numpy(predictor.expression(reference.panel)))
         epochs = self.graph_epochs or (10 if len(cells) < SMALL else 32)
-        size = max(1, min(BATCH_SIZE, BATCH_ELEMENTS // (n_panel * self.n_neighbors)))
+        size = max(1, BATCH_ELEMENTS // (n_panel * self.n_neighbors))
         self._fit_autoencoder(phases, autoencoder, inputs, self.autoencoder_epochs)
         for _ in range(self.rounds):
             predictor = self.predictor(reference, module, -1)  # forgets the latent space of the last round
