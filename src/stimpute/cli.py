@@ -2,92 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
-import warnings
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-if TYPE_CHECKING:
-    import anndata as ad
-    import pandas as pd
+from stimpute import _options as opt
+from stimpute import _workflow as steps
+from stimpute._files import check_outputs, is_fasta, read_dataset, read_names
+from stimpute._terminal import Screen, polite
+
+EPILOG = "Exit status: 0 done, 1 interrupted, 2 wrong input. With --json, an error is JSON too."
 
 app = typer.Typer(
     help="Predict the genes that imaging-based spatial transcriptomics did not measure.",
+    epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Spatial = Annotated[Path | None, typer.Option("--spatial", help="Spatial data, .h5ad, cells × measured genes.")]
-Reference = Annotated[Path | None, typer.Option("--reference", help="scRNA-seq reference, .h5ad.")]
-Proteins = Annotated[
-    Path | None, typer.Option("--proteins", help="Protein vectors, .npz or .h5ad, for a graph of genes by proteins.")
-]
-Layer = Annotated[str | None, typer.Option("--layer", help="Layer of the spatial data with the expression.")]
-BatchKey = Annotated[str | None, typer.Option("--batch-key", help="Column of obs that tells sections apart.")]
-Expression = Annotated[str, typer.Option("--expression", help="What the spatial values are: counts or normalized.")]
-ReferenceExpression = Annotated[
-    str, typer.Option("--reference-expression", help="What the reference's values are: counts or normalized.")
-]
-Recipe = Annotated[str, typer.Option("--recipe", help="Method: crossfit or paper.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no tables: only errors.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
-
-@dataclass(frozen=True)
-class Screen:
-    """Where things are said: progress and tables to people, JSON to programs."""
-
-    quiet: bool
-    as_json: bool
-
-    @property
-    def progress(self) -> bool:
-        """Whether to draw bars."""
-        return not (self.quiet or self.as_json)
-
-    def say(self, text: str) -> None:
-        """One line for a person."""
-        if self.progress:
-            Console(stderr=True).print(text, highlight=False)
-
-    def table(self, frame: pd.DataFrame, title: str) -> None:
-        """A table for a person."""
-        if not self.progress:
-            return
-        table = Table("method", *map(str, frame.columns), title=title, title_justify="left")
-        for name, row in frame.iterrows():
-            table.add_row(str(name), *(f"{value:.3f}" for value in row))
-        Console(width=max(100, Console().width)).print(table)
-
-    def result(self, values: dict[str, Any]) -> None:
-        """The result for a program."""
-        if self.as_json:
-            sys.stdout.write(json.dumps(values, indent=1, default=str) + "\n")
-
-
-@app.command()
+@app.command(epilog=EPILOG)
 def demo(
-    spatial: Spatial = None,
-    reference: Reference = None,
-    proteins: Proteins = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the result and the pictures.")] = Path("stimpute_demo"),
-    layer: Layer = None,
-    expression: Expression = "counts",
-    reference_expression: ReferenceExpression = "counts",
-    recipe: Recipe = "crossfit",
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    spatial: Annotated[Path | None, typer.Option("--spatial", help="Spatial data; else a synthetic tissue.")] = None,
+    reference: Annotated[Path | None, typer.Option("--reference", help="Its scRNA-seq reference.")] = None,
+    proteins: opt.Proteins = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result and pictures.")] = Path(
+        "stimpute_demo"
+    ),
+    layer: opt.Layer = None,
+    expression: opt.Expression = "counts",
+    reference_expression: opt.ReferenceExpression = "counts",
+    recipe: opt.Recipe = "crossfit",
+    seed: opt.Seed = 0,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Hide a fifth of the measured genes, predict them and all unmeasured ones, compare, and draw.
 
@@ -100,108 +52,170 @@ def demo(
     screen = Screen(quiet, as_json)
     if (spatial is None) != (reference is None):
         raise ValueError("Pass both --spatial and --reference, or neither for a synthetic tissue.")
-    pair = None if spatial is None else (_read(spatial), _read(reference, proteins))
+    check_outputs(("--out", out, ()))
+    pair = None
+    if spatial is not None and reference is not None:
+        pair = read_dataset(spatial), read_dataset(reference, proteins)
     setups = ({"layer": layer, "expression": expression}, {"expression": reference_expression})
     summary, files = run_demo(pair, setups, out, recipe, seed, screen)
     screen.result({"summary": summary.to_dict("index"), "files": files})
 
 
-@app.command()
+@app.command(epilog=EPILOG)
 def impute(
-    spatial: Spatial,
-    reference: Reference,
+    spatial: opt.Spatial,
+    reference: opt.Reference,
     out: Annotated[Path, typer.Option("--out", "-o", help="Result: .h5ad, or .zarr to stream to disk.")],
     genes: Annotated[
         str | None, typer.Option("--genes", help="Names with commas between, or a file of names; else all unmeasured.")
     ] = None,
-    proteins: Proteins = None,
-    layer: Layer = None,
-    batch_key: BatchKey = None,
-    expression: Expression = "counts",
-    reference_expression: ReferenceExpression = "counts",
-    recipe: Recipe = "crossfit",
+    proteins: opt.Proteins = None,
+    layer: opt.Layer = None,
+    batch_key: opt.BatchKey = None,
+    expression: opt.Expression = "counts",
+    reference_expression: opt.ReferenceExpression = "counts",
+    recipe: opt.Recipe = "crossfit",
     interval: Annotated[float | None, typer.Option("--interval", help="Add intervals, for example 0.9.")] = None,
     plots: Annotated[Path | None, typer.Option("--plots", help="Folder for pictures of the genes.")] = None,
+    report: opt.Report = None,
     model: Annotated[Path | None, typer.Option("--save-model", help="Folder to save the trained model to.")] = None,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    seed: opt.Seed = 0,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Impute genes for every spatial cell.
 
     Example: stimpute impute --spatial osmfish.h5ad --reference mop.h5ad --genes Rorb,Cux2 -o imputed.h5ad --plots plots
     """
-    from stimpute import StImputeModel
-
-    screen = Screen(quiet, as_json)
-    _refuse_existing(out)
-    tissue, cells = _read(spatial), _read(reference, proteins)
-    StImputeModel.setup_anndata(tissue, layer=layer, batch_key=batch_key, expression=expression)
-    StImputeModel.setup_anndata(cells, expression=reference_expression)
-    trained = StImputeModel(tissue, cells, recipe=recipe)
+    screen, names = Screen(quiet, as_json), read_names(genes)
+    check_outputs(
+        ("--out", out, (".h5ad", ".zarr")),
+        ("--plots", plots, ()),
+        ("--report", report, (".html",)),
+        ("--save-model", model, ()),
+        new=(out, model),
+    )
+    steps.check_request(recipe, interval, report)
+    setup = {"layer": layer, "batch_key": batch_key, "expression": expression}
+    tissue, cells = read_dataset(spatial), read_dataset(reference, proteins)
+    trained = steps.make_model(tissue, cells, recipe, setup, reference_expression)
+    trained._targets(names, tissue.var_names)  # a misspelt name should not cost a training
     trained.train(seed=seed, enable_progress_bar=screen.progress)
     store = out if out.suffix == ".zarr" else None
-    imputed = trained.impute(genes=_names(genes), interval=interval, out=store, progress=screen.progress)
+    imputed = trained.impute(genes=names, interval=interval, out=store, progress=screen.progress)
     if store is None:
         imputed.write_h5ad(out)
     if model is not None:
         trained.save(str(model))
-    files = [str(out)] + (_draw(tissue, imputed, plots, layer, expression) if plots is not None else [])
+    files = [str(out), *([str(model)] if model is not None else [])]
+    if plots is not None:
+        from stimpute._demo import draw_genes
+
+        files += draw_genes(tissue, imputed, list(imputed.var_names), plots, layer=layer, expression=expression)
+    files += steps.write_report(report, trained, imputed)
     screen.say(f"{imputed.n_obs} cells × {imputed.n_vars} genes, reliability in `var`: {', '.join(files)}")
     screen.result({"cells": imputed.n_obs, "genes": imputed.n_vars, "files": files})
 
 
-@app.command()
+@app.command(epilog=EPILOG)
 def validate(
-    spatial: Spatial,
-    reference: Reference,
+    spatial: opt.Spatial,
+    reference: opt.Reference,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Table of every gene and method, .csv.")] = None,
-    proteins: Proteins = None,
-    layer: Layer = None,
-    batch_key: BatchKey = None,
-    expression: Expression = "counts",
-    reference_expression: ReferenceExpression = "counts",
-    recipe: Recipe = "crossfit",
-    folds: Annotated[int, typer.Option("--folds", help="Folds of genes.")] = 5,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    proteins: opt.Proteins = None,
+    layer: opt.Layer = None,
+    batch_key: opt.BatchKey = None,
+    expression: opt.Expression = "counts",
+    reference_expression: opt.ReferenceExpression = "counts",
+    recipe: opt.Recipe = "crossfit",
+    folds: opt.Folds = 5,
+    report: opt.Report = None,
+    seed: opt.Seed = 0,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Predict every measured gene by a model that never saw it, beside the plain baselines.
 
-    Example: stimpute validate --spatial cortex.h5ad --reference smartseq.h5ad -o accuracy.csv
+    Example: stimpute validate --spatial cortex.h5ad --reference smartseq.h5ad -o accuracy.csv --report report.html
     """
     from stimpute import tl
 
     screen = Screen(quiet, as_json)
-    result = tl.cross_validate(
-        _read(spatial),
-        _read(reference, proteins),
-        n_folds=folds,
-        seed=seed,
-        layer=layer,
-        batch_key=batch_key,
-        expression=expression,
-        reference_setup={"expression": reference_expression},
-        progress=screen.progress,
-        recipe=recipe,
-    )
+    check_outputs(("--out", out, (".csv",)), ("--report", report, (".html",)))
+    steps.check_request(recipe, report=report)
+    setup = {"layer": layer, "batch_key": batch_key, "expression": expression}
+    options = steps.validation_options(recipe, folds, seed, setup, reference_expression, screen)
+    if report is not None:
+        options |= steps.interval_option(recipe)
+    result = tl.cross_validate(read_dataset(spatial), read_dataset(reference, proteins), **options)
     if out is not None:
         result.genes.to_csv(out, index=False)
+    files = ([str(out)] if out is not None else []) + steps.write_report(report, result)
     screen.table(result.summary, "Mean over genes that the model never saw")
-    screen.result({"summary": result.summary.to_dict("index")})
+    screen.result({"summary": result.summary.to_dict("index"), "files": files})
 
 
-@app.command()
+@app.command(epilog=EPILOG)
+def report(
+    spatial: opt.Spatial,
+    reference: opt.Reference,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page, .html, complete in itself.")] = Path(
+        "report.html"
+    ),
+    proteins: opt.Proteins = None,
+    layer: opt.Layer = None,
+    batch_key: opt.BatchKey = None,
+    expression: opt.Expression = "counts",
+    reference_expression: opt.ReferenceExpression = "counts",
+    recipe: opt.Recipe = "crossfit",
+    folds: opt.Folds = 5,
+    control: Annotated[
+        str | None, typer.Option("--control", help="Gene relation to compare with none and a random one: protein.")
+    ] = None,
+    title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "Imputed spatial expression",
+    seed: opt.Seed = 0,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
+) -> None:
+    """Cross-validate, train on everything, and write one page: accuracy, reliability, intervals, maps, parameters.
+
+    Example: stimpute report --spatial cortex.h5ad --reference smartseq.h5ad --proteins esm2.npz --control protein
+    """
+    from stimpute import tl
+
+    screen = Screen(quiet, as_json)
+    check_outputs(("--out", out, (".html",)))
+    steps.check_request(recipe, report=out)
+    tissue, cells = read_dataset(spatial), read_dataset(reference, proteins)
+    setup = {"layer": layer, "batch_key": batch_key, "expression": expression}
+    options = steps.validation_options(recipe, folds, seed, setup, reference_expression, screen)
+    results: list[Any] = []
+    if control is not None:
+        screen.say(f"Comparing the relation {control!r} with none and a random one ...")
+        results.append(tl.graph_control(tissue, cells, control, **options))
+    screen.say(f"Cross-validating over {folds} folds of genes ...")
+    results.append(tl.cross_validate(tissue, cells, **options, **steps.interval_option(recipe)))
+    screen.say("Training on all genes ...")
+    trained = steps.make_model(tissue, cells, recipe, setup, reference_expression)
+    trained.train(seed=seed, enable_progress_bar=screen.progress)
+    files = steps.write_report(out, trained, *results, title=title)
+    screen.table(results[-1].summary, "Mean over genes that the model never saw")
+    screen.say(f"Wrote {files[0]}")
+    screen.result({"summary": results[-1].summary.to_dict("index"), "files": files})
+
+
+@app.command(epilog=EPILOG)
 def embed(
     genes: Annotated[Path, typer.Argument(help="Gene names, one a line; or proteins, .fasta.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Protein vectors, .h5ad or .npz.")],
     organism: Annotated[str, typer.Option("--organism", help="mouse, human, rat, ... or a taxon number.")] = "mouse",
     model: Annotated[str, typer.Option("--model", help="fair-esm name or checkpoint file.")] = "esm2_t33_650M_UR50D",
-    pooling: Annotated[str, typer.Option("--pooling", help="mean over residues, or last.")] = "mean",
+    pooling: Annotated[
+        Literal["mean", "last"], typer.Option("--pooling", help="mean over residues, or last.")
+    ] = "mean",
     url: Annotated[str | None, typer.Option("--url", help="Another address of UniProt's service.")] = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    quiet: opt.Quiet = False,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Protein vectors from gene names: sequences from UniProt, vectors from ESM-2. An interrupted run resumes.
 
@@ -210,66 +224,35 @@ def embed(
     from stimpute import pp
 
     screen = Screen(quiet, as_json)
-    if {".fasta", ".fa", ".faa"} & set(genes.suffixes):
-        sequences = pp.read_fasta(genes)
-    else:
-        names = genes.read_text().split()
-        address = {} if url is None else {"url": url}
-        sequences = pp.fetch_proteins(names, organism, progress=screen.progress, **address)
-        lost = sequences[sequences["status"] != "found"]
-        screen.say(f"{len(sequences) - len(lost)} of {len(sequences)} genes have a protein.")
-        for status, part in lost.groupby("status"):
-            screen.say(f"  {status}: {', '.join(map(str, part['gene'] if 'gene' in part else part.index))}")
+    check_outputs(("--out", out, (".h5ad", ".npz")))
+    sequences = pp.read_fasta(genes) if is_fasta(genes) else steps.fetch_sequences(genes, organism, url, screen)
     embedded = pp.embed_proteins(sequences, model=model, output=out, pooling=pooling, progress=screen.progress)
     screen.say(f"{len(embedded.genes)} vectors of length {embedded.embedding.shape[1]}: {out}")
     screen.result({"genes": len(embedded.genes), "dimensions": embedded.embedding.shape[1], "file": str(out)})
 
 
-def _read(path: Path | None, proteins: Path | None = None) -> ad.AnnData:
-    import anndata as ad
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
 
-    if path is None or not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")
-    try:
-        adata = ad.read_h5ad(path)
-    except (OSError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path} cannot be read as .h5ad: {error}") from error
-    if proteins is not None:
-        from stimpute import pp
-
-        pp.protein_graph(adata, proteins)
-    return adata
+        typer.echo(version("stimpute"))
+        raise typer.Exit
 
 
-def _refuse_existing(out: Path) -> None:
-    if out.suffix not in (".h5ad", ".zarr"):
-        raise ValueError(f"--out is {out}; expected a name that ends in .h5ad or .zarr.")
-    if out.exists():
-        raise FileExistsError(f"{out} exists. Name another --out, or remove it first.")
-
-
-def _names(genes: str | None) -> list[str] | None:
-    if genes is None:
-        return None
-    return Path(genes).read_text().split() if Path(genes).is_file() else [g.strip() for g in genes.split(",")]
-
-
-def _draw(spatial: ad.AnnData, imputed: ad.AnnData, folder: Path, layer: str | None, expression: str) -> list[str]:
-    from stimpute._demo import draw_genes
-
-    return draw_genes(spatial, imputed, list(imputed.var_names), folder, layer=layer, expression=expression)
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Predict the genes that imaging-based spatial transcriptomics did not measure."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends in one message and status 2, not in a traceback."""
-    warnings.simplefilter("ignore", FutureWarning)
-    logging.getLogger("scvi").setLevel(logging.WARNING)
-    try:
-        app(argv)
-    except (ValueError, KeyError, TypeError, OSError, MemoryError, RuntimeError, ImportError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        Console(stderr=True).print(f"[bold red]Error:[/] {str(message)}", highlight=False, soft_wrap=True)
-        raise SystemExit(2) from None
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    with polite(arguments):
+        app(arguments)
 
 
 if __name__ == "__main__":
