@@ -23,25 +23,27 @@ class Prediction:
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
     reliability: np.ndarray | None = None
+    matched: np.ndarray | None = None
 
 
 Predict = Callable[[GeneFold], Prediction]
 
 
-def stimpute(
-    recipe: str = "crossfit", *, spread: str = "expected", prepare=None, seed: int = 0, **kwargs: Any
-) -> Predict:
-    """The model; `prepare` changes the reference of a fold first."""
+def stimpute(recipe: str = "crossfit", *, full: bool = False, prepare=None, seed: int = 0, **kwargs: Any) -> Predict:  # noqa: ANN001
+    """The model; `prepare` changes the reference of a fold first, `full` asks for everything that it can say."""
 
     def predict(fold: GeneFold) -> Prediction:
         if prepare is not None:
             fold = GeneFold(fold.spatial, prepare(fold.reference), fold.targets, fold.truth, fold.setup)
         model = fold_model(fold, recipe=recipe, **kwargs)
         model.train(enable_progress_bar=False, seed=seed)
-        interval = INTERVAL if recipe == "crossfit" and spread == "expected" else None
-        result = model.impute(genes=fold.targets, interval=interval, spread=spread, progress=False)
-        bounds = (result.layers["lower"], result.layers["upper"]) if interval else (None, None)
-        return Prediction(result.X, *bounds, result.var["reliability"].to_numpy())
+        if not full:
+            result = model.impute(genes=fold.targets, progress=False)
+            return Prediction(result.X, reliability=result.var["reliability"].to_numpy())
+        result = model.impute(genes=fold.targets, interval=INTERVAL, progress=False)
+        matched = model.impute(genes=fold.targets, spread="matched", progress=False).X
+        reliability = result.var["reliability"].to_numpy()
+        return Prediction(result.X, result.layers["lower"], result.layers["upper"], reliability, matched)
 
     return predict
 

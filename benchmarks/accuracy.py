@@ -33,9 +33,7 @@ METRICS = ["pcc", "spearman", "css", "mse", "ssim", "rmse_z", "js"]
 def methods(args: argparse.Namespace, seed: int) -> dict[str, Predict]:
     """The rows of the table."""
     name = f"stimpute, {args.recipe}"
-    rows = {**baselines(), name: stimpute(args.recipe, seed=seed)}
-    if args.recipe == "crossfit":
-        rows[f"{name}, spread matched"] = stimpute(spread="matched", seed=seed)
+    rows = {**baselines(), name: stimpute(args.recipe, seed=seed, full=args.recipe == "crossfit")}
     if args.ablations:
         rows |= ablations(seed)
     if args.peers:
@@ -59,6 +57,9 @@ def run(pair: Pair, args: argparse.Namespace, seed: int) -> list[dict]:
         predictions = [method(fold) for fold in folds]
         cpu = time.process_time() - start
         rows.append({"method": name, "seed": seed, **score(folds, predictions, names, pair), "cpu": cpu})
+        if predictions[0].matched is not None:
+            matched = [Prediction(p.matched) for p in predictions]
+            rows.append({"method": f"{name}, spread matched", "seed": seed, **score(folds, matched, names, pair)})
         print(
             f"{pair.name} seed {seed} {name}: PCC {rows[-1]['pcc']:.3f}, {cpu:.0f} CPU s", file=sys.stderr, flush=True
         )

@@ -1,10 +1,21 @@
-"""stPlus (Shengquan et al. 2021): its own normalisation, its defaults."""
+"""stPlus (Shengquan et al. 2021): its own normalisation, its defaults.
 
+It imports torchvision without using it; where that is not installed, an empty module stands in.
+"""
+
+import sys
 import tempfile
+from importlib.util import find_spec
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
-from stPlus import stPlus
+
+if find_spec("torchvision") is None:
+    sys.modules["torchvision"] = ModuleType("torchvision")
+    sys.modules["torchvision"].datasets = ModuleType("torchvision.datasets")
+
+from stPlus import stPlus  # noqa: E402
 
 NAME = "stPlus"
 

@@ -49,9 +49,7 @@ class Reliability:
         return cls(centre, scale, np.array([level, *model.coef_]))
 
     @classmethod
-    def out_of_fold(
-        cls, features: np.ndarray, reached: np.ndarray, spread: np.ndarray, fold: np.ndarray
-    ) -> np.ndarray:
+    def out_of_fold(cls, features: np.ndarray, reached: np.ndarray, spread: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Predicted correlation of each gene from the genes of the other folds, shape (n_genes,)."""
         predicted = np.empty(len(fold))
         for index in np.unique(fold):

@@ -25,6 +25,9 @@ class Relation(Protocol):
     def knows(self, targets: np.ndarray) -> np.ndarray:
         """Whether a target's similarities are the relation's own, not the fallback's, shape (n_targets,)."""
 
+    def inputs(self, order: np.ndarray) -> list[bytes]:
+        """What the relation was made from, genes in the given order, to recognise it by."""
+
 
 @dataclass(frozen=True)
 class Coexpression:
@@ -61,6 +64,10 @@ class Coexpression:
     def knows(self, targets: np.ndarray) -> np.ndarray:
         """Every gene has an expression profile."""
         return np.ones(len(targets), dtype=bool)
+
+    def inputs(self, order: np.ndarray) -> list[bytes]:
+        """Nothing but the expression."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,10 @@ class Vectors:
         """Genes that have a vector."""
         return self.known[targets]
 
+    def inputs(self, order: np.ndarray) -> list[bytes]:
+        """The vectors."""
+        return [self.known[order].tobytes(), self.vectors[order].astype(np.float32).tobytes()]
+
 
 @dataclass(frozen=True)
 class Edges:
@@ -130,6 +141,13 @@ class Edges:
     def knows(self, targets: np.ndarray) -> np.ndarray:
         """Genes with at least one edge from the panel."""
         return np.asarray((self.graph[targets][:, self.fallback.panel] > 0).sum(1)).ravel() > 0
+
+    def inputs(self, order: np.ndarray) -> list[bytes]:
+        """The edges."""
+        edges = self.graph[order][:, order].tocsr()
+        edges.sort_indices()
+        parts = (edges.indptr.astype(np.int64), edges.indices.astype(np.int64), edges.data.astype(np.float32))
+        return [part.tobytes() for part in parts]
 
 
 def adjacency(similarity: np.ndarray, own: np.ndarray, visible: np.ndarray, n_edges: int | None = None) -> np.ndarray:

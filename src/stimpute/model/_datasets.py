@@ -40,7 +40,7 @@ class TwoDatasets(BaseModelClass):
         panel = bank.genes.get_indexer(pd.Index(self.panel_))
         registered = reference.uns.get("stimpute", {}).get("relations", {})
         names = self._recipe.relation_names(sorted({COEXPRESSION, *registered}), self._relations)
-        relations = read_relations(reference, bank, panel, names, centred=self._recipe.name != "paper")
+        relations = read_relations(reference, bank, panel, names, centred=self._recipe.centred)
         self.relations_ = list(relations)
         self._reference_manager = manager
         self._reference, self._predictors = Reference(bank, panel, relations), {}

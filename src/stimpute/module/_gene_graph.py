@@ -34,9 +34,7 @@ class GeneGraphNetwork(nn.Module):
         Width of the MLP.
     """
 
-    def __init__(
-        self, n_features: int, n_statistics: int, n_channels: int, n_members: int, n_hidden: int = 16
-    ) -> None:
+    def __init__(self, n_features: int, n_statistics: int, n_channels: int, n_members: int, n_hidden: int = 16) -> None:
         super().__init__()
         width = (n_features + 2 * n_statistics) ** -0.5
         self.from_features = nn.Parameter(torch.randn(n_members, n_features, n_hidden) * width)

@@ -65,8 +65,8 @@ class HiddenGeneModule(BaseModuleClass):
     def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict) -> dict[str, Tensor]:
         around = tensors.get(AROUND_KEY)
         channels = [tensors[REGISTRY_KEYS.X_KEY], *([] if around is None else [around])]
-        own = {"z": inference_outputs["z"], "mask": tensors[MASK_KEY]}
-        return {**own, "channels": torch.stack(channels), "hidden": tensors[HIDDEN_KEY]}
+        own = {"mask": tensors[MASK_KEY], "hidden": tensors[HIDDEN_KEY]}
+        return {**own, "z": inference_outputs["z"], "channels": torch.stack(channels)}
 
     def inference(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Latent representation from the visible genes."""
@@ -74,7 +74,7 @@ class HiddenGeneModule(BaseModuleClass):
 
     def generative(self, z: Tensor, mask: Tensor, channels: Tensor, hidden: Tensor) -> dict[str, Tensor]:
         """Signal of the hidden genes, shape (n_members, n_hidden, n_cells); channels are (n_channels, cells, genes)."""
-        signal: Tensor | float = 0.0
+        signal = torch.zeros(())
         if self.use_attention:
             profiles = self.autoencoder.profiles
             attention = self.autoencoder.attention(z, self.autoencoder.embed_reference(profiles, mask))
@@ -95,5 +95,8 @@ class HiddenGeneModule(BaseModuleClass):
         learns = self.learns[:, tensors[HIDDEN_KEY]].float()
         share = learns / learns.sum(1, keepdim=True).clamp(min=1)
         held_out = (correlation * (1 - learns)).sum() / (1 - learns).sum().clamp(min=1)
-        metrics = {"correlation": (correlation * share).sum(1).mean().detach(), "held_out_correlation": held_out.detach()}
+        metrics: dict[str, Tensor] = {
+            "correlation": (correlation * share).sum(1).mean().detach(),
+            "held_out_correlation": held_out.detach(),
+        }
         return LossOutput(loss=(loss * share).sum(), n_obs_minibatch=truth.shape[1], extra_metrics=metrics)

@@ -56,8 +56,9 @@ class NeighbourGraphNetwork(BaseModuleClass):
         self.layers = nn.ModuleList(NodeMajorSAGEConv(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
         # The text gives neither depth nor activation of eq. 9: a single layer, since few genes teach it their
         # magnitudes, and softplus, which is positive as expression is and, unlike a ReLU, cannot die for all genes.
-        self.readout = nn.Sequential(nn.Linear(n_hidden, 1), nn.Softplus())
-        nn.init.constant_(self.readout[0].bias, 0.5)  # starts near 1, a usual log expression
+        last = nn.Linear(n_hidden, 1)
+        self.readout = nn.Sequential(last, nn.Softplus())
+        nn.init.constant_(last.bias, 0.5)  # starts near 1, a usual log expression
         self.register_buffer("adjacency", torch.zeros(n_panel, n_panel))
 
     def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

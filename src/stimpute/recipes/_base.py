@@ -43,9 +43,10 @@ class Reference:
     def fingerprint(self) -> str:
         """Digest of the expression and of the relations, independent of the order of the genes."""
         digest = hashlib.blake2b(self.bank.fingerprint().encode(), digest_size=16)
+        order = np.argsort(self.bank.genes.to_numpy().astype(str))
         for name, relation in sorted(self.relations.items()):
-            digest.update(name.encode())
-            digest.update(relation.similarity(self.panel).round(4).tobytes())
+            for part in (name.encode(), *relation.inputs(order)):
+                digest.update(part)
         return digest.hexdigest()
 
     def in_panel(self, targets: np.ndarray) -> np.ndarray:
@@ -83,6 +84,7 @@ class Recipe(ABC):
 
     name: ClassVar[str]
     reliability_of: ClassVar[str]
+    centred: ClassVar[bool] = True  # whether gene vectors are centred before their cosine
     state: State
 
     @classmethod

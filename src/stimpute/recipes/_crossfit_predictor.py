@@ -73,7 +73,7 @@ class CrossfitPredictor(Predictor):
 
     @cached_property
     def _mask(self) -> Tensor:
-        mask = torch.ones(len(self.reference.panel))
+        mask = torch.ones(len(self.state["hidden_in"]))
         mask[self.hiding.hidden] = 0
         return mask.to(self.module.device)
 
@@ -153,7 +153,7 @@ class CrossfitPredictor(Predictor):
         relations = self.genes.coexpression.similarity(targets)
         own = self.reference.in_panel(targets)
         relations[own[:, None] == np.arange(relations.shape[1])] = 0
-        spreads = [np.log(part.std(0).cpu().numpy() + MIN_STD) for part in (whole, *parts)]
+        spreads = [np.log(part.std(0, correction=0).cpu().numpy() + MIN_STD) for part in (whole, *parts)]
         agreement = (centred[0] * centred[1]).sum(0).cpu().numpy()
         strongest = np.sort(np.abs(relations), axis=1)[:, -3:].mean(1)
         return np.column_stack([*spreads, agreement, strongest, self.genes.statistics(targets).numpy()])

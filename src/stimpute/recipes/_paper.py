@@ -64,6 +64,7 @@ class PaperRecipe(Recipe):
 
     name: ClassVar[str] = "paper"
     reliability_of: ClassVar[str] = "CSS"
+    centred: ClassVar[bool] = False
 
     n_latent: int = 100
     n_neighbors: int = 50
@@ -97,7 +98,7 @@ class PaperRecipe(Recipe):
                 f"`n_neighbors={reference.bank.n_cells}` or less, or a larger reference."
             )
 
-    def networks(self, n_panel: int, n_relations: int) -> dict[str, nn.Module]:
+    def networks(self, n_panel: int, relations: list[str]) -> dict[str, nn.Module]:
         """Autoencoder, graph network and reliability network."""
         return {
             "autoencoder": Autoencoder(n_panel, self.n_latent),
