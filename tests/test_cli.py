@@ -9,6 +9,7 @@ import pytest
 from stimpute import cli
 from stimpute.datasets import synthetic_tissue
 from stimpute.recipes import CrossfitRecipe
+from stimpute.report import _page
 
 pytest_plugins = ["pp.conftest"]
 
@@ -33,6 +34,7 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.setattr(
         CrossfitRecipe, "configure", classmethod(lambda cls, options: configure(cls, {**options, **fast}))
     )
+    monkeypatch.setattr(_page, "DPI", 30)
     monkeypatch.chdir(tmp_path)
 
 
@@ -83,7 +85,7 @@ def test_impute_json_and_files(run, data, tmp_path):
     out, model = tmp_path / "imputed.h5ad", tmp_path / "model"
     genes = tmp_path / "genes.txt"
     reference = ad.read_h5ad(data[3])
-    genes.write_text("\n".join(reference.var_names[:4]))
+    genes.write_text("\n".join(reference.var_names[:2]))
     status, text, err = run(
         "impute",
         *data,
@@ -101,12 +103,12 @@ def test_impute_json_and_files(run, data, tmp_path):
     )
     assert (status, err) == (0, "")
     result = json.loads(text)
-    assert (result["cells"], result["genes"]) == (120, 4)
+    assert (result["cells"], result["genes"]) == (120, 2)
     imputed = ad.read_h5ad(out)
-    assert list(imputed.var_names) == list(reference.var_names[:4])
+    assert list(imputed.var_names) == list(reference.var_names[:2])
     assert {"lower", "upper"} <= set(imputed.layers)
     assert (model / "model.pt").exists()
-    assert len(list((tmp_path / "plots").glob("*.png"))) == 4
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 2
 
 
 def test_impute_streams_and_reports(run, data, pair, tmp_path):

@@ -77,10 +77,10 @@ def control(results: Results) -> Section | None:
 
 def reliability(results: Results) -> Section | None:
     """Predicted accuracy: how it was borne out, and what it says of unmeasured genes."""
-    checked, unmeasured = results.held_out, results.unmeasured
+    checked, unmeasured, reached = results.held_out, results.unmeasured, results.reached
     if checked.empty and unmeasured.empty:
         return None
-    text = ["The reliability of a gene is the accuracy that the model predicts for it, before anyone can check."]
+    text = [f"The reliability of a gene is the {PLAIN[reached]} that the model predicts for it, before any check."]
     drawn, tables = [], []
     if len(checked) > 2:
         rank = spearmanr(checked["reliability"], checked["pcc"]).statistic
@@ -88,13 +88,13 @@ def reliability(results: Results) -> Section | None:
             f"On {len(checked)} hidden genes, its rank correlation with the PCC that was reached is {rank:.2f}."
         )
         axes = separate(2, 4.6, 3.4)
-        pl.reliability(checked, ax=axes)
+        pl.reliability(checked, reached=reached, ax=axes)
         drawn += pictures(axes, ["Hidden genes, by predicted reliability.", "Hidden genes: predicted and reached."])
     if len(unmeasured):
         good = int((unmeasured["reliability"] >= GOOD).sum())
         text.append(f"Of {len(unmeasured):,} unmeasured genes, {good:,} have a reliability of at least {GOOD}.")
         axes = separate(1, 4.6, 3.4)
-        pl.reliability(unmeasured.drop(columns="measured", errors="ignore"), ax=axes)
+        pl.reliability(unmeasured.drop(columns="measured", errors="ignore"), reached=reached, ax=axes)
         drawn.append(picture(axes, "Genes that were not measured, by predicted reliability."))
         tables.append(_most_and_least(unmeasured))
     return Section("Which genes to trust", text, tables, drawn)

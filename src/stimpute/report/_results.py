@@ -91,6 +91,14 @@ class Results:
         known = var if "reliability" in var else pd.DataFrame({"reliability": []})
         return known.sort_values("reliability", ascending=False, kind="stable")
 
+    @property
+    def reached(self) -> str:
+        """The metric that the reliability predicts, `"pcc"` or `"css"`."""
+        if self.model is not None:
+            return self.model._recipe.reliability_of.lower()
+        told = {} if self.imputed is None else self.imputed.uns.get("stimpute", {})
+        return str(told.get("reliability", "predicted PCC")).split()[-1].lower()
+
     @cached_property
     def held_out(self) -> pd.DataFrame:
         """Reliability and reached accuracy of every gene of the cross-validation, most reliable first."""
@@ -105,7 +113,7 @@ class Results:
         """Names of the most and of the least reliable genes, no gene twice."""
         names = list(table.index)
         best = names[: self.n_maps]
-        return best, names[len(best) :][-self.n_maps :]
+        return best, names[max(len(best), len(names) - self.n_maps) :]
 
 
 def unmeasured_genes(model: Any) -> pd.Index:
