@@ -46,7 +46,7 @@ class Autoencoder(BaseModuleClass):
         self.encoder = _mlp([n_genes, *([n_hidden] if n_hidden else []), n_latent], rectified)
         self.decoder = _mlp([n_latent, *([n_hidden] if n_hidden else []), n_genes], rectified)
         if rectified:  # start where gradients flow, or output units die at the paper's learning rate
-            self.decoder[-2].register_parameter("bias", nn.Parameter(torch.full((n_genes,), 0.5)))
+            nn.init.constant_(self.decoder[-2].get_parameter("bias"), 0.5)
 
     def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"x": tensors[REGISTRY_KEYS.X_KEY]}
