@@ -126,7 +126,7 @@ NumpyDocstring._consume_returns_section = prose_returns
 
 def write_cli_help(app: object) -> None:
     """What the command line says of itself, for the page `cli`."""
-    os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
+    os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "90"}
     import typer
     from typer.testing import CliRunner
 

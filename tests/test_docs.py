@@ -30,7 +30,7 @@ def test_readme_has_two_commands():
     assert commands["test"].endswith("pytest")
 
 
-@pytest.mark.parametrize("room", ["pp", "tl", "tl.metrics", "pl", "datasets"])
+@pytest.mark.parametrize("room", ["pp", "tl", "tl.metrics", "pl", "datasets", "share", "report"])
 def test_api_page_lists_every_public_name(room):
     listed = set(re.findall(r"^   ([\w.]+)$", (ROOT / "docs" / "api.md").read_text(), flags=re.MULTILINE))
     module = importlib.import_module(f"stimpute.{room}")
