@@ -29,7 +29,7 @@ class Prediction:
 Predict = Callable[[GeneFold], Prediction]
 
 
-def stimpute(recipe: str = "crossfit", *, full: bool = False, prepare=None, seed: int = 0, **kwargs: Any) -> Predict:  # noqa: ANN001
+def stimpute(recipe: str = "crossfit", *, full: bool = False, prepare=None, seed: int = 0, **kwargs: Any) -> Predict:
     """The model; `prepare` changes the reference of a fold first, `full` asks for everything that it can say."""
 
     def predict(fold: GeneFold) -> Prediction:

@@ -15,7 +15,7 @@ if find_spec("torchvision") is None:
     sys.modules["torchvision"] = ModuleType("torchvision")
     sys.modules["torchvision"].datasets = ModuleType("torchvision.datasets")
 
-from stPlus import stPlus  # noqa: E402
+from stPlus import stPlus
 
 NAME = "stPlus"
 
