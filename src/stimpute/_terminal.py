@@ -41,18 +41,23 @@ class Screen:
     as_json: bool
 
     @property
-    def progress(self) -> bool:
-        """Whether to draw bars."""
+    def talks(self) -> bool:
+        """Whether a person listens."""
         return not (self.quiet or self.as_json)
+
+    @property
+    def progress(self) -> bool:
+        """Whether to draw bars: to a person at a terminal, not into a file."""
+        return self.talks and sys.stdout.isatty()
 
     def say(self, text: str) -> None:
         """One line for a person."""
-        if self.progress:
+        if self.talks:
             Console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
     def table(self, frame: pd.DataFrame, title: str) -> None:
         """A table for a person."""
-        if not self.progress:
+        if not self.talks:
             return
         table = Table("method", *map(str, frame.columns), title=title, title_justify="left")
         for name, row in frame.iterrows():

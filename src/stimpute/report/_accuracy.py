@@ -36,7 +36,7 @@ def accuracy(results: Results) -> Section | None:
     others = [name for name in summary.index if name != MODEL]
     told = f"Each of {len(pcc)} measured genes was predicted by a model that never saw it: mean PCC "
     told += f"{summary.loc[MODEL, 'pcc']:.3f}."
-    size = (3.6, 1.2 + 0.45 * len(summary))
+    size = (4.2, 1.2 + 0.45 * len(summary))
     drawn = [
         picture(pl.accuracy(genes, "pcc", figsize=size, return_ax=True), "PCC of each gene (dots) and its mean (bar).")
     ]

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 DPI = 144
-N_COLOURS = 128
+N_COLOURS = 256
 
 
 @dataclass(frozen=True)

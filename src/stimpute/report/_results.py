@@ -130,8 +130,10 @@ def describe_unmeasured(model: Any) -> pd.DataFrame:
         for start in range(0, len(group.targets), GENES_PER_CHUNK):
             chunk = group.targets[start : start + GENES_PER_CHUNK]
             parts.append(group.predictor.describe(chunk).set_index(available[chunk]))
-    known = pd.concat(parts)
-    return known.assign(has_protein=model._has_protein(available.get_indexer(known.index)), measured=False)
+    known, var = pd.concat(parts).assign(measured=False), model._reference_manager.adata.var
+    if "has_protein" not in var:
+        return known
+    return known.assign(has_protein=var["has_protein"].to_numpy(bool)[available.get_indexer(known.index)])
 
 
 def largest_section(adata: ad.AnnData, key: str | None) -> np.ndarray:
