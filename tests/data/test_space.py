@@ -60,3 +60,11 @@ def test_cells_without_a_place_have_none_around():
     cells = SpatialCells.from_matrix(sparse.csr_matrix(np.eye(3)), np.arange(3), counts=True)
     with pytest.raises(ValueError, match=r"no positions.*spatial_key"):
         cells.around(2)
+
+
+@pytest.mark.parametrize("run", [1, 5, 64])
+@pytest.mark.parametrize(("n_cells", "n"), [(10, 7), (100, 95), (5001, 999), (5001, 5000)])
+def test_a_sample_repeats_no_cell(n_cells, n, run):
+    sample = sample_cells(np.random.default_rng(0).permutation(n_cells), n, run)
+    assert len(np.unique(sample)) == len(sample) <= n
+    assert len(sample) == n or run > 1

@@ -61,8 +61,8 @@ def nearest_around(coords: np.ndarray, batch: np.ndarray, k: int) -> np.ndarray:
     return around
 
 
-def sample_cells(order: np.ndarray, n: int) -> np.ndarray:
-    """Take every m-th cell along an order, so that the sample covers space and batches evenly.
+def sample_cells(order: np.ndarray, n: int, run: int = 1) -> np.ndarray:
+    """Take evenly spaced cells along an order, so that the sample covers space and batches.
 
     Parameters
     ----------
@@ -70,11 +70,15 @@ def sample_cells(order: np.ndarray, n: int) -> np.ndarray:
         A permutation of the cells, shape (n_cells,).
     n
         Cells wanted.
+    run
+        Take runs of so many neighbours along the order in place of single cells.
 
     Returns
     -------
-    Sorted positions, shape (min(n, n_cells),).
+    Sorted positions, at most `n`; exactly `min(n, n_cells)` with single cells.
     """
     if n >= len(order):
         return np.arange(len(order))
-    return np.sort(order[np.linspace(0, len(order) - 1, n).round().astype(int)])
+    blocks = np.split(order, np.arange(run, len(order), run))
+    chosen = np.linspace(0, len(blocks) - 1, max(1, n // run)).round().astype(int)
+    return np.sort(np.concatenate([blocks[block] for block in chosen])[:n])

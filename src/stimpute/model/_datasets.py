@@ -9,18 +9,18 @@ import pandas as pd
 from anndata import AnnData
 from scvi.data import AnnDataManager
 from scvi.data._utils import _check_if_view
-from scvi.model.base import BaseModelClass
 from torch import nn
 
 from stimpute.data._genes import locate_genes
 from stimpute.data._relations import COEXPRESSION, read_relations
 from stimpute.data._spatial import SpatialCells
 from stimpute.model import _setup
+from stimpute.model._registration import Registration
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import Predictor, Recipe, Reference
 
 
-class TwoDatasets(BaseModelClass):
+class TwoDatasets(Registration):
     """What every part of the model needs of its data."""
 
     module: StImputeModule

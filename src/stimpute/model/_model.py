@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,6 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager
 
-from stimpute.data._expression import Expression
 from stimpute.data._hiding import Hiding
 from stimpute.data._space import sample_cells, spatial_order
 from stimpute.model import _result, _setup
@@ -24,6 +22,8 @@ from stimpute.model._stream import GeneGroup, allocate, removed_on_error, stream
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import RECIPES, OutputOptions, Predictor, Reference
 from stimpute.train._phases import Phases, seeded
+
+PATCH = 64  # cells that are trained on come in patches, so that the cells around them are there too
 
 
 class StImputeModel(CellsMixin, PersistenceMixin):
@@ -94,90 +94,6 @@ class StImputeModel(CellsMixin, PersistenceMixin):
         self.module = StImputeModule({})
         if spatial is not None and reference is not None:
             self._start(reference)
-
-    # ---------------------------------------------------------------- setup
-
-    @classmethod
-    def setup_anndata(
-        cls,
-        adata: AnnData,
-        layer: str | None = None,
-        batch_key: str | None = None,
-        spatial_key: str | None = "spatial",
-        expression: Expression = "counts",
-        gene_symbols: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Register the spatial data or the reference.
-
-        Parameters
-        ----------
-        adata
-            Cells × genes. Nothing of it is changed but what scvi-tools notes in `uns` and `obs`.
-        layer
-            Layer that holds the expression; `X` if None.
-        batch_key
-            Column of `obs` that tells sections or donors apart.
-        spatial_key
-            Key of `obsm` that holds the positions; a reference needs none.
-        expression
-            `"counts"` are normalised inside, from the genes that may be seen; `"normalized"` values are used as they
-            are.
-        gene_symbols
-            Column of `var` that holds the names by which genes are matched; `var_names` if None.
-        kwargs
-            For scvi-tools, when a saved setup is repeated.
-
-        Raises
-        ------
-        ValueError
-            If counts are not integers, a value is not finite or negative, or gene names are not unique.
-        KeyError
-            If a named layer, column or array does not exist.
-        """
-        setup_args = cls._get_setup_method_args(
-            adata=adata,
-            layer=layer,
-            batch_key=batch_key,
-            spatial_key=spatial_key,
-            expression=expression,
-            gene_symbols=gene_symbols,
-            cls=cls,
-        )
-        fields = _setup.registered_fields(adata, layer, batch_key, spatial_key, expression, gene_symbols)
-        _setup.claim_identity(adata, cls._setup_adata_manager_store)
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_args)
-        manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
-
-    @classmethod
-    def setup_mudata(
-        cls,
-        mdata: MuData,
-        *,
-        spatial: str = "spatial",
-        reference: str = "rna",
-        spatial_kwargs: dict[str, Any] | None = None,
-        reference_kwargs: dict[str, Any] | None = None,
-    ) -> None:
-        """Register two modalities of a MuData.
-
-        Parameters
-        ----------
-        mdata
-            Holds the spatial data and the reference as modalities. They need not share cells.
-        spatial, reference
-            Names of the modalities.
-        spatial_kwargs, reference_kwargs
-            Arguments of :meth:`setup_anndata` for either.
-
-        Raises
-        ------
-        KeyError
-            If a modality does not exist.
-        """
-        for name, kwargs in ((spatial, spatial_kwargs), (reference, reference_kwargs)):
-            cls.setup_anndata(_setup.modality(mdata, name), **(kwargs or {}))
 
     @classmethod
     def from_mudata(
@@ -260,7 +176,7 @@ class StImputeModel(CellsMixin, PersistenceMixin):
             raise ValueError(f"`max_cells` is {max_cells}; expected at least 1.")
         cells = self._cells(None)
         order = np.arange(len(cells)) if cells.coords is None else spatial_order(cells.coords, cells.batch)
-        self.train_indices_ = sample_cells(order, max_cells)
+        self.train_indices_ = sample_cells(order, max_cells, run=PATCH)
         phases = Phases(
             accelerator, devices, max_epochs, batch_size, early_stopping, seed, plan_kwargs or {}, trainer_kwargs
         )
@@ -342,8 +258,13 @@ class StImputeModel(CellsMixin, PersistenceMixin):
                 batch_size=batch_size,
                 progress=progress,
             )
-            var = _result.describe_genes(names, known, measured, self._has_protein(targets))
-            return _result.to_anndata(adata, arrays, var, self._about(interval, spread), out)
+            var = _result.describe_genes(names, known, measured, self._reference_data().var, targets)
+            about = _result.describe_method(self._recipe, self.relations_, self._counts, options)
+            return _result.to_anndata(adata, arrays, var, about, out)
+
+    @property
+    def _counts(self) -> bool:
+        return bool(self.registry_["setup_args"]["expression"] == "counts")
 
     def _group(self, targets: np.ndarray) -> list[GeneGroup]:
         """Target genes by the hiding under which each is predicted."""
@@ -353,22 +274,6 @@ class StImputeModel(CellsMixin, PersistenceMixin):
             GeneGroup(self._predictor(int(hiding)), targets[hidden_in == hiding], np.flatnonzero(hidden_in == hiding))
             for hiding in np.unique(hidden_in)
         ]
-
-    def _has_protein(self, targets: np.ndarray) -> np.ndarray:
-        var = self._reference_data().var
-        return var["has_protein"].to_numpy(bool)[targets] if "has_protein" in var else np.zeros(len(targets), bool)
-
-    def _about(self, interval: float | None, spread: str) -> dict[str, Any]:
-        counts = self.registry_["setup_args"]["expression"] == "counts"
-        about = {
-            "units": _result.UNITS if counts else _result.NORMALIZED_UNITS,
-            "recipe": self._recipe.name,
-            "relations": self.relations_,
-            "reliability": f"predicted {self._recipe.reliability_of}",
-            "spread": spread,
-            "version": version("stimpute"),
-        }
-        return about if interval is None else {**about, "interval": interval}
 
     def _dense_inputs(self, genes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]:
         """What a method without a model would need: panel of both datasets, targets of the reference, their names."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute.recipes import OutputOptions, Recipe
+
 UNITS = "log1p of counts scaled to the typical total of the spatial cells"
 NORMALIZED_UNITS = "the units of the normalised spatial data"
 
 
-def describe_genes(names: pd.Index, known: pd.DataFrame, measured: pd.Index, has_protein: np.ndarray) -> pd.DataFrame:
+def describe_genes(
+    names: pd.Index, known: pd.DataFrame, measured: pd.Index, reference: pd.DataFrame, targets: np.ndarray
+) -> pd.DataFrame:
     """The result's `var`.
 
     Parameters
@@ -25,10 +30,28 @@ def describe_genes(names: pd.Index, known: pd.DataFrame, measured: pd.Index, has
         From the predictors, one row per gene.
     measured
         Genes that the spatial data have.
-    has_protein
-        Shape (n_genes,).
+    reference
+        The reference's `var`.
+    targets
+        Where the genes stand in it, shape (n_genes,).
     """
+    has_protein = np.zeros(len(names), dtype=bool)
+    if "has_protein" in reference:
+        has_protein = reference["has_protein"].to_numpy(dtype=bool)[targets]
     return known.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
+
+
+def describe_method(recipe: Recipe, relations: list[str], counts: bool, options: OutputOptions) -> dict[str, Any]:
+    """The result's `uns["stimpute"]`: units, method, options, version."""
+    about = {
+        "units": UNITS if counts else NORMALIZED_UNITS,
+        "recipe": recipe.name,
+        "relations": relations,
+        "reliability": f"predicted {recipe.reliability_of}",
+        "spread": options.spread,
+        "version": version("stimpute"),
+    }
+    return about if options.interval is None else {**about, "interval": options.interval}
 
 
 def to_anndata(
