@@ -135,7 +135,10 @@ def test_mistakes_are_named(model, tissue, tmp_path, monkeypatch):
         report.write({}, path=tmp_path / "page.html")
     with pytest.raises(FileNotFoundError, match="Make the folder first"):
         report.write(model, path=tmp_path / "nowhere" / "page.html")
-    untrained = StImputeModel(model.adata, model._reference_manager.adata)
+    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
+    StImputeModel.setup_anndata(spatial)
+    StImputeModel.setup_anndata(reference)
+    untrained = StImputeModel(spatial, reference)
     with pytest.raises(RuntimeError, match=r"model\.train"):
         report.write(untrained, path=tmp_path / "page.html")
     true_import = builtins.__import__
