@@ -10,7 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from stimpute.tl._cross_validate import BASELINE_METHODS, GeneFold, fold_model
+from stimpute.tl._cross_validate import BASELINE_METHODS, GeneFold, fold_model, forget
 
 INTERVAL = 0.9
 
@@ -39,9 +39,11 @@ def stimpute(recipe: str = "crossfit", *, full: bool = False, prepare=None, seed
         model.train(enable_progress_bar=False, seed=seed)
         if not full:
             result = model.impute(genes=fold.targets, progress=False)
+            forget(model)
             return Prediction(result.X, reliability=result.var["reliability"].to_numpy())
         result = model.impute(genes=fold.targets, interval=INTERVAL, progress=False)
         matched = model.impute(genes=fold.targets, spread="matched", progress=False).X
+        forget(model)
         reliability = result.var["reliability"].to_numpy()
         return Prediction(result.X, result.layers["lower"], result.layers["upper"], reliability, matched)
 

@@ -129,7 +129,7 @@ def main() -> None:
         "--totals", choices=["visible", "whole"], help="default: visible; whole for the paper, as published"
     )
     parser.add_argument("--cells", type=int, help="draw so many spatial cells; all if not given")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--no-proteins", action="store_true")
     parser.add_argument("--ablations", action="store_true")
     parser.add_argument("--peers", action="store_true")

@@ -241,7 +241,16 @@ def _impute(
 ) -> ad.AnnData:
     model = fold_model(fold, **model_kwargs)
     model.train(**train)
-    return model.impute(genes=fold.targets, interval=interval, progress=progress)
+    imputed = model.impute(genes=fold.targets, interval=interval, progress=progress)
+    forget(model)
+    return imputed
+
+
+def forget(model: StImputeModel) -> None:
+    """Let go of a model's data, which scvi-tools would keep for the rest of the session."""
+    for adata in (model.adata, model._reference_data()):
+        StImputeModel._setup_adata_manager_store.pop(adata.uns["_scvi_uuid"], None)
+    model.deregister_manager()
 
 
 def _scores(predicted: ad.AnnData, methods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
