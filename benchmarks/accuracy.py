@@ -57,6 +57,8 @@ def run(pair: Pair, args: argparse.Namespace, seed: int) -> list[dict]:
         predictions = [method(fold) for fold in folds]
         cpu = time.process_time() - start
         rows.append({"method": name, "seed": seed, **score(folds, predictions, names, pair), "cpu": cpu})
+        pcc = rows[-1]["pcc"]
+        print(f"{pair.name} seed {seed} {name}: PCC {pcc:.3f}, {cpu:.0f} CPU s", file=sys.stderr, flush=True)
         if predictions[0].matched is not None:
             matched = [Prediction(p.matched) for p in predictions]
             rows.append({"method": f"{name}, spread matched", "seed": seed, **score(folds, matched, names, pair)})

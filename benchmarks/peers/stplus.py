@@ -1,19 +1,13 @@
-"""stPlus (Shengquan et al. 2021): its own normalisation, its defaults.
+"""stPlus (Shengquan et al. 2021): its own normalisation, its defaults. Release 0.0.6 runs on CUDA only."""
 
-It imports torchvision without using it; where that is not installed, an empty module stands in.
-"""
-
-import sys
 import tempfile
-from importlib.util import find_spec
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import torch
 
-if find_spec("torchvision") is None:
-    sys.modules["torchvision"] = ModuleType("torchvision")
-    sys.modules["torchvision"].datasets = ModuleType("torchvision.datasets")
+if not torch.cuda.is_available():
+    raise ImportError("stPlus 0.0.6 makes CUDA the default device when it is imported, and there is none here")
 
 from stPlus import stPlus
 
@@ -28,7 +22,7 @@ def predict(fold):
     total = np.asarray(fold.reference.X.sum(1)).ravel()
     frame = pd.DataFrame(_normalised(reference.X, total), columns=[*genes, *fold.targets])
     with tempfile.TemporaryDirectory() as folder:
-        result = stPlus(spatial, frame, fold.targets, f"{folder}/stplus", verbose=False, device="cpu")
+        result = stPlus(spatial, frame, fold.targets, f"{folder}/stplus", verbose=False)
     return result[fold.targets].to_numpy()
 
 

@@ -2,8 +2,8 @@
 
 from importlib.metadata import version
 
-from stimpute import datasets, pl, pp, tl
+from stimpute import datasets, pl, pp, report, share, tl
 from stimpute.model import StImputeModel
 
-__all__ = ["StImputeModel", "datasets", "pl", "pp", "tl"]
+__all__ = ["StImputeModel", "datasets", "pl", "pp", "report", "share", "tl"]
 __version__ = version("stimpute")

@@ -55,7 +55,9 @@ def run_demo(
     model = fold_model(fold, recipe=recipe)
     model.train(seed=seed, enable_progress_bar=screen.progress)
     imputed = model.impute(genes=[*fold.targets, *unmeasured], progress=screen.progress)
-    predictions = {name: method(fold) for name, method in BASELINE_METHODS.items()} | {MODEL: imputed[:, fold.targets].X}
+    predictions = {name: method(fold) for name, method in BASELINE_METHODS.items()} | {
+        MODEL: imputed[:, fold.targets].X
+    }
     scores = pd.concat([score(fold.truth, p, fold.targets).assign(method=name) for name, p in predictions.items()])
     summary = summarise(scores)
     screen.table(summary, "Genes that were measured but hidden from every method")
@@ -79,9 +81,7 @@ def run_demo(
     return summary, files
 
 
-def draw_genes(
-    spatial: ad.AnnData, imputed: ad.AnnData, genes: list[str], folder: Path, **kwargs: Any
-) -> list[str]:
+def draw_genes(spatial: ad.AnnData, imputed: ad.AnnData, genes: list[str], folder: Path, **kwargs: Any) -> list[str]:
     """One picture a gene on the tissue, of at most 24 genes, the most reliable first.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -226,7 +227,10 @@ def fold_model(fold: GeneFold, **model_kwargs: Any) -> StImputeModel:
 
 def baseline_input(fold: GeneFold) -> BaselineInput:
     """The dense arrays of a fold."""
-    return BaselineInput(*fold_model(fold)._dense_inputs(fold.targets)[:3])
+    model = fold_model(fold)
+    inputs = BaselineInput(*model._dense_inputs(fold.targets)[:3])
+    forget(model)
+    return inputs
 
 
 def _baseline(method: Callable[[BaselineInput], np.ndarray]) -> Method:
@@ -247,10 +251,14 @@ def _impute(
 
 
 def forget(model: StImputeModel) -> None:
-    """Let go of a model's data, which scvi-tools would keep for the rest of the session."""
+    """Let go of a model's data, which scvi-tools would keep for the rest of the session.
+
+    Models and trainers refer to one another, so that nothing is freed before the garbage collector has passed.
+    """
     for adata in (model.adata, model._reference_data()):
         StImputeModel._setup_adata_manager_store.pop(adata.uns["_scvi_uuid"], None)
     model.deregister_manager()
+    gc.collect()
 
 
 def _scores(predicted: ad.AnnData, methods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
