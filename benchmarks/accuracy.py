@@ -62,9 +62,6 @@ def run(pair: Pair, args: argparse.Namespace, seed: int) -> list[dict]:
         if predictions[0].matched is not None:
             matched = [Prediction(p.matched) for p in predictions]
             rows.append({"method": f"{name}, spread matched", "seed": seed, **score(folds, matched, names, pair)})
-        print(
-            f"{pair.name} seed {seed} {name}: PCC {rows[-1]['pcc']:.3f}, {cpu:.0f} CPU s", file=sys.stderr, flush=True
-        )
     return rows
 
 
