@@ -11,6 +11,7 @@ from scvi.model.base import BaseModelClass
 
 from stimpute.data._expression import Expression
 from stimpute.model import _setup
+from stimpute.train._phases import quiet
 
 
 class Registration(BaseModelClass):
@@ -66,7 +67,8 @@ class Registration(BaseModelClass):
         fields = _setup.registered_fields(adata, layer, batch_key, spatial_key, expression, gene_symbols)
         _setup.claim_identity(adata, cls._setup_adata_manager_store)
         manager = AnnDataManager(fields=fields, setup_method_args=setup_args)
-        manager.register_fields(adata, **kwargs)
+        with quiet("scvi"):  # which would report that it names the columns of positions, at every slice
+            manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
 
     @classmethod

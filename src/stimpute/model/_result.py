@@ -72,7 +72,8 @@ def to_anndata(
     out
         The store.
     """
-    result = AnnData(obs=adata.obs.copy(), var=var, obsm={k: v.copy() for k, v in adata.obsm.items()})
+    own = [column for column in adata.obs if not str(column).startswith("_scvi")]
+    result = AnnData(obs=adata.obs[own].copy(), var=var, obsm={k: v.copy() for k, v in adata.obsm.items()})
     result.uns["stimpute"] = about
     for key in ("spatial",):  # squidpy's images and scales
         if key in adata.uns:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,7 +97,7 @@ def protein_graph(
         centred=True,
         coverage=float(found.mean()),
         n_found=int(found.sum()),
-        source=str(embeddings) if isinstance(embeddings, str) or hasattr(embeddings, "__fspath__") else "memory",
+        source=Path(embeddings).name if isinstance(embeddings, str | os.PathLike) else "memory",
         model=vectors.model,
         pooling=vectors.pooling,
         release=vectors.release,

@@ -20,6 +20,9 @@ from stimpute.train._data import BatchModule
 from stimpute.train._plan import LossPlan
 
 
+HARDWARE_REPORTS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Torch's random numbers from a seed, and the global state as it was afterwards."""
@@ -105,7 +108,7 @@ class Phases:
         if self.early_stopping and len(data.held_out):
             options = {"early_stopping_monitor": "validation_loss", "early_stopping_patience": 10, **options}
             options |= {"early_stopping": True}
-        with _quiet_lightning():
+        with quiet(*HARDWARE_REPORTS):
             trainer = Trainer(
                 max_epochs=epochs,
                 accelerator=self.accelerator,
@@ -157,9 +160,9 @@ class PhaseBar(ProgressBar):
 
 
 @contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Silence the hardware report that Lightning would print before every phase."""
-    loggers = [logging.getLogger(f"lightning.pytorch.{name}") for name in ("utilities.rank_zero", "accelerators.cuda")]
+def quiet(*names: str) -> Iterator[None]:
+    """Silence what some loggers report below a warning."""
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
