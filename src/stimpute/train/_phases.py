@@ -19,7 +19,6 @@ from scvi.utils import track
 from stimpute.train._data import BatchModule
 from stimpute.train._plan import LossPlan
 
-
 HARDWARE_REPORTS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
 
 
