@@ -13,7 +13,7 @@ from stimpute.tl._cross_validate import BASELINE_METHODS, MODEL, fold_model, gen
 from stimpute.tl._score import score, summarise
 
 if TYPE_CHECKING:
-    from stimpute.cli import Screen
+    from stimpute._terminal import Screen
 
 Setups = tuple[dict[str, Any], dict[str, Any]]
 N_PICTURES = 24  # at most so many genes are drawn by one command

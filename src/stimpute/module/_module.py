@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from stimpute.model import StImputeModel
 
 
 class StImputeModule(BaseModuleClass):
@@ -25,7 +22,7 @@ class StImputeModule(BaseModuleClass):
         super().__init__()
         self.networks = nn.ModuleDict(dict(networks))
 
-    def on_load(self, model: StImputeModel, **kwargs: object) -> None:
+    def on_load(self, model: Any, **kwargs: object) -> None:
         """Make the networks of a saved model, whose weights scvi-tools reads next."""
         model._recipe.state = model.state_
         self.networks = nn.ModuleDict(model._networks())
