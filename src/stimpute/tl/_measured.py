@@ -8,6 +8,8 @@ import anndata as ad
 import numpy as np
 from scipy import sparse
 
+from stimpute.data._normalize import cell_totals, log_normalise_sparse, typical_total
+
 Expression = Literal["counts", "normalized"]
 
 
@@ -46,9 +48,9 @@ def measured_expression(
     return ad.AnnData(sparse.csr_matrix(x), obs=spatial.obs.copy(), var=spatial.var[[]], obsm=dict(spatial.obsm))
 
 
-def _log_normalise(counts: sparse.csr_array) -> sparse.csr_array:
+def _log_normalise(counts: sparse.csr_array) -> sparse.csr_matrix:
     if (counts.data < 0).any() or (counts.data != np.round(counts.data)).any():
         raise ValueError("Found values that are not counts: pass expression='normalized', or layer= with the counts.")
-    total = np.asarray(counts.sum(axis=1)).ravel()
-    median = np.median(total[total > 0]) if (total > 0).any() else 1.0
-    return (sparse.diags_array(median / np.maximum(total, 1)) @ counts).log1p().astype(np.float32).tocsr()
+    matrix = sparse.csr_matrix(counts)
+    totals = cell_totals(matrix)
+    return log_normalise_sparse(matrix, totals, typical_total(totals))
