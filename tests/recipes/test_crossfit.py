@@ -6,6 +6,7 @@ import torch
 
 from stimpute import StImputeModel, datasets, pp, tl
 from stimpute.data._hiding import Hiding
+from stimpute.module._hidden_genes import HiddenGeneModule
 from stimpute.recipes._crossfit_batches import HiddenGeneBatches
 
 QUIET = {"enable_progress_bar": False}
@@ -113,3 +114,37 @@ def test_parts_can_be_left_out(tissue, options):
     imputed = model.impute(genes=list(reference.var_names[-3:]), interval=0.8, progress=False)
     assert np.isfinite(imputed.X).all()
     assert (imputed.layers["lower"] <= imputed.layers["upper"]).all()
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_what_is_trained_is_what_predicts(tissue, placed):
+    """The training module and the predictor give the same signal, with positions and without."""
+    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
+    if not placed:
+        del spatial.obsm["spatial"]
+    StImputeModel.setup_anndata(spatial)
+    StImputeModel.setup_anndata(reference)
+    model = StImputeModel(spatial, reference, n_hidings=2)
+    model.train(max_epochs=5, **QUIET)
+
+    cells, panel = model._cells(None), model._need_reference().panel
+    predictor = model._predictor(0)
+    hidden = torch.from_numpy(predictor.hiding.hidden)
+    channels = torch.from_numpy(np.stack(predictor.channels(cells, np.arange(30))))
+    assert len(channels) == (2 if placed else 1)
+    module = HiddenGeneModule(
+        model.module["autoencoder"],
+        model.module["graph"],
+        predictor.genes.relations(panel),
+        predictor.genes.statistics(panel),
+        predictor.genes.precision,
+        torch.ones(2, len(panel), dtype=torch.bool),
+    )
+    module.autoencoder.profiles = torch.from_numpy(predictor.genes.reference_panel.profiles)
+    mask = torch.ones(len(panel))
+    mask[hidden] = 0
+    with torch.no_grad():
+        z = module.inference(channels[0], mask)["z"]
+        trained = module.generative(z, mask, channels, hidden)["signal"][0].T
+    predicted = predictor.signal(predictor.embed(cells, np.arange(30)), panel[predictor.hiding.hidden])
+    np.testing.assert_allclose(predicted, trained, atol=1e-4)

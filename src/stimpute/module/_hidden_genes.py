@@ -81,6 +81,7 @@ class HiddenGeneModule(BaseModuleClass):
             signal = (attention @ profiles[:, hidden]).transpose(1, 2)
         if self.graph is not None:
             weights = self.graph(self.features[hidden], self.statistics[hidden], self.statistics)
+            weights = weights[:, : len(channels)]  # cells without a place have none around them
             own = hidden if self.leave_out else torch.full_like(hidden, -1)
             messages = whiten(weights, self.precision, own) @ channels.transpose(1, 2)
             signal = signal + messages.sum(1)
