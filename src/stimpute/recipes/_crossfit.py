@@ -33,11 +33,11 @@ from stimpute.module._hidden_genes import HiddenGeneModule
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import Recipe, Reference
 from stimpute.recipes._crossfit_batches import HiddenGeneBatches
+from stimpute.recipes._crossfit_genes import N_STATISTICS, gene_statistics
 from stimpute.recipes._crossfit_predictor import CrossfitPredictor
 from stimpute.train._phases import Phases
 from stimpute.train._plan import OneCyclePlan
 
-N_STATISTICS = 3  # of a gene in the reference: mean, spread, detection rate
 N_DERIVED = 3  # of the correlation: its signed root, over metacells, and as carried over to the spatial platform
 N_ANCHORS = 1000  # cells that stay with the model, on which any gene's prediction is described
 N_CALIBRATION = 2000  # cells on which hidden genes are compared with their truth
@@ -222,17 +222,10 @@ class CrossfitRecipe(Recipe):
         reliability = Reliability.fit(features, reached, spread)
         state |= {f"reliability_{name}": value for name, value in vars(reliability).items()}
         state["panel_reliability"] = Reliability.out_of_fold(features, reached, spread, fold)
-        state["panel_pcc"] = reached
 
     def predictor(self, reference: Reference, module: StImputeModule, hiding: int) -> CrossfitPredictor:
         """See :class:`~stimpute.recipes._base.Recipe`."""
         return CrossfitPredictor(self, reference, module, hiding)
-
-
-def gene_statistics(reference: Reference, genes: np.ndarray) -> np.ndarray:
-    """Mean, spread and detection rate in the reference, shape (n_genes, 3)."""
-    bank = reference.bank
-    return np.c_[bank.mean[genes], bank.std[genes], bank.detection[genes]]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

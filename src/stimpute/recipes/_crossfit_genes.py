@@ -15,6 +15,8 @@ from stimpute.module._gene_graph import whiten
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import Reference, State
 
+N_STATISTICS = 3  # of a gene in the reference: mean, spread, detection rate
+
 
 class Listening(NamedTuple):
     """What target genes hear.
@@ -116,8 +118,7 @@ class CrossfitGenes:
 
     def statistics(self, genes: np.ndarray) -> Tensor:
         """Standardised statistics of genes in the reference, shape (n_genes, n_statistics)."""
-        bank, state = self.reference.bank, self.state
-        raw = np.c_[bank.mean[genes], bank.std[genes], bank.detection[genes]]
+        raw, state = gene_statistics(self.reference, genes), self.state
         standard = np.clip((raw - state["statistics_mean"]) / state["statistics_std"], -3, 3)
         return torch.from_numpy(standard.astype(np.float32))
 
@@ -140,3 +141,9 @@ class CrossfitGenes:
         target, source = (self.statistics(genes).to(device) for genes in (targets, panel))
         weights = torch.stack([graph(relations, target, source, m[None])[0] for m in self.members]).mean(0)
         return whiten(weights, self.precision.to(device), torch.from_numpy(self.reference.in_panel(targets)).to(device))
+
+
+def gene_statistics(reference: Reference, genes: np.ndarray) -> np.ndarray:
+    """Mean, spread and detection rate in the reference, shape (n_genes, 3)."""
+    bank = reference.bank
+    return np.c_[bank.mean[genes], bank.std[genes], bank.detection[genes]]
