@@ -190,3 +190,13 @@ def test_repr(model, recipe, pair):
     assert "24 genes shared" in text
     assert "not trained" in repr(StImputeModel(*pair, recipe=recipe))
     assert max(map(len, text.splitlines())) < 400
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+def test_a_truncated_model_is_a_clear_error(model, tmp_path, kept):
+    path = tmp_path / "model"
+    model.save(path)
+    whole = (path / "model.pt").read_bytes()
+    (path / "model.pt").write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(ValueError, match="cannot be read"):
+        StImputeModel.load(path, adata=False, reference=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Self
 
 import anndata
@@ -76,10 +77,16 @@ class PersistenceMixin(TwoDatasets):
         Raises
         ------
         ValueError
-            If genes of the panel are missing, or the reference is another one.
+            If the file cannot be read, genes of the panel are missing, or the reference is another one.
         """
-        with seeded(0):  # networks are made before their weights are read
-            model = super().load(str(dir_path), False, accelerator, device, prefix, **kwargs)  # type: ignore[misc]
+        try:
+            with seeded(0):  # networks are made before their weights are read
+                model = super().load(str(dir_path), False, accelerator, device, prefix, **kwargs)  # type: ignore[misc]
+        except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+            raise ValueError(
+                f"The model in {dir_path} cannot be read: {error}. The file is truncated, or not one that "
+                "`model.save()` wrote. Copy it again, or train and save anew."
+            ) from error
         adata = _given_or_stored(dir_path, prefix, ADATA_FILE, adata)
         if adata is not None:
             model._validate_anndata(adata)
