@@ -70,4 +70,4 @@ def test_reliability_ranks_unseen_genes(rng):
 
 def test_reliability_of_few_genes_is_drawn_to_what_a_calibrated_prediction_reaches(rng):
     features, reached = rng.normal(size=(5, 4)), np.full(5, 0.9)
-    assert 0.2 < Reliability.fit(features, reached, np.full(5, 0.2)).predict(features).mean() < 0.5
+    assert 0.2 < Reliability.fit(features, reached, np.full(5, 0.2)).predict(features, np.full(5, 0.2)).mean() < 0.5

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.linear_model import Ridge
 
-PENALTY = 30.0  # as if 30 further genes had shown no effect of any feature
-PRIOR_GENES = 30  # and had reached what a calibrated prediction should reach
+PENALTY = 10.0  # as if 10 further genes had shown no effect of any feature
+PRIOR_GENES = 100  # and 100 had reached what a calibrated prediction should reach
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Ridge regression from descriptions of a gene's prediction to its correlation with the truth.
+    r"""Ridge regression from descriptions of a gene's prediction to its correlation with the truth.
 
-    A calibrated prediction of standardised expression correlates with the truth as much as it varies. The level of the
-    regression is drawn towards that, for few genes say little of it.
+    A calibrated prediction :math:`\hat x_g` of standardised expression correlates with the truth as much as it varies:
+    :math:`r_g = \operatorname{sd}(\hat x_g)`. The regression learns where the genes that could be checked departed
+    from that.
+
+    .. math:: \hat r_g = \operatorname{sd}(\hat x_g) + \beta_0 + \beta^\top f_g
 
     Attributes
     ----------
@@ -44,8 +47,8 @@ class Reliability:
             Standard deviation of the calibrated predictions, shape (n_genes,).
         """
         centre, scale = features.mean(0), features.std(0) + 1e-6
-        model, n = Ridge(PENALTY).fit((features - centre) / scale, reached), len(reached)
-        level = (n * model.intercept_ + PRIOR_GENES * spread.mean()) / (n + PRIOR_GENES)
+        model, n = Ridge(PENALTY).fit((features - centre) / scale, reached - spread), len(reached)
+        level = model.intercept_ * n / (n + PRIOR_GENES)
         return cls(centre, scale, np.array([level, *model.coef_]))
 
     @classmethod
@@ -54,10 +57,11 @@ class Reliability:
         predicted = np.empty(len(fold))
         for index in np.unique(fold):
             out = fold == index
-            predicted[out] = cls.fit(features[~out], reached[~out], spread[~out]).predict(features[out])
+            model = cls.fit(features[~out], reached[~out], spread[~out])
+            predicted[out] = model.predict(features[out], spread[out])
         return predicted
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
+    def predict(self, features: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Predicted correlation, between -1 and 1, shape (n_genes,)."""
         standardised = np.clip((features - self.centre) / self.scale, -3, 3)
-        return np.clip(self.coefficients[0] + standardised @ self.coefficients[1:], -1, 1)
+        return np.clip(spread + self.coefficients[0] + standardised @ self.coefficients[1:], -1, 1)

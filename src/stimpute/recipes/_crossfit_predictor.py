@@ -163,7 +163,9 @@ class CrossfitPredictor(Predictor):
         own = self.reference.in_panel(targets)
         features = self.features(targets)
         mean, std = Moments(self.state["moments"]).predict(self.genes.statistics(targets).numpy())
-        reliability = Reliability(**self._learnt("reliability_")).predict(features)
+        signal_std = np.exp(features[:, 0])
+        spread = float(self.state["gate"]) * signal_std
+        reliability = Reliability(**self._learnt("reliability_")).predict(features, spread)
         for name, values in (("panel_mean", mean), ("panel_std", std), ("panel_reliability", reliability)):
             values[own >= 0] = self.state[name][own[own >= 0]]
         expressed = self.reference.bank.std[targets] > 0
@@ -175,7 +177,7 @@ class CrossfitPredictor(Predictor):
                 "n_edges": effective.round().astype(int),
                 "expected_mean": mean,
                 "expected_std": std,
-                "signal_std": np.exp(features[:, 0]),
+                "signal_std": signal_std,
             }
         )
 
