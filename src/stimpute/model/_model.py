@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import rich.pretty  # noqa: F401 - scvi-tools' view_anndata_setup uses it without importing it
 from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager
 
-from stimpute.data._hiding import Hiding
 from stimpute.data._space import sample_cells, spatial_order
 from stimpute.model import _result, _setup
 from stimpute.model._cells import NOTHING_HIDDEN, UNTRAINED, CellsMixin
@@ -274,11 +272,3 @@ class StImputeModel(CellsMixin, PersistenceMixin):
             GeneGroup(self._predictor(int(hiding)), targets[hidden_in == hiding], np.flatnonzero(hidden_in == hiding))
             for hiding in np.unique(hidden_in)
         ]
-
-    def _dense_inputs(self, genes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, pd.Index]:
-        """What a method without a model would need: panel of both datasets, targets of the reference, their names."""
-        reference, cells = self._need_reference(), self._cells(None)
-        targets, names = self._targets(genes, _setup.gene_names(self.adata_manager))
-        nothing = Hiding.nothing(len(reference.panel))
-        panel = cells.normalised(nothing, cells.typical_total(nothing))
-        return panel, reference.bank.dense(reference.panel), reference.bank.dense(targets), names

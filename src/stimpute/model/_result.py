@@ -13,8 +13,11 @@ from anndata import AnnData
 
 from stimpute.recipes import OutputOptions, Recipe
 
-UNITS = "log1p of counts scaled to the typical total of the spatial cells"
-NORMALIZED_UNITS = "the units of the normalised spatial data"
+
+def units(*, counts: bool) -> str:
+    """Of imputed values, by what the spatial data are."""
+    scaled = "log1p of counts scaled to the typical total of the spatial cells"
+    return scaled if counts else "the units of the normalised spatial data"
 
 
 def describe_genes(
@@ -44,7 +47,7 @@ def describe_genes(
 def describe_method(recipe: Recipe, relations: list[str], counts: bool, options: OutputOptions) -> dict[str, Any]:
     """The result's `uns["stimpute"]`: units, method, options, version."""
     about = {
-        "units": UNITS if counts else NORMALIZED_UNITS,
+        "units": units(counts=counts),
         "recipe": recipe.name,
         "relations": relations,
         "reliability": f"predicted {recipe.reliability_of}",

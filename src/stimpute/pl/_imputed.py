@@ -31,6 +31,7 @@ class _Row:
     coords: np.ndarray  # [cells, 2]
     panels: dict[str, np.ndarray | None]  # values [cells] by panel; None where a gene was not measured
     reliability: float | None
+    level: float | None  # share of the cells that the interval should cover
 
 
 def imputed(
@@ -140,10 +141,11 @@ def _rows(
         if interval:
             values[WIDTH] = _values(one.layers["upper"]) - _values(one.layers["lower"])
         reliability = float(one.var["reliability"].iloc[0]) if "reliability" in one.var else None
+        level = imputed.uns.get("stimpute", {}).get("interval")
         for name in section.unique():
             cells = (section == name).to_numpy()
             panels = {panel: None if v is None else v[cells] for panel, v in values.items()}
-            yield _Row(f"{gene}, {name}" if name else gene, coords[cells], panels, reliability)
+            yield _Row(f"{gene}, {name}" if name else gene, coords[cells], panels, reliability, level)
 
 
 def _column(adata: ad.AnnData, gene: str) -> np.ndarray:
@@ -194,6 +196,8 @@ def _draw(row: _Row, axes: dict[str, Axes], cmap: str, size: float | None, kwarg
 def _title(row: _Row, panel: str) -> str:
     if panel == "imputed" and row.reliability is not None:
         return f"{row.title}\nimputed, reliability {row.reliability:.2f}"
+    if panel == WIDTH and row.level is not None:
+        return f"{row.title}\nwidth of the {row.level:.0%} interval"
     return f"{row.title}\n{panel}"
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from sklearn.linear_model import LinearRegression
 
+from stimpute.data._hiding import Hiding
 from stimpute.data._normalize import standardise
+from stimpute.model import StImputeModel
 from stimpute.views._neighbours import nearest
 
 N_NEIGHBORS = 50
@@ -32,6 +34,15 @@ class BaselineInput:
     spatial: np.ndarray
     reference: np.ndarray
     targets: np.ndarray
+
+    @classmethod
+    def of(cls, model: StImputeModel, targets: np.ndarray, hiding: Hiding | None = None) -> BaselineInput:
+        """What a model's data are under a hiding; `targets` are positions in the reference."""
+        reference, cells = model._need_reference(), model._cells(None)
+        hiding = hiding or Hiding.nothing(len(reference.panel))
+        spatial = cells.normalised(hiding, cells.typical_total(hiding))[:, hiding.visible]
+        dense = reference.bank.dense
+        return cls(spatial, dense(reference.panel[hiding.visible]), dense(targets))
 
 
 def constant(data: BaselineInput) -> np.ndarray:

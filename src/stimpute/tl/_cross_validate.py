@@ -228,7 +228,7 @@ def fold_model(fold: GeneFold, **model_kwargs: Any) -> StImputeModel:
 def baseline_input(fold: GeneFold) -> BaselineInput:
     """The dense arrays of a fold."""
     model = fold_model(fold)
-    inputs = BaselineInput(*model._dense_inputs(fold.targets)[:3])
+    inputs = BaselineInput.of(model, model._need_reference().bank.genes.get_indexer(fold.targets))
     forget(model)
     return inputs
 
