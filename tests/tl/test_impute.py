@@ -54,3 +54,12 @@ def test_neighbours_are_refused_what_they_do_not_have(tissue):
         tl.impute(tissue.spatial, tissue.reference, method="knn", interval=0.9)
     with pytest.raises(ValueError, match="expected one of"):
         tl.impute(tissue.spatial.copy(), tissue.reference.copy(), method="tangram")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "error"), [({"genes": ["Nothing"]}, "not in the reference"), ({"interval": 9}, "interval")]
+)
+def test_mistakes_are_told_before_the_training(tissue, mistake, error, monkeypatch):
+    monkeypatch.setattr(StImputeModel, "train", lambda self, **kwargs: pytest.fail("trained"))
+    with pytest.raises((KeyError, ValueError), match=error):
+        tl.impute(tissue.spatial.copy(), tissue.reference.copy(), **mistake)

@@ -14,6 +14,7 @@ from stimpute.data._hiding import Hiding, split_genes
 from stimpute.model import StImputeModel
 from stimpute.model._result import to_anndata, units
 from stimpute.model._setup import gene_names
+from stimpute.recipes import OutputOptions
 from stimpute.tl._baselines import BaselineInput, knn
 
 N_HIDINGS = 5
@@ -75,6 +76,8 @@ def impute(
     if method == "knn":
         return _knn(StImputeModel(spatial, reference), genes)
     model = StImputeModel(spatial, reference, recipe=method, **model_kwargs)
+    OutputOptions(interval)  # mistakes are told before the training, not after it
+    model._targets(genes, gene_names(model.adata_manager))
     model.train(**({"enable_progress_bar": progress} | (train_kwargs or {})))
     return model.impute(genes=genes, interval=interval, progress=progress)
 
