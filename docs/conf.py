@@ -1,4 +1,4 @@
-"""Sphinx configuration. Builds without a network; tutorials are executed beforehand, by tutorials/execute.sh."""
+"""Sphinx configuration. Builds without a network; tutorials are executed beforehand, by tutorials/execute.py."""
 
 import os
 import shutil
