@@ -1,11 +1,16 @@
 import hashlib
 import json
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from hub_server import local_hub
 
 from stimpute import StImputeModel, pp, share, tl
 from stimpute.datasets import synthetic_tissue
@@ -304,3 +309,33 @@ def test_hub_model_with_data_loads_alone(hub, model, tissue, tmp_path):
     np.testing.assert_array_equal(impute(complete).X, impute(model).X)
     with pytest.raises(FileExistsError):
         share.hub_model(model, tmp_path / "hub")
+
+
+PUSH_AND_PULL = """
+import sys
+import anndata as ad
+from scvi.hub import HubModel
+from stimpute import share  # noqa: F401 - as a user would have it
+
+folder, section, out = sys.argv[1:]
+HubModel(folder).push_to_huggingface_hub("me/cortex", repo_token="hf_none", repo_create=True, push_anndata=False)
+pulled = HubModel.pull_from_huggingface_hub("me/cortex", revision="main")
+pulled.load_model(adata=ad.read_h5ad(section))
+pulled.model.impute(progress=False).write_h5ad(out)
+"""
+
+
+def test_push_to_a_hub_and_pull_from_it(hub, model, tissue, tmp_path):
+    share.hub_model(model, tmp_path / "hub", include_reference=True)
+    tissue.spatial.write_h5ad(tmp_path / "section.h5ad")
+    paths = [str(tmp_path / name) for name in ("hub", "section.h5ad", "out.h5ad")]
+    with local_hub() as server:
+        names = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        environment = {**os.environ, **names, "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", PUSH_AND_PULL, *paths], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        files = server.repos["me/cortex"]
+    assert set(files) == {"README.md", "_scvi_required_metadata.json", "model.pt"}
+    np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "out.h5ad").X, model.impute(progress=False).X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -120,7 +121,7 @@ def hub_model(
     _save(model, path, to_bytes(slim_reference(model, labels)) if include_reference else None, include_spatial)
     metadata = HubMetadata(
         scvi_version=model.registry_["scvi_version"],
-        anndata_version=ad.__version__,
+        anndata_version=version("anndata"),
         model_cls_name=StImputeModel.__name__,
         training_data_url=training_data_url,
         model_parent_module=__name__,
