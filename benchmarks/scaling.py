@@ -31,7 +31,7 @@ def simulate(folder: Path, n_cells: int, n_unmeasured: int) -> None:
     tissue.reference.write_h5ad(folder / "reference.h5ad")
 
 
-def measure(folder: Path, recipe: str) -> dict[str, float]:
+def measure(folder: Path, recipe: str) -> dict[str, float | str]:
     """Train and impute once, in this process."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
@@ -51,7 +51,7 @@ def measure(folder: Path, recipe: str) -> dict[str, float]:
     result = model.impute(out=folder / "imputed.zarr", progress=False)
     times.append(time.process_time())
     return {
-        "cells": result.n_obs,
+        "cells": f"{result.n_obs:,}",
         "genes imputed": result.n_vars,
         "train, CPU s": round(times[1] - times[0], 1),
         "impute, CPU s": round(times[2] - times[1], 1),
