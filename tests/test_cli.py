@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import anndata as ad
@@ -309,3 +311,8 @@ def test_a_warning_is_one_line_once(run, data, tmp_path):
     assert status == 0
     assert [line.split(":")[0] for line in err.splitlines()] == ["Warning"]
     assert run("validate", "--spatial", path, *data[2:], "--folds", 2, "--quiet") == (0, "", "")
+
+
+def test_help_does_not_wait_for_torch():
+    script = "import sys, stimpute, stimpute.cli; sys.exit(bool({'torch', 'scvi', 'scanpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

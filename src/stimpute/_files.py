@@ -21,7 +21,7 @@ def read_dataset(path: Path, proteins: Path | None = None) -> ad.AnnData:
     """
     import anndata as ad
 
-    _need(path)
+    check_inputs(path)
     try:
         adata = ad.read_zarr(path) if path.suffix == ".zarr" else ad.read_h5ad(path)
     except (OSError, LookupError, AttributeError, TypeError, ValueError) as error:
@@ -29,7 +29,7 @@ def read_dataset(path: Path, proteins: Path | None = None) -> ad.AnnData:
     if proteins is not None:
         from stimpute import pp
 
-        _need(proteins)
+        check_inputs(proteins)
         pp.protein_graph(adata, proteins)
     return adata
 
@@ -53,7 +53,7 @@ def read_text(path: Path) -> str:
     ValueError
         If it is not text.
     """
-    _need(path)
+    check_inputs(path)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -68,8 +68,21 @@ def is_fasta(path: Path) -> bool:
     FileNotFoundError
         If it does not exist.
     """
-    _need(path)
+    check_inputs(path)
     return bool({".fasta", ".fa", ".faa"} & set(path.suffixes))
+
+
+def check_inputs(*paths: Path | None) -> None:
+    """Refuse what is not there, before the libraries are loaded that would read it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file does not exist.
+    """
+    for path in paths:
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"{path} does not exist.")
 
 
 def check_outputs(*outputs: tuple[str, Path | None, tuple[str, ...]], new: tuple[Path | None, ...] = ()) -> None:
@@ -97,8 +110,3 @@ def check_outputs(*outputs: tuple[str, Path | None, tuple[str, ...]], new: tuple
     for path in new:
         if path is not None and path.exists():
             raise FileExistsError(f"{path} exists. Name another, or remove it first.")
-
-
-def _need(path: Path) -> None:
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist.")

@@ -10,7 +10,7 @@ import typer
 
 from stimpute import _options as opt
 from stimpute import _workflow as steps
-from stimpute._files import check_outputs, is_fasta, read_dataset, read_names
+from stimpute._files import check_inputs, check_outputs, is_fasta, read_dataset, read_names
 from stimpute._terminal import Screen, polite
 
 EPILOG = "Exit status: 0 done, 1 interrupted, 2 wrong input. With --json, an error is JSON too."
@@ -47,12 +47,13 @@ def demo(
 
     Example: stimpute demo --spatial cortex.h5ad --reference smartseq.h5ad
     """
-    from stimpute._demo import run_demo
-
     screen = Screen(quiet, as_json)
     if (spatial is None) != (reference is None):
         raise ValueError("Pass both --spatial and --reference, or neither for a synthetic tissue.")
+    check_inputs(spatial, reference, proteins)
     check_outputs(("--out", out, ()))
+    from stimpute._demo import run_demo
+
     pair = None
     if spatial is not None and reference is not None:
         pair = read_dataset(spatial), read_dataset(reference, proteins)
@@ -88,6 +89,7 @@ def impute(
     Example: stimpute impute --spatial osmfish.h5ad --reference mop.h5ad --genes Rorb,Cux2 -o imputed.h5ad --plots plots
     """
     screen, names = Screen(quiet, as_json), read_names(genes)
+    check_inputs(spatial, reference, proteins)
     check_outputs(
         ("--out", out, (".h5ad", ".zarr")),
         ("--plots", plots, ()),
@@ -138,10 +140,11 @@ def validate(
 
     Example: stimpute validate --spatial cortex.h5ad --reference smartseq.h5ad -o accuracy.csv --report report.html
     """
+    screen = Screen(quiet, as_json)
+    check_inputs(spatial, reference, proteins)
+    check_outputs(("--out", out, (".csv",)), ("--report", report, (".html",)))
     from stimpute import tl
 
-    screen = Screen(quiet, as_json)
-    check_outputs(("--out", out, (".csv",)), ("--report", report, (".html",)))
     steps.check_request(recipe, report=report)
     setup = {"layer": layer, "batch_key": batch_key, "expression": expression}
     options = steps.validation_options(recipe, folds, seed, setup, reference_expression, screen)
@@ -181,10 +184,11 @@ def report(
 
     Example: stimpute report --spatial cortex.h5ad --reference smartseq.h5ad --proteins esm2.npz --control protein
     """
+    screen = Screen(quiet, as_json)
+    check_inputs(spatial, reference, proteins)
+    check_outputs(("--out", out, (".html",)))
     from stimpute import tl
 
-    screen = Screen(quiet, as_json)
-    check_outputs(("--out", out, (".html",)))
     steps.check_request(recipe, report=out)
     tissue, cells = read_dataset(spatial), read_dataset(reference, proteins)
     setup = {"layer": layer, "batch_key": batch_key, "expression": expression}
@@ -221,10 +225,11 @@ def embed(
 
     Example: stimpute embed genes.txt --organism mouse --model esm2_t33_650M_UR50D -o proteins.h5ad
     """
+    screen = Screen(quiet, as_json)
+    check_inputs(genes)
+    check_outputs(("--out", out, (".h5ad", ".npz")))
     from stimpute import pp
 
-    screen = Screen(quiet, as_json)
-    check_outputs(("--out", out, (".h5ad", ".npz")))
     sequences = pp.read_fasta(genes) if is_fasta(genes) else steps.fetch_sequences(genes, organism, url, screen)
     embedded = pp.embed_proteins(sequences, model=model, output=out, pooling=pooling, progress=screen.progress)
     screen.say(f"{len(embedded.genes)} vectors of length {embedded.embedding.shape[1]}: {out}")
