@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
-import pandas as pd
 
 from stimpute.tl._cross_validate import BASELINE_METHODS, GeneFold, fold_model, forget
 
@@ -106,16 +107,18 @@ def profiles_as_relation(seed: int | None) -> Callable[[ad.AnnData], ad.AnnData]
     return prepare
 
 
-def peers() -> tuple[dict[str, Predict], pd.Series]:
+def peers() -> tuple[dict[str, Predict], dict[str, str]]:
     """The peers that are installed, and why the others are not run."""
-    from importlib import import_module
-
     found, missing = {}, {}
-    for name in ("gimvi", "tangram", "stplus", "spage"):
+    for path in sorted((Path(__file__).parent / "peers").glob("[a-z]*.py")):
         try:
-            module = import_module(f"peers.{name}")
+            found |= adapter(path)
         except ImportError as error:
-            missing[name] = str(error)
-        else:
-            found[module.NAME] = lambda fold, m=module: Prediction(np.asarray(m.predict(fold), dtype=np.float32))
-    return found, pd.Series(missing, dtype=object)
+            missing[path.stem] = str(error)
+    return found, missing
+
+
+def adapter(path: Path) -> dict[str, Predict]:
+    """A method from a file with a `NAME` and a `predict(fold)`, as those in `peers/` are."""
+    module = runpy.run_path(str(path))
+    return {module["NAME"]: lambda fold: Prediction(np.asarray(module["predict"](fold), dtype=np.float32))}

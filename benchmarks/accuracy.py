@@ -2,12 +2,14 @@
 
 Genes are split into five folds; a method sees the spatial data without the genes of a fold, and the reference. Every
 table has the constant, the calibrated reference mean and kNN. `--peers` adds the peers that are installed
-(`pip install -r benchmarks/peers/requirements.txt`), `--ablations` the parts of the method.
+(`pip install -r benchmarks/peers/requirements.txt`), `--ablations` the parts of the method, and `--adapter FILE` a
+method of your own.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import sys
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _methods import Predict, Prediction, ablations, baselines, peers, stimpute
+from _methods import Predict, Prediction, ablations, adapter, baselines, peers, stimpute
 from _pairs import Pair, load_pair
 from _results import section, show
 from scipy.stats import spearmanr
@@ -33,6 +35,8 @@ def methods(args: argparse.Namespace, seed: int) -> dict[str, Predict]:
     rows = {**baselines(), name: stimpute(args.recipe, seed=seed, full=args.recipe == "crossfit")}
     if args.ablations:
         rows |= ablations(seed)
+    for path in args.adapter:
+        rows |= adapter(path)
     if args.peers:
         found, missing = peers()
         rows |= found
@@ -48,6 +52,7 @@ def run(pair: Pair, args: argparse.Namespace, seed: int) -> list[dict]:
     if not args.no_proteins:
         pp.protein_graph(reference, pair.proteins)
     folds, names = gene_folds(spatial, reference, setup, seed=seed, totals=args.totals)
+    gc.freeze()  # the collection after each fold need not look through the libraries
     rows = []
     for name, method in methods(args, seed).items():
         start = time.process_time()
@@ -132,6 +137,9 @@ def main() -> None:
     parser.add_argument("--no-proteins", action="store_true")
     parser.add_argument("--ablations", action="store_true")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument(
+        "--adapter", type=Path, nargs="+", default=[], help="files of your own with NAME and predict(fold)"
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     args.totals = args.totals or ("whole" if args.recipe == "paper" else "visible")

@@ -10,6 +10,7 @@ from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Tensor, nn
 
 MASK_KEY = "mask"
+ALL = slice(None)
 
 
 class AttentionAutoencoder(BaseModuleClass):
@@ -77,9 +78,10 @@ class AttentionAutoencoder(BaseModuleClass):
     def _embed(self, x: Tensor, projection: Tensor) -> Tensor:
         return F.normalize((x * torch.exp(self.log_weights)) @ projection, dim=-1)
 
-    def attention(self, z: Tensor, keys: Tensor) -> Tensor:
+    def attention(self, z: Tensor, keys: Tensor, members: Tensor | slice = ALL) -> Tensor:
         """Share of each metacell in a cell, times the scale, shape (n_members, n_cells, n_metacells)."""
-        return self.scale * torch.softmax(torch.exp(self.log_temperature) * z @ keys.transpose(1, 2), dim=-1)
+        sharp = torch.exp(self.log_temperature)[members] * z[members]
+        return self.scale[members] * torch.softmax(sharp @ keys[members].transpose(1, 2), dim=-1)
 
     @auto_move_data
     def generative(self, z: Tensor, profiles: Tensor, mask: Tensor) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ class CrossfitPredictor(Predictor):
         heard = torch.from_numpy(channels).to(self.module.device)
         autoencoder = self.module["autoencoder"]
         z = autoencoder.inference(heard[0], self._mask)["z"]
-        attention = autoencoder.attention(z, self._keys)[self.members].mean(0)
+        attention = autoencoder.attention(z, self._keys, self.members).mean(0)
         return Embedded(attention * float(self.recipe.attention), heard)
 
     @torch.inference_mode()
