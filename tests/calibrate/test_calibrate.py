@@ -61,13 +61,32 @@ def test_wider_intervals_contain_narrower_ones(rng):
     assert (outer[1] >= inner[1] - 1e-6).all()
 
 
+MANY = np.full(200, 1e6)
+
+
 def test_reliability_ranks_unseen_genes(rng):
     features = rng.normal(size=(120, 4))
     reached = np.clip(0.3 + 0.15 * features[:, 0] + 0.05 * rng.normal(size=120), -1, 1)
     model = Reliability.fit(features[:80], reached[:80], np.full(80, 0.3))
-    assert np.corrcoef(model.predict(features[80:], np.full(40, 0.3)), reached[80:])[0, 1] > 0.8
+    assert np.corrcoef(model.predict(features[80:], np.full(40, 0.3), MANY[:40]), reached[80:])[0, 1] > 0.8
 
 
 def test_reliability_of_few_genes_is_drawn_to_what_a_calibrated_prediction_reaches(rng):
-    features, reached = rng.normal(size=(5, 4)), np.full(5, 0.9)
-    assert 0.2 < Reliability.fit(features, reached, np.full(5, 0.2)).predict(features, np.full(5, 0.2)).mean() < 0.5
+    features, reached, spread = rng.normal(size=(5, 4)), np.full(5, 0.9), np.full(5, 0.2)
+    assert 0.2 < Reliability.fit(features, reached, spread).predict(features, spread, MANY[:5]).mean() < 0.5
+
+
+def test_reliability_promises_no_more_than_was_reached(rng):
+    features, reached = rng.normal(size=(50, 4)), rng.uniform(0, 0.7, 50)
+    model = Reliability.fit(features, reached, np.full(50, 0.3))
+    assert model.predict(9 * features, np.full(50, 1.5), MANY[:50]).max() <= reached.max()
+
+
+def test_genes_that_few_reference_cells_have_are_less_reliable(rng):
+    features, reached = rng.normal(size=(50, 4)), rng.uniform(0, 0.7, 50)
+    model = Reliability.fit(features, reached, np.full(50, 0.3))
+    by_count = [model.predict(features[:1], np.full(1, 0.3), np.array([k]))[0] for k in (0, 3, 30, 3000)]
+    assert by_count == sorted(by_count)
+    assert by_count[0] == 0
+    assert by_count[1] < 0.6 * by_count[3]
+    assert by_count[2] > 0.8 * by_count[3]

@@ -53,6 +53,10 @@ class Reference:
         """Position in the panel of every target gene, -1 outside of it, shape (n_targets,)."""
         return pd.Index(self.panel).get_indexer(targets)
 
+    def n_seen(self, targets: np.ndarray) -> np.ndarray:
+        """Reference cells that have a gene, shape (n_targets,)."""
+        return self.bank.detection[targets] * self.bank.n_cells
+
 
 @dataclass(frozen=True)
 class OutputOptions:

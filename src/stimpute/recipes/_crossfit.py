@@ -221,7 +221,7 @@ class CrossfitRecipe(Recipe):
         reached, spread = correlation(truth, signal), state["gate"] * signal.std(0)
         reliability = Reliability.fit(features, reached, spread)
         state |= {f"reliability_{name}": value for name, value in vars(reliability).items()}
-        state["panel_reliability"] = Reliability.out_of_fold(features, reached, spread, fold)
+        state["panel_reliability"] = Reliability.out_of_fold(features, reached, spread, reference.n_seen(panel), fold)
 
     def predictor(self, reference: Reference, module: StImputeModule, hiding: int) -> CrossfitPredictor:
         """See :class:`~stimpute.recipes._base.Recipe`."""

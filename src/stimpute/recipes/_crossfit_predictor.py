@@ -165,7 +165,9 @@ class CrossfitPredictor(Predictor):
         mean, std = Moments(self.state["moments"]).predict(self.genes.statistics(targets).numpy())
         signal_std = np.exp(features[:, 0])
         spread = float(self.state["gate"]) * signal_std
-        reliability = Reliability(**self._learnt("reliability_")).predict(features, spread)
+        reliability = Reliability(**self._learnt("reliability_")).predict(
+            features, spread, self.reference.n_seen(targets)
+        )
         for name, values in (("panel_mean", mean), ("panel_std", std), ("panel_reliability", reliability)):
             values[own >= 0] = self.state[name][own[own >= 0]]
         expressed = self.reference.bank.std[targets] > 0
