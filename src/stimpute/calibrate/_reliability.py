@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 
 PENALTY = 10.0  # as if 10 further genes had shown no effect of any feature
 PRIOR_GENES = 100  # and 100 had reached what a calibrated prediction should reach
+EXCESS = 0.1  # what counts of a promise that is beyond what any hidden gene has reached
 FEW_CELLS = 10  # reference cells with a gene, of which half of what they say of it is chance
 
 
@@ -21,10 +22,10 @@ class Reliability:
     from that.
 
     .. math:: \hat r_g = \sqrt{\frac{k_g}{k_g + 10}} \,
-              \min(r_{\max}, \operatorname{sd}(\hat x_g) + \beta_0 + \beta^\top f_g)
+              \bigl(\operatorname{sd}(\hat x_g) + \beta_0 + \beta^\top f_g\bigr)
 
-    No gene is promised more than the best hidden gene reached, :math:`r_{\max}`; and a gene that only :math:`k_g`
-    reference cells have is known no better than so few cells can tell.
+    What exceeds the best hidden gene counts a tenth, so that hardly more is promised than was ever reached; and a gene
+    that only :math:`k_g` reference cells have is known no better than so few cells can tell.
 
     Attributes
     ----------
@@ -83,4 +84,5 @@ class Reliability:
         """
         standardised = np.clip((features - self.centre) / self.scale, -3, 3)
         predicted = spread + self.coefficients[0] + standardised @ self.coefficients[1:]
-        return np.clip(predicted, -1, self.best) * np.sqrt(n_seen / (n_seen + FEW_CELLS))
+        predicted = np.where(predicted > self.best, self.best + EXCESS * (predicted - self.best), predicted)
+        return np.clip(predicted, -1, 1) * np.sqrt(n_seen / (n_seen + FEW_CELLS))
