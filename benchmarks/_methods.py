@@ -11,7 +11,8 @@ from typing import Any
 import anndata as ad
 import numpy as np
 
-from stimpute.tl._cross_validate import BASELINE_METHODS, GeneFold, fold_model, forget
+from stimpute.tl._cross_validate import BASELINE_METHODS
+from stimpute.tl._folds import GeneFold, fold_model, forget
 
 INTERVAL = 0.9
 

@@ -24,7 +24,7 @@ from _results import section, show
 from scipy.stats import spearmanr
 
 from stimpute import pp, tl
-from stimpute.tl._cross_validate import gene_folds, light_copy
+from stimpute.tl._folds import gene_folds, light_copy
 
 METRICS = ["pcc", "spearman", "css", "mse", "ssim", "rmse_z", "js"]
 

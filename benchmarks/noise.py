@@ -20,7 +20,7 @@ from _methods import stimpute
 from _pairs import load_pair
 from _results import section, show
 
-from stimpute.tl._cross_validate import GeneFold, gene_folds, light_copy
+from stimpute.tl._folds import GeneFold, gene_folds, light_copy
 from stimpute.tl.metrics import pcc
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -9,7 +9,8 @@ import anndata as ad
 import pandas as pd
 
 from stimpute import datasets, pl, pp
-from stimpute.tl._cross_validate import BASELINE_METHODS, MODEL, fold_model, gene_folds, light_copy
+from stimpute.tl._cross_validate import BASELINE_METHODS, MODEL
+from stimpute.tl._folds import fold_model, gene_folds, light_copy
 from stimpute.tl._score import score, summarise
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from . import metrics
 from ._clustering import clustering_scores
 from ._coexpression import coexpression_modules
 from ._coherence import spatial_coherence
-from ._cross_validate import CrossValidation, GeneFold, cross_validate
+from ._cross_validate import CrossValidation, cross_validate
+from ._folds import GeneFold
 from ._graph_control import GraphControl, graph_control
 from ._impute import impute
 from ._measured import measured_expression

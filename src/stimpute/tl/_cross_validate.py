@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,43 +9,14 @@ from typing import Any, Literal
 import anndata as ad
 import numpy as np
 import pandas as pd
-from scipy import sparse
-from sklearn.model_selection import KFold
 
 from stimpute.data._expression import Expression
-from stimpute.data._normalize import log_normalise, typical_total
-from stimpute.model import StImputeModel
-from stimpute.model._setup import find_panel
 from stimpute.tl._baselines import BASELINES, BaselineInput
+from stimpute.tl._folds import GeneFold, fold_model, forget, gene_folds, light_copy
 from stimpute.tl._score import score
 
 MODEL = "stimpute"
-Method = Callable[["GeneFold"], np.ndarray]
-
-
-@dataclass(frozen=True)
-class GeneFold:
-    """What a method may see in one fold, and the truth that it may not see.
-
-    Attributes
-    ----------
-    spatial
-        The spatial data without the held-out genes.
-    reference
-        The reference, whole.
-    targets
-        Names of the held-out genes, shape (n_targets,).
-    truth
-        Their measured values, log-normalised by totals over the other genes, shape (n_cells, n_targets).
-    setup
-        Arguments of `setup_anndata` for the spatial data and the reference.
-    """
-
-    spatial: ad.AnnData
-    reference: ad.AnnData
-    targets: list[str]
-    truth: np.ndarray
-    setup: tuple[dict[str, Any], dict[str, Any]]
+Method = Callable[[GeneFold], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -169,62 +139,6 @@ def cross_validate(
     return CrossValidation(*_scores(predicted, [*compared, MODEL]), predicted)
 
 
-def gene_folds(
-    spatial: ad.AnnData,
-    reference: ad.AnnData,
-    setups: tuple[dict[str, Any], dict[str, Any]],
-    *,
-    n_folds: int = 5,
-    seed: int = 0,
-    totals: str = "visible",
-) -> tuple[list[GeneFold], pd.Index]:
-    """Folds over the genes that both datasets name and have seen, and the names of those genes."""
-    spatial, reference = spatial.copy(), reference.copy()
-    managers = []
-    for adata, setup in zip((spatial, reference), setups, strict=True):
-        StImputeModel.setup_anndata(adata, **setup)
-        managers.append(StImputeModel._get_most_recent_anndata_manager(adata))
-    names = pd.Index(np.sort(find_panel(*managers)))
-    if len(names) < 2 * n_folds:
-        raise ValueError(f"{len(names)} shared genes are too few for n_folds={n_folds}; pass `n_folds=` of 2 or more.")
-    x = sparse.csc_matrix(spatial.X)
-    counts = setups[0]["expression"] == "counts"
-    whole = np.asarray(x.sum(1)).ravel()
-    folds = []
-    for _, test in KFold(n_folds, shuffle=True, random_state=seed).split(names):
-        hidden = spatial.var_names.isin(names[test])
-        visible, truth = x[:, ~hidden], x[:, spatial.var_names.get_indexer(names[test])].toarray()
-        seen = visible
-        if counts:
-            total = whole if totals == "whole" else np.asarray(visible.sum(1)).ravel()
-            truth = log_normalise(truth, total, typical_total(total))
-            if totals == "whole":
-                seen = sparse.csr_matrix(log_normalise(visible.toarray(), total, typical_total(total)))
-        fold = ad.AnnData(seen.tocsr(), obs=spatial.obs, var=spatial.var[~hidden], obsm=dict(spatial.obsm))
-        own = {**setups[0], "expression": "counts" if counts and totals == "visible" else "normalized"}
-        folds.append(GeneFold(fold, reference, list(names[test]), truth, (own, setups[1])))
-    return folds, names
-
-
-def light_copy(adata: ad.AnnData, setup: dict[str, Any]) -> ad.AnnData:
-    """A copy that holds what the method reads, with genes named as they are matched; `setup` is changed to fit."""
-    layer, symbols = setup.pop("layer", None), setup.pop("gene_symbols", None)
-    x = adata.X if layer is None else adata.layers[layer]
-    light = ad.AnnData(sparse.csr_matrix(x), obs=adata.obs.copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
-    light.varm.update(adata.varm), light.varp.update(adata.varp)
-    light.uns = {key: value for key, value in adata.uns.items() if key == "stimpute"}
-    if symbols is not None:
-        light.var_names = adata.var[symbols].astype(str).to_numpy()
-    return light
-
-
-def fold_model(fold: GeneFold, **model_kwargs: Any) -> StImputeModel:
-    """An untrained model on what a fold may see."""
-    StImputeModel.setup_anndata(fold.spatial, **fold.setup[0])
-    StImputeModel.setup_anndata(fold.reference, **fold.setup[1])
-    return StImputeModel(fold.spatial, fold.reference, **model_kwargs)
-
-
 def baseline_input(fold: GeneFold) -> BaselineInput:
     """The dense arrays of a fold."""
     model = fold_model(fold)
@@ -248,17 +162,6 @@ def _impute(
     imputed = model.impute(genes=fold.targets, interval=interval, progress=progress)
     forget(model)
     return imputed
-
-
-def forget(model: StImputeModel) -> None:
-    """Let go of a model's data, which scvi-tools would keep for the rest of the session.
-
-    Models and trainers refer to one another, so that nothing is freed before the garbage collector has passed.
-    """
-    for adata in (model.adata, model._reference_data()):
-        StImputeModel._setup_adata_manager_store.pop(adata.uns["_scvi_uuid"], None)
-    model.deregister_manager()
-    gc.collect()
 
 
 def _scores(predicted: ad.AnnData, methods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -15,7 +15,8 @@ from stimpute.data._relations import COEXPRESSION, Coexpression
 from stimpute.model import StImputeModel
 from stimpute.model._setup import read_bank
 from stimpute.recipes import RECIPES
-from stimpute.tl._cross_validate import MODEL, cross_validate, light_copy
+from stimpute.tl._cross_validate import MODEL, cross_validate
+from stimpute.tl._folds import light_copy
 from stimpute.tl._score import LOWER_IS_BETTER, summarise
 
 SHUFFLED = "permuted_coexpression"
