@@ -27,6 +27,8 @@ class PersistenceMixin(TwoDatasets):
     def save(self, dir_path: str, *args: Any, save_reference: bool = False, **kwargs: Any) -> None:
         """Save the model; the reference's expression only on request.
 
+        A `crossfit` model holds the panel's values of up to 1000 spatial cells, without names and positions.
+
         Parameters
         ----------
         dir_path

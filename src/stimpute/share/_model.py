@@ -28,6 +28,8 @@ def save(
 ) -> Path:
     """Save a trained model for others, in files that hold no code.
 
+    A `crossfit` model holds the panel's values of up to 1000 spatial cells, without names and positions.
+
     Parameters
     ----------
     model

@@ -63,7 +63,8 @@ def hub_model(
     """Write a folder for `scvi.hub`, ready to be pushed or loaded where it is; nothing is sent anywhere.
 
     `model.pt` is a pickle, as `scvi.hub` wants it: who does not trust its author should not load it. See :func:`save`
-    for files without code.
+    for files without code. A `crossfit` model holds the panel's values of up to 1000 spatial cells, without names and
+    positions.
 
     Parameters
     ----------
