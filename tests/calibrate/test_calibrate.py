@@ -45,8 +45,8 @@ def test_intervals_cover_unseen_genes(rng, share):
     truth, predicted, mean, std = simulated(rng, 160)
     seen = slice(0, 100)
     fold = np.arange(100) % 5
-    intervals = Intervals.fit(truth[:, seen], predicted[:, seen], mean[seen], std[seen], fold)
-    low, high = intervals.bounds(predicted[:, 100:], mean[100:], std[100:], share)
+    intervals = Intervals.fit(truth[:, seen], predicted[:, seen], std[seen], fold)
+    low, high = intervals.bounds(predicted[:, 100:], std[100:], share)
     inside = (truth[:, 100:] >= low) & (truth[:, 100:] <= high)
     assert abs(inside.mean() - share) < 0.05
     assert (low >= 0).all()
@@ -55,8 +55,8 @@ def test_intervals_cover_unseen_genes(rng, share):
 
 def test_wider_intervals_contain_narrower_ones(rng):
     truth, predicted, mean, std = simulated(rng, 60)
-    intervals = Intervals.fit(truth, predicted, mean, std, np.arange(60) % 5)
-    inner, outer = (intervals.bounds(predicted, mean, std, share) for share in (0.5, 0.95))
+    intervals = Intervals.fit(truth, predicted, std, np.arange(60) % 5)
+    inner, outer = (intervals.bounds(predicted, std, share) for share in (0.5, 0.95))
     assert (outer[0] <= inner[0] + 1e-6).all()
     assert (outer[1] >= inner[1] - 1e-6).all()
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-N_BINS = 12
-N_LEVELS = 3
+N_BINS = 8
 GRID = np.linspace(0.0, 1.0, 41)
 
 
@@ -17,8 +16,8 @@ class Intervals:
 
     Residuals :math:`r = (x - \hat x) / \sigma_g` of hidden genes are sorted into bins of the prediction
     :math:`\hat x`; their quantiles in a bin bound the residual of an unseen gene there. How far the quantiles of one
-    fold of genes reach on the others (split conformal prediction, with genes as the exchangeable units) sets a
-    probability for each level of expression that is asked for in place of the nominal one.
+    fold of genes reach on the others (split conformal prediction, with genes as the exchangeable units) sets the
+    probability that is asked for in place of the nominal one.
 
     Attributes
     ----------
@@ -26,37 +25,31 @@ class Intervals:
         Inner borders of the bins of the prediction, shape (n_bins - 1,).
     quantiles
         Residual at each probability of the grid, shape (n_bins, n_grid).
-    levels
-        Borders between low, medium and high genes, by predicted mean, shape (n_levels - 1,).
     reached
-        Share covered on held-out folds when the central share `GRID` is asked for, shape (n_levels, n_grid).
+        Share covered on held-out folds when the central share `GRID` is asked for, shape (n_grid,).
     """
 
     edges: np.ndarray
     quantiles: np.ndarray
-    levels: np.ndarray
     reached: np.ndarray
 
     @classmethod
-    def fit(
-        cls, truth: np.ndarray, predicted: np.ndarray, mean: np.ndarray, std: np.ndarray, fold: np.ndarray
-    ) -> Intervals:
+    def fit(cls, truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, fold: np.ndarray) -> Intervals:
         """Learn from out-of-fold predictions.
 
         Parameters
         ----------
         truth, predicted
             Expression of hidden genes, shape (n_cells, n_genes).
-        mean, std
-            Out-of-fold moments, shape (n_genes,).
+        std
+            Out-of-fold spread, shape (n_genes,).
         fold
             Fold of each gene, shape (n_genes,).
         """
         residual = (truth - predicted) / std
         edges = np.unique(np.quantile(predicted, np.linspace(0, 1, N_BINS + 1)[1:-1]))
-        levels = np.quantile(mean, np.linspace(0, 1, N_LEVELS + 1)[1:-1])
-        level, bins = np.digitize(mean, levels), np.digitize(predicted, edges)
-        covered = np.zeros((N_LEVELS, len(GRID)))
+        bins = np.digitize(predicted, edges)
+        covered = np.zeros(len(GRID))
         for index in np.unique(fold):
             out = fold == index
             table = _quantiles(residual[:, ~out], bins[:, ~out], len(edges) + 1)
@@ -64,36 +57,28 @@ class Intervals:
                 low, high = _central(table, bins[:, gene])
                 x = np.maximum(truth[:, gene], 0)[:, None]
                 bounds = [np.maximum(predicted[:, gene, None] + std[gene] * side, 0) for side in (low, high)]
-                covered[level[gene]] += ((x >= bounds[0]) & (x <= bounds[1])).mean(0)
-        count = np.bincount(level, minlength=N_LEVELS)
-        overall = covered.sum(0) / count.sum()
-        # Few genes tell little of a level: borrow from all, as if ten more genes had been seen.
-        reached = (covered + 10 * overall) / (count[:, None] + 10)
-        return cls(edges, _quantiles(residual, bins, len(edges) + 1), levels, np.maximum.accumulate(reached, axis=1))
+                covered += ((x >= bounds[0]) & (x <= bounds[1])).mean(0)
+        reached = np.maximum.accumulate(covered / len(fold))
+        return cls(edges, _quantiles(residual, bins, len(edges) + 1), reached)
 
-    def bounds(
-        self, predicted: np.ndarray, mean: np.ndarray, std: np.ndarray, share: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def bounds(self, predicted: np.ndarray, std: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bound, float32, shape (n_cells, n_genes).
 
         Parameters
         ----------
         predicted
             Shape (n_cells, n_genes).
-        mean, std
-            Predicted moments, shape (n_genes,).
+        std
+            Predicted spread, shape (n_genes,).
         share
             Share of the cells that should lie inside.
         """
-        asked = np.array([np.interp(share, reached, GRID) for reached in self.reached])[np.digitize(mean, self.levels)]
-        low, high = np.empty(predicted.shape, np.float32), np.empty(predicted.shape, np.float32)
-        bins = np.digitize(predicted, self.edges)
-        for central in np.unique(asked):
-            genes = np.flatnonzero(asked == central)
-            for bound, p in ((low, (1 - central) / 2), (high, (1 + central) / 2)):
-                table = np.array([np.interp(p, GRID, row) for row in self.quantiles])
-                bound[:, genes] = np.maximum(predicted[:, genes] + std[genes] * table[bins[:, genes]], 0)
-        return low, high
+        central, bins = np.interp(share, self.reached, GRID), np.digitize(predicted, self.edges)
+        sides = []
+        for p in ((1 - central) / 2, (1 + central) / 2):
+            table = np.array([np.interp(p, GRID, row) for row in self.quantiles], dtype=np.float32)
+            sides.append(np.maximum(predicted + std * table[bins], 0).astype(np.float32))
+        return sides[0], sides[1]
 
 
 def _quantiles(residual: np.ndarray, bins: np.ndarray, n_bins: int) -> np.ndarray:

@@ -212,7 +212,7 @@ class CrossfitRecipe(Recipe):
         state |= {"moments": moments.coefficients, "panel_mean": mean, "panel_std": std}
 
         predicted = np.maximum(mean + std * state["gate"] * signal, 0)
-        intervals = Intervals.fit(truth * state["std"] + state["mean"], predicted, mean, std, fold)
+        intervals = Intervals.fit(truth * state["std"] + state["mean"], predicted, std, fold)
         state |= {f"interval_{name}": value for name, value in vars(intervals).items()}
 
         features = np.empty((len(panel), predictors[-1].features(panel[:1]).shape[1]))

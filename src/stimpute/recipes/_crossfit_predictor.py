@@ -200,5 +200,5 @@ class CrossfitPredictor(Predictor):
             values["X"] = np.maximum(mean + std * signal / spread, 0)
         if options.interval is not None:
             intervals = Intervals(**self._learnt("interval_"))
-            values["lower"], values["upper"] = intervals.bounds(expected, mean, std, options.interval)
+            values["lower"], values["upper"] = intervals.bounds(expected, std, options.interval)
         return values
