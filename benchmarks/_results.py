@@ -19,7 +19,8 @@ def section(title: str, table: pd.DataFrame, note: str = "") -> str:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    facts = f"commit {commit.strip()}, Python {platform.python_version()}, {versions}; peak memory {peak:.2f} GiB"
+    facts = f"commit {commit.strip()}, Python {platform.python_version()}, {versions}; "
+    facts += f"peak memory of this process {peak:.2f} GiB"
     command = f"`python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}`  "
     parts = [f"## {title}", "", command, f"{facts}{note}.", "", table.to_markdown(index=False), ""]
     return "\n".join(parts)

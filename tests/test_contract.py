@@ -1,5 +1,8 @@
 """What users may rely on, whatever the recipe."""
 
+import subprocess
+import sys
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -218,3 +221,9 @@ def test_mudata_that_was_not_set_up(pair):
     mdata = MuData({"spatial": bare(pair[0]), "rna": bare(pair[1])})
     with pytest.raises(ValueError, match="setup_anndata"):
         StImputeModel.from_mudata(mdata)
+
+
+def test_every_public_name_is_there_without_an_import_of_its_own():
+    names = "[getattr(stimpute, name) for name in stimpute.__all__]"
+    script = f"import stimpute; {names}; stimpute.recipes.CrossfitRecipe, stimpute.tl.metrics.pcc"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

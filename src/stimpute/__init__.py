@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from stimpute import datasets, pl, pp, report, share, tl
+    from stimpute import datasets, pl, pp, recipes, report, share, tl
     from stimpute.model import StImputeModel
 
-__all__ = ["StImputeModel", "datasets", "pl", "pp", "report", "share", "tl"]
+__all__ = ["StImputeModel", "datasets", "pl", "pp", "recipes", "report", "share", "tl"]
 __version__ = version("stimpute")
 
 # torch and scvi-tools take seconds to import: `stimpute --help` should not wait for them.
 __getattr__, __dir__, _ = lazy_loader.attach(
-    __name__, submodules=["datasets", "pl", "pp", "report", "share", "tl"], submod_attrs={"model": ["StImputeModel"]}
+    __name__,
+    submodules=["datasets", "pl", "pp", "recipes", "report", "share", "tl"],
+    submod_attrs={"model": ["StImputeModel"]},
 )

@@ -31,9 +31,7 @@ def check_request(recipe: str, interval: float | None = None, report: Path | Non
 
     if recipe not in RECIPES:
         raise ValueError(f"--recipe is {recipe!r}; expected one of {sorted(RECIPES)}.")
-    OutputOptions(interval)
-    if interval is not None and recipe == "paper":
-        raise ValueError("The recipe 'paper' has no intervals. Leave --interval, or pass --recipe crossfit.")
+    RECIPES[recipe].check_output(OutputOptions(interval))
     if report is not None:
         from stimpute.report._write import load_template
 
@@ -67,7 +65,9 @@ def validation_options(
 
 def interval_option(recipe: str) -> dict[str, Any]:
     """Intervals for a report, where the recipe has them."""
-    return {"interval": LEVEL} if recipe == "crossfit" else {}
+    from stimpute.recipes import RECIPES
+
+    return {"interval": LEVEL} if RECIPES[recipe].calibrated else {}
 
 
 def fetch_sequences(path: Path, organism: str, url: str | None, screen: Screen) -> pd.DataFrame:

@@ -57,7 +57,12 @@ def test_neighbours_are_refused_what_they_do_not_have(tissue):
 
 
 @pytest.mark.parametrize(
-    ("mistake", "error"), [({"genes": ["Nothing"]}, "not in the reference"), ({"interval": 9}, "interval")]
+    ("mistake", "error"),
+    [
+        ({"genes": ["Nothing"]}, "not in the reference"),
+        ({"interval": 9}, "interval"),
+        ({"method": "paper", "interval": 0.9}, "no intervals"),
+    ],
 )
 def test_mistakes_are_told_before_the_training(tissue, mistake, error, monkeypatch):
     monkeypatch.setattr(StImputeModel, "train", lambda self, **kwargs: pytest.fail("trained"))

@@ -241,6 +241,7 @@ class StImputeModel(CellsMixin, PersistenceMixin):
         self._need_reference()
         self._check_if_trained(warn=False, message=UNTRAINED)
         options = OutputOptions(interval, spread)
+        self._recipe.check_output(options)
         adata = self._validate_anndata(adata)
         measured = _setup.gene_names(self.get_anndata_manager(adata, required=True))
         targets, names = self._targets(genes, measured)

@@ -89,6 +89,7 @@ class Recipe(ABC):
     name: ClassVar[str]
     reliability_of: ClassVar[str]
     centred: ClassVar[bool] = True  # whether gene vectors are centred before their cosine
+    calibrated: ClassVar[bool] = True  # whether it has intervals, and a choice of spread
     state: State
 
     @classmethod
@@ -107,6 +108,15 @@ class Recipe(ABC):
         recipe = cls(**{key: value for key, value in options.items() if value is not None})
         recipe.state = {}
         return recipe
+
+    @classmethod
+    def check_output(cls, options: OutputOptions) -> None:
+        """Raise ValueError if the recipe cannot give what is wanted of each value."""
+        if not cls.calibrated and options != OutputOptions():
+            raise ValueError(
+                f'The recipe {cls.name!r} has no intervals and no choice of spread. Use `recipe="crossfit"`, or leave '
+                f"`interval` and `spread` alone; found {options}."
+            )
 
     @abstractmethod
     def relation_names(self, available: list[str], chosen: Any) -> list[str]:

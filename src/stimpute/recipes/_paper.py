@@ -65,6 +65,7 @@ class PaperRecipe(Recipe):
     name: ClassVar[str] = "paper"
     reliability_of: ClassVar[str] = "CSS"
     centred: ClassVar[bool] = False
+    calibrated: ClassVar[bool] = False
 
     n_latent: int = 100
     n_neighbors: int = 50

@@ -102,12 +102,7 @@ class PaperPredictor(Predictor):
     def predict(
         self, embedded: _Embedded, targets: np.ndarray, described: pd.DataFrame, options: OutputOptions
     ) -> dict[str, np.ndarray]:
-        """See :class:`~stimpute.recipes._base.Predictor`; the paper defines no intervals."""
-        if options != OutputOptions():
-            raise ValueError(
-                "The recipe 'paper' has no intervals and no choice of spread. Use `recipe=\"crossfit\"`, or leave "
-                f"`interval` and `spread` alone; found {options}."
-            )
+        """See :class:`~stimpute.recipes._base.Predictor`."""
         return {"X": self._blend(embedded, targets)}
 
     @torch.inference_mode()

@@ -76,7 +76,7 @@ def impute(
     if method == "knn":
         return _knn(StImputeModel(spatial, reference), genes)
     model = StImputeModel(spatial, reference, recipe=method, **model_kwargs)
-    OutputOptions(interval)  # mistakes are told before the training, not after it
+    model._recipe.check_output(OutputOptions(interval))  # mistakes are told before the training, not after it
     model._targets(genes, gene_names(model.adata_manager))
     model.train(**({"enable_progress_bar": progress} | (train_kwargs or {})))
     return model.impute(genes=genes, interval=interval, progress=progress)
