@@ -67,11 +67,26 @@ def test_the_published_loom_is_converted(tmp_path, monkeypatch):
     np.testing.assert_array_equal(adata.obsm["spatial"], [[0, 3], [2, 5]])
 
 
+@pytest.mark.parametrize(
+    ("load", "name"),
+    [
+        (lambda folder: osmfish_cortex(data_dir=folder), "OSMFISH/spatial"),
+        (lambda folder: starmap_visual_cortex(data_dir=folder), "STARMAP_V1/spatial"),
+        (lambda folder: merfish_hypothalamus("other", data_dir=folder), "MERFISH_HYPOTHALAMUS/other"),
+    ],
+)
+def test_the_first_missing_file_is_named(tmp_path, monkeypatch, load, name):
+    monkeypatch.delenv("STIMPUTE_DATA", raising=False)
+    monkeypatch.setattr(_pairs, "OSMFISH_LOOM", "file:///nowhere")
+    with pytest.raises(FileNotFoundError, match=f"{name}.h5ad is not in"):
+        load(tmp_path)
+
+
 def test_downloads_that_are_not_counts_are_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("STIMPUTE_DATA", raising=False)
     ad.AnnData(np.full((2, 2), 0.5, np.float32)).write_h5ad(tmp_path / "x.h5ad")
     monkeypatch.setattr(_pairs, "_download", lambda url: tmp_path / "x.h5ad")
-    with pytest.raises(FileNotFoundError, match="integer counts"):
+    with pytest.raises(FileNotFoundError, match="Expected raw counts.*not an integer"):
         _pairs._load("OSMFISH/reference.h5ad", None, "here", "url")
 
 

@@ -48,18 +48,18 @@ def test_no_global_seed():
     assert np.random.rand() == expected  # noqa: NPY002
 
 
-def test_proteins_point_one_way_and_know_the_programs(tissue):
+def test_proteins_share_a_direction_and_depend_on_the_programs(tissue):
     vectors = tissue.proteins.X
     assert tissue.proteins.n_obs == 288
     assert set(tissue.proteins.obs_names) < set(tissue.reference.var_names)
     pairs = np.triu_indices(len(vectors), 1)
     assert np.median(_cosine(vectors)[pairs]) == pytest.approx(0.9, abs=0.04)
-    centred = _cosine(vectors - vectors.mean(0))[pairs]
+    centered = _cosine(vectors - vectors.mean(0))[pairs]
     together = np.corrcoef(tissue.truth[:, tissue.proteins.obs_names].X.T)[pairs]
-    assert np.corrcoef(centred, together)[0, 1] > 0.2
+    assert np.corrcoef(centered, together)[0, 1] > 0.2
 
 
-def test_neighbours_beat_the_mean_without_solving_it(tissue):
+def test_neighbors_beat_the_mean_without_solving_it(tissue):
     measured = tissue.truth.var["measured"].to_numpy()
     totals = tissue.spatial.X.sum(1)
     truth = _lognorm(tissue.truth.layers["counts"].toarray(), totals)
@@ -73,6 +73,14 @@ def test_neighbours_beat_the_mean_without_solving_it(tissue):
     assert 0.3 < np.mean(pcc) < 0.55
 
 
+def test_the_values_of_a_seed_stay_the_same():
+    tissue = synthetic_tissue(40, 30, 5, 7, seed=3, n_missing_proteins=2)
+    assert tissue.spatial.X.sum() == 1061
+    assert tissue.reference.X.sum() == 1693
+    assert tissue.truth.X.sum() == pytest.approx(692.06946, rel=1e-5)
+    assert tissue.proteins.X.sum() == pytest.approx(-184.63025, rel=1e-4)
+
+
 def test_it_is_quick():
     start = time.process_time()
     synthetic_tissue()
@@ -80,11 +88,18 @@ def test_it_is_quick():
 
 
 @pytest.mark.parametrize(
-    ("change", "name"),
-    [({"n_cells": 0}, "n_cells"), ({"n_measured": 2}, "n_measured"), ({"n_missing_proteins": 999}, "n_missing")],
+    ("change", "message"),
+    [
+        ({"n_cells": 0}, "`n_cells` is 0"),
+        ({"n_programs": 0}, "`n_programs` is 0"),
+        ({"n_measured": 2}, "`n_measured` is 2; expected at least 3"),
+        ({"n_unmeasured": -1}, "`n_unmeasured` is -1"),
+        ({"n_missing_proteins": 300}, "`n_missing_proteins` is 300; expected at most 299"),
+        ({"n_missing_proteins": -1}, "`n_missing_proteins` is -1"),
+    ],
 )
-def test_impossible_sizes_are_named(change, name):
-    with pytest.raises(ValueError, match=name):
+def test_impossible_sizes_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
         synthetic_tissue(**change)
 
 

@@ -92,12 +92,12 @@ def test_long_proteins_by_windows(embed, tiny_esm2):
 
 
 def test_letters_outside_the_alphabet(embed):
-    with pytest.warns(UserWarning, match=r"4 letters of 2 proteins .* replaced by X: b, c"):
+    with pytest.warns(UserWarning, match=r"4 characters of 2 proteins .* replaced by X: b, c"):
         table = embed({"a": "mkLV*", "b": "MK*JV", "c": "M-<", "clean": "MKLV", "x": "MKXXV"})
     vectors = dict(zip(table.genes, table.embedding, strict=True))
     np.testing.assert_array_equal(vectors["a"], vectors["clean"])
     np.testing.assert_array_equal(vectors["b"], vectors["x"])
-    with pytest.raises(ValueError, match="without residues: e"):
+    with pytest.raises(ValueError, match=r"no residues \(e\)"):
         embed({"e": "*"})
 
 
@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on(embed, proteins, tmp_path, monkeypatch, name):
     result = embed(proteins, output=path, tokens_per_batch=60)
     assert 0 < len(again) < len(proteins)
     np.testing.assert_allclose(result.embedding, expected.embedding, atol=2e-6)
-    np.testing.assert_array_equal(pp.read_embeddings(path).embedding, result.embedding)
+    np.testing.assert_array_equal(pp.ProteinEmbeddings.read(path).embedding, result.embedding)
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
     again.clear()
@@ -153,7 +153,7 @@ def test_what_is_on_disk_is_verified(embed, proteins, tmp_path, save_tiny_esm2):
     changed = {**proteins, "g30": protein(30, seed=5)}
     np.testing.assert_allclose(embed(changed, output=path).embedding, embed(changed).embedding, atol=2e-6)
     (tmp_path / "q.npz.partial").write_text("not ours\n")
-    with pytest.raises(ValueError, match="not a file of stimpute"):
+    with pytest.raises(ValueError, match="not a file of unfinished embeddings"):
         embed(proteins, output=tmp_path / "q.npz")
 
 
@@ -172,8 +172,12 @@ def test_tables_and_files(embed, tmp_path):
         embed(table.iloc[[1]])
     with pytest.raises(ValueError, match=r"1 genes have several sequences \(a\)"):
         embed(pd.concat([table, table.iloc[[0]]]))
-    with pytest.raises(ValueError, match="Found a list"):
+    with pytest.raises(TypeError, match="`sequences` is a list"):
         embed(["MK"])
+    with pytest.raises(KeyError, match="'sequence' is not in `sequences`"):
+        embed(table[["accession"]])
+    with pytest.raises(ValueError, match="2 of 3 gene names in `sequences` are missing"):
+        embed(table.set_axis(["a", "b", np.nan]).assign(sequence="MK").rename({"b": ""}))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,8 @@ def test_tables_and_files(embed, tmp_path):
     [
         ({"pooling": "max"}, "'mean' or 'last'"),
         ({"long_proteins": "skip"}, "'windows', 'truncate' or 'whole'"),
-        ({"overlap": 1022}, "0 <= overlap < window"),
+        ({"overlap": 1022}, "less than `window`"),
+        ({"long_proteins": "truncate", "window": 0}, "`window` is 0"),
         ({"tokens_per_batch": 0}, "at least 1"),
         ({"layer": 3}, "the model has 2 layers"),
         ({"layer": -4}, "the model has 2 layers"),

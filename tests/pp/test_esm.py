@@ -42,7 +42,7 @@ def test_names_and_files(tiny_esm2, tmp_path):
     assert (encoder.name, encoder.n_layers, encoder.device.type) == ("esm2_tiny", 2, "cpu")
     with pytest.raises(ValueError, match="esm2_t33_650M_UR50D"):
         load_encoder("esm2_t33_650M")
-    with pytest.raises(FileNotFoundError, match="No checkpoint at"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         load_encoder(tmp_path / "absent.pt")
 
 

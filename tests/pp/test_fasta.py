@@ -35,7 +35,7 @@ def test_isoforms_are_listed_until_the_user_chooses(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "no record"), ("MKL\n", "begins with '>'"), (">a\n>b\nM\n", r"\(a\)")]
+    ("text", "message"), [("", "no records"), ("MKL\n", "begins with '>'"), (">a\n>b\nM\n", r"\(a\)")]
 )
 def test_what_is_no_fasta(tmp_path, text, message):
     (tmp_path / "x.fa").write_text(text)

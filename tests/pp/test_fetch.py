@@ -6,6 +6,7 @@ import pytest
 from pp.uniprot_server import entry
 
 from stimpute import pp
+from stimpute.pp import _uniprot
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_what_has_no_protein_is_listed(uniprot, fetch):
     ]
     genes = ["Cdkn2a", "Shared", "GAD1", "Fish", "Malat1", "Nope", "Same"]
     with pytest.warns(
-        UserWarning, match=r"2 of 7 genes have a protein; 2 not found \(GAD1, Nope\); 1 non-coding"
+        UserWarning, match=r"2 of 7 genes have a protein; 2 not found \(GAD1, Nope\); 1 non-coding \(Malat1\)"
     ) as seen:
         table = fetch(genes)
     assert "2 ambiguous (Cdkn2a, Shared)" in str(seen[0].message)
@@ -119,6 +120,61 @@ def test_retry_after_and_rate_are_kept(uniprot, fetch):
     assert uniprot.times[-1] - uniprot.times[-2] >= 1
 
 
+def test_retry_after_is_bounded(uniprot, fetch, monkeypatch):
+    monkeypatch.setattr(_uniprot, "MAX_WAIT", 0.05)
+    uniprot.entries = [entry("P1", "g1", "M")]
+    uniprot.faults = [429]
+    uniprot.headers = {"Retry-After": "86400"}
+    assert fetch(["g1"])["status"].tolist() == ["found"]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>", b"Entry\tSequence\n", b"a\rb\n", b"\xff\xfe"])
+def test_an_answer_that_is_not_a_table_of_proteins_is_not_cached(uniprot, fetch, tmp_path, body):
+    uniprot.entries = [entry("P1", "g1", "MK")]
+    uniprot.faults = [body] * 2
+    with pytest.raises(ConnectionError, match="not a table"):
+        fetch(["g1"], retries=1)
+    assert not list(tmp_path.iterdir())
+    assert fetch(["g1"])["status"].tolist() == ["found"]
+
+
+def test_the_next_page_must_be_on_the_same_host(uniprot, fetch, tmp_path):
+    uniprot.entries = [entry("P1", "g1", "MK")]
+    uniprot.next_url = "http://198.51.100.1/uniprotkb/search?cursor=1"
+    with pytest.raises(ConnectionError, match=r"another host .* http://198\.51\.100\.1/.*not followed"):
+        fetch(["g1"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_number_of_pages_is_bounded(uniprot, fetch, monkeypatch):
+    monkeypatch.setattr(_uniprot, "MAX_PAGES", 4)
+    uniprot.next_url = f"{uniprot.url}/uniprotkb/search?query=organism_id:10090&cursor=0"
+    with pytest.raises(ConnectionError, match="more than 4 pages"):
+        fetch(["g1"])
+    assert len(uniprot.queries) == 4
+
+
+@pytest.mark.parametrize(
+    ("header", "release"),
+    [("2026_03 gene=Other taxon=1", "2026_03"), ("2026_03\r\n >P9 x", "2026_03"), ("<&>", "unknown")],
+)
+def test_the_release_is_one_word_in_the_cache(uniprot, fetch, tmp_path, header, release):
+    uniprot.entries = [entry("P1", "g1", "MK")]
+    uniprot.release = header
+    assert fetch(["g1"])["release"].tolist() == [release]
+    assert (tmp_path / "mouse.fasta").read_text().splitlines()[0].endswith(f"release={release} candidates=")
+    assert fetch(["g1"])["release"].tolist() == [release]
+    assert len(uniprot.queries) == 1
+
+
+@pytest.mark.parametrize("fields", [("P1 >x", "MK"), ("P1", "M>K"), ("", "MK"), ("P1", "")])
+def test_broken_entries_are_not_cached(uniprot, fetch, tmp_path, fields):
+    uniprot.entries = [entry(fields[0], "g1", fields[1])]
+    with pytest.raises(ConnectionError, match="arrived with"):
+        fetch(["g1"], retries=0)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("fault", [500, "cut", "drop"])
 def test_an_interrupted_call_goes_on(uniprot, fetch, fault):
     uniprot.entries = [entry(f"P{i}", f"g{i}", "MKLV" * 9) for i in range(4)]
@@ -152,6 +208,16 @@ def test_refused_queries_and_wrong_arguments(uniprot, fetch):
         fetch([])
     with pytest.raises(ValueError, match="with blanks"):
         fetch(["a b"])
+    with pytest.raises(ValueError, match="2 of 3 gene names in `genes` are missing"):
+        fetch(["g0", "", float("nan")])
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 0}, {"rate": 0}, {"retries": -1}, {"backoff": -1.0}, {"timeout": 0}]
+)
+def test_numbers_out_of_range_are_refused(fetch, options):
+    with pytest.raises(ValueError, match=f"`{next(iter(options))}` is"):
+        fetch(["g0"], **options)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A local service that answers as UniProt does, and fails on request."""
+"""Serve protein entries as UniProt does, with faults on request."""
 
 import re
 import threading
@@ -26,11 +26,20 @@ def entry(accession, name, sequence, *, synonym="", orf="", reviewed=True, fragm
 
 
 class UniProtServer:
-    """`entries` are served `page` at a time; each of `faults` spoils one answer: a status, "cut", "short" or "drop"."""
+    """Local server of `entries`, `page` at a time; each of `faults` spoils one answer.
+
+    A fault is a status, a body to send instead of the table (bytes), "cut", "short", "drop" or "slow".
+    """
 
     def __init__(self):
-        self.entries, self.faults, self.page, self.release = [], [], 500, "2026_03"
-        self.queries, self.times, self.headers = [], [], {}
+        self.entries = []
+        self.faults = []
+        self.page = 500
+        self.release = "2026_03"
+        self.next_url = None  # sent instead of the true address of the next page
+        self.queries = []
+        self.times = []
+        self.headers = {}
 
     def __enter__(self):
         outer = self
@@ -59,6 +68,14 @@ class UniProtServer:
         if fault == "drop":
             handler.connection.close()
             return
+        if fault == "slow":
+            time.sleep(0.5)
+        if isinstance(fault, bytes):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(fault)))
+            handler.end_headers()
+            handler.wfile.write(fault)
+            return
         if isinstance(fault, int):
             handler.send_response(fault)
             for name, value in self.headers.items():
@@ -80,10 +97,12 @@ class UniProtServer:
         handler.send_response(200)
         handler.send_header("X-UniProt-Release", self.release)
         handler.send_header("X-Total-Results", str(len(hits)))
-        if start + self.page < len(hits):
+        if self.next_url:
+            handler.send_header("Link", f'<{self.next_url}>; rel="next"')
+        elif start + self.page < len(hits):
             following = f"{self.url}/uniprotkb/search?query={quote(query)}&cursor={start + self.page}"
             handler.send_header("Link", f'<{following}>; rel="next"')
-        if fault != "short":  # a "short" answer says nothing of its length and ends early
+        if fault != "short":  # a "short" answer does not declare its length and ends early
             handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body[: len(body) * 2 // 3] if fault in ("cut", "short") else body)

@@ -1,88 +1,104 @@
-"""How well a gene will be predicted, learnt from genes whose prediction could be checked."""
+"""Predict how well a gene is predicted, by a regression fitted to genes whose prediction could be checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from sklearn.linear_model import Ridge
 
-PENALTY = 10.0  # as if 10 further genes had shown no effect of any feature
-PRIOR_GENES = 100  # and 100 had reached what a calibrated prediction should reach
-EXCESS = 0.1  # what counts of a promise that is beyond what any hidden gene has reached
-FEW_CELLS = 10  # reference cells with a gene, of which half of what they say of it is chance
+from stimpute.data._arrays import Shape
+
+PENALTY = 10.0  # of the ridge regression
+PRIOR_GENES = 100  # weight of the prior that predictions are calibrated, as a number of genes
+EXCESS_SHARE = 0.1  # share that is kept of what lies above the best held-out correlation
+FEW_CELLS = 10  # expressing cells at which the squared reliability of the reference profile is one half
+MAX_FEATURE = 3.0  # standardized features are clipped here
 
 
 @dataclass(frozen=True)
-class Reliability:
-    r"""Ridge regression from descriptions of a gene's prediction to its correlation with the truth.
+class ReliabilityRegression:
+    r"""Ridge regression from features of a gene's prediction to its correlation with the truth.
 
-    A calibrated prediction :math:`\hat x_g` of standardised expression correlates with the truth as much as it varies:
-    :math:`r_g = \operatorname{sd}(\hat x_g)`. The regression learns where the genes that could be checked departed
-    from that.
+    A calibrated prediction :math:`\hat x_g` of standardized expression has a correlation with the truth that equals
+    its own standard deviation: :math:`r_g = \operatorname{sd}(\hat x_g)`. The regression learns where held-out genes
+    departed from that.
 
     .. math:: \hat r_g = \sqrt{\frac{k_g}{k_g + 10}} \,
               \bigl(\operatorname{sd}(\hat x_g) + \beta_0 + \beta^\top f_g\bigr)
 
-    What exceeds the best hidden gene counts a tenth, so that hardly more is promised than was ever reached; and a gene
-    that only :math:`k_g` reference cells have is known no better than so few cells can tell.
+    Predictions above the best correlation of a held-out gene are shrunk toward it by a factor of ten. The first factor
+    lowers the reliability of genes that few reference cells (:math:`k_g`) express.
 
     Attributes
     ----------
-    centre, scale
-        Of the descriptions, shape (n_features,).
+    center, scale
+        Mean and standard deviation of the features, shape (n_features,).
     coefficients
         The intercept, then one per feature.
-    best
-        What the best hidden gene reached.
+    best_observed
+        Highest correlation of a held-out gene.
     """
 
-    centre: np.ndarray
-    scale: np.ndarray
-    coefficients: np.ndarray
-    best: np.ndarray
+    center: Annotated[np.ndarray, Shape("n_features", about="mean of the reliability features")]
+    scale: Annotated[np.ndarray, Shape("n_features", about="standard deviation of the reliability features")]
+    coefficients: Annotated[
+        np.ndarray, Shape("n_reliability_coefficients", about="regression of the observed correlation")
+    ]
+    best_observed: Annotated[float, Shape(about="highest correlation of a held-out gene")]
 
     @classmethod
-    def fit(cls, features: np.ndarray, reached: np.ndarray, spread: np.ndarray) -> Reliability:
-        """Learn from hidden genes.
+    def fit(cls, features: np.ndarray, observed: np.ndarray, predicted_std: np.ndarray) -> ReliabilityRegression:
+        """Fit the regression to held-out genes.
 
         Parameters
         ----------
         features
             Shape (n_genes, n_features).
-        reached
-            Correlation of the hidden genes' predictions with the truth, shape (n_genes,).
-        spread
+        observed
+            Correlation of the held-out genes' predictions with the truth, shape (n_genes,).
+        predicted_std
             Standard deviation of the calibrated predictions, shape (n_genes,).
         """
-        centre, scale = features.mean(0), features.std(0) + 1e-6
-        model, n = Ridge(PENALTY).fit((features - centre) / scale, reached - spread), len(reached)
-        level = model.intercept_ * n / (n + PRIOR_GENES)
-        return cls(centre, scale, np.array([level, *model.coef_]), np.array(reached.max()))
+        center = features.mean(0)
+        scale = features.std(0) + 1e-6
+        model = Ridge(PENALTY).fit((features - center) / scale, observed - predicted_std)
+        # Few genes say little about the general level: the intercept is shrunk as if 100 more had shown none.
+        intercept = model.intercept_ * len(observed) / (len(observed) + PRIOR_GENES)
+        return cls(center, scale, np.array([intercept, *model.coef_]), float(observed.max()))
 
     @classmethod
     def out_of_fold(
-        cls, features: np.ndarray, reached: np.ndarray, spread: np.ndarray, n_seen: np.ndarray, fold: np.ndarray
+        cls,
+        features: np.ndarray,
+        observed: np.ndarray,
+        predicted_std: np.ndarray,
+        n_cells_expressing: np.ndarray,
+        fold: np.ndarray,
     ) -> np.ndarray:
-        """Predicted correlation of each gene from the genes of the other folds, shape (n_genes,)."""
+        """Predict the correlation of each gene from the genes of the other folds, shape (n_genes,)."""
         predicted = np.empty(len(fold))
         for index in np.unique(fold):
-            out = fold == index
-            model = cls.fit(features[~out], reached[~out], spread[~out])
-            predicted[out] = model.predict(features[out], spread[out], n_seen[out])
+            held_out = fold == index
+            model = cls.fit(features[~held_out], observed[~held_out], predicted_std[~held_out])
+            predicted[held_out] = model.predict(
+                features[held_out], predicted_std[held_out], n_cells_expressing[held_out]
+            )
         return predicted
 
-    def predict(self, features: np.ndarray, spread: np.ndarray, n_seen: np.ndarray) -> np.ndarray:
-        """Predicted correlation, between -1 and 1, shape (n_genes,).
+    def predict(self, features: np.ndarray, predicted_std: np.ndarray, n_cells_expressing: np.ndarray) -> np.ndarray:
+        """Predict correlations, between -1 and 1, shape (n_genes,).
 
         Parameters
         ----------
-        features, spread
+        features, predicted_std
             As in :meth:`fit`.
-        n_seen
-            Reference cells that have the gene, shape (n_genes,).
+        n_cells_expressing
+            Number of reference cells that express a gene, shape (n_genes,).
         """
-        standardised = np.clip((features - self.centre) / self.scale, -3, 3)
-        predicted = spread + self.coefficients[0] + standardised @ self.coefficients[1:]
-        predicted = np.where(predicted > self.best, self.best + EXCESS * (predicted - self.best), predicted)
-        return np.clip(predicted, -1, 1) * np.sqrt(n_seen / (n_seen + FEW_CELLS))
+        standardized = np.clip((features - self.center) / self.scale, -MAX_FEATURE, MAX_FEATURE)
+        predicted = predicted_std + self.coefficients[0] + standardized @ self.coefficients[1:]
+        excess = predicted - self.best_observed
+        predicted = np.where(excess > 0, self.best_observed + EXCESS_SHARE * excess, predicted)
+        return np.clip(predicted, -1, 1) * np.sqrt(n_cells_expressing / (n_cells_expressing + FEW_CELLS))

@@ -1,18 +1,22 @@
-"""Genes are matched by name, and what does not match is said with its nearest spelling."""
+"""Match genes by name; report names without a match with the closest one."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
 
+from stimpute._messages import name_list
+from stimpute.data._expression import ExpressionMatrix
+
 MIN_SHARED = 3
 
 
-def nearest_names(name: str, available: Sequence[str], n: int = 3) -> list[str]:
-    """Spellings in `available` that are closest to `name`, ignoring case.
+def closest_names(name: str, available: Sequence[str], n: int = 3) -> list[str]:
+    """Find the spellings that are closest to a name, ignoring case.
 
     Parameters
     ----------
@@ -21,32 +25,21 @@ def nearest_names(name: str, available: Sequence[str], n: int = 3) -> list[str]:
     available
         Names that exist.
     n
-        How many to return at most.
+        Maximum number of names to return.
     """
     by_lower: dict[str, str] = {}
     for other in available:
         by_lower.setdefault(other.lower(), other)
-    return [by_lower[m] for m in get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.6)]
+    return [by_lower[match] for match in get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.6)]
 
 
-def check_unique(names: pd.Index, role: str) -> None:
-    """Refuse duplicated names, of which nobody could say which column is meant.
+def match_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
+    """Find the genes that both datasets name, in the order of the spatial data.
 
-    Raises
-    ------
-    ValueError
-        If a name occurs more than once.
-    """
-    twice = names[names.duplicated()].unique()
-    if len(twice):
-        raise ValueError(
-            f"The {role} has {len(twice)} duplicated gene name(s), among them {_listed(twice)}. Gene names must be "
-            "unique: merge or drop the duplicates, or call `adata.var_names_make_unique()`."
-        )
-
-
-def shared_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
-    """Genes that both datasets name, in the order of the spatial panel.
+    Warns
+    -----
+    UserWarning
+        If further names differ in case only; they are not matched.
 
     Raises
     ------
@@ -54,10 +47,18 @@ def shared_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
         If fewer than three genes are shared.
     """
     shared = spatial[spatial.isin(reference)]
+    reference_lower = set(reference.str.lower())
+    other_case = [name for name in spatial.difference(shared, sort=False) if name.lower() in reference_lower]
     if len(shared) >= MIN_SHARED:
+        if other_case:
+            warnings.warn(
+                f"{len(shared)} genes match by name; {len(other_case)} more differ in case only and are not used: "
+                f"{name_list(other_case)}. Bring both datasets to one spelling to use them.",
+                UserWarning,
+                stacklevel=3,
+            )
         return shared
-    lowered = set(reference.str.lower())
-    if sum(name.lower() in lowered for name in spatial) >= MIN_SHARED:
+    if len(other_case) >= MIN_SHARED:
         hint = "They agree when case is ignored: bring both to one spelling."
     else:
         hint = (
@@ -65,14 +66,52 @@ def shared_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
             "kind: `StImputeModel.setup_anndata(adata, gene_symbols=...)`."
         )
     raise ValueError(
-        f"Found {len(shared)} genes shared by the spatial data ({len(spatial)} genes, for example {_listed(spatial)}) "
-        f"and the reference ({len(reference)} genes, for example {_listed(reference)}); at least {MIN_SHARED} are "
-        f"needed. {hint}"
+        f"Found {len(shared)} genes shared by the spatial data ({len(spatial)} genes, for example "
+        f"{name_list(spatial)}) and the reference ({len(reference)} genes, for example {name_list(reference)}); at "
+        f"least {MIN_SHARED} are needed. {hint}"
     )
 
 
-def locate_genes(requested: Iterable[str], available: pd.Index, where: str) -> np.ndarray:
-    """Positions of the requested genes.
+def expressed_shared_genes(spatial: ExpressionMatrix, reference: ExpressionMatrix) -> pd.Index:
+    """Find the genes that both datasets name and express, in the order of the spatial data.
+
+    A shared gene that is zero everywhere in one of them carries no information: it is no input, but it can be imputed.
+
+    Warns
+    -----
+    UserWarning
+        If there are such genes.
+
+    Raises
+    ------
+    ValueError
+        If fewer than three genes are left.
+    """
+    shared = match_genes(spatial.genes, reference.genes)
+    expressed = np.ones(len(shared), dtype=bool)
+    for matrix in (spatial, reference):
+        sums = np.asarray(matrix.values.sum(0)).ravel()
+        expressed &= sums[matrix.genes.get_indexer(shared)] > 0
+    if not expressed.all():
+        warnings.warn(
+            f"{(~expressed).sum()} shared gene(s) are zero in every cell of one dataset and are not used as input: "
+            f"{name_list(shared[~expressed])}.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return match_genes(shared[expressed], reference.genes)
+
+
+def genes_in_totals(spatial: ExpressionMatrix, reference: ExpressionMatrix, shared: pd.Index) -> pd.Index:
+    """Find the genes that a cell's total counts: shared genes, and those that the reference does not have.
+
+    The others are predicted like unmeasured genes, so that no input may depend on them.
+    """
+    return spatial.genes[spatial.genes.isin(shared) | ~spatial.genes.isin(reference.genes)]
+
+
+def locate_genes(requested: str | Iterable[str], available: pd.Index, where: str) -> np.ndarray:
+    """Find the positions of the requested genes.
 
     Parameters
     ----------
@@ -81,7 +120,7 @@ def locate_genes(requested: Iterable[str], available: pd.Index, where: str) -> n
     available
         Names that exist.
     where
-        What `available` is, for the message.
+        What `available` belongs to, for the message.
 
     Returns
     -------
@@ -92,29 +131,43 @@ def locate_genes(requested: Iterable[str], available: pd.Index, where: str) -> n
     ValueError
         If the request is empty or repeats a gene.
     KeyError
-        If a gene does not exist; the message names its nearest spellings.
+        If a gene does not exist; the message names its closest spellings.
     """
-    names = [requested] if isinstance(requested, str) else [str(name) for name in requested]
-    if not names:
+    names = pd.Index([requested] if isinstance(requested, str) else [str(name) for name in requested])
+    if names.empty:
         raise ValueError("`genes` is empty. Name at least one gene, or pass None for every unmeasured gene.")
-    if len(set(names)) < len(names):
-        twice = pd.Index(names)
-        raise ValueError(f"`genes` repeats {_listed(twice[twice.duplicated()].unique())}. Ask for each gene once.")
-    positions = available.get_indexer(pd.Index(names))
-    missing = [name for name, position in zip(names, positions, strict=True) if position < 0]
-    if missing:
+    repeated = names[names.duplicated()].unique()
+    if len(repeated):
+        raise ValueError(f"`genes` repeats {name_list(repeated)}. Ask for each gene once.")
+    positions = available.get_indexer(names)
+    missing = names[positions < 0]
+    if len(missing):
         raise KeyError(f"{len(missing)} gene(s) are not in {where}: {_with_suggestions(missing, available)}.")
     return positions
 
 
-def _with_suggestions(missing: Sequence[str], available: pd.Index, n: int = 10) -> str:
-    told = []
-    for name in missing[:n]:
-        near = nearest_names(name, list(available))
-        told.append(f"{name!r}" + (f" (did you mean {', '.join(near)}?)" if near else ""))
-    return ", ".join(told) + (f" and {len(missing) - n} more" if len(missing) > n else "")
+def check_genes_present(needed: Sequence[str], found: pd.Index) -> None:
+    """Check that a section has every gene that a model reads, in any order.
+
+    Raises
+    ------
+    ValueError
+        If genes are missing.
+    """
+    missing = pd.Index(needed).difference(found)
+    if len(missing):
+        raise ValueError(
+            f"The model reads {len(needed)} measured genes; {len(missing)} of them are not in this AnnData "
+            f"({len(found)} genes): {name_list(missing)}. A model serves sections with the genes that it was trained "
+            "on; train a new one with `StImputeModel(adata, reference)`."
+        )
 
 
-def _listed(names: Iterable[str], n: int = 5) -> str:
-    names = [str(name) for name in names]
-    return ", ".join(names[:n]) + (", ..." if len(names) > n else "")
+def _with_suggestions(missing: pd.Index, available: pd.Index, n_shown: int = 10) -> str:
+    entries = []
+    for name in missing[:n_shown]:
+        close = closest_names(name, list(available))
+        entries.append(f"{name!r} (did you mean {', '.join(close)}?)" if close else f"{name!r}")
+    if len(missing) > n_shown:
+        entries.append(f"and {len(missing) - n_shown} more")
+    return ", ".join(entries)

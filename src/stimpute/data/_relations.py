@@ -1,4 +1,4 @@
-"""Relations between genes: how much a gene should listen to each gene of the panel."""
+"""Compute how related two genes are: from expression, from vectors such as protein embeddings, or from edges."""
 
 from __future__ import annotations
 
@@ -11,62 +11,61 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute.data._reference import ReferenceBank
+from stimpute.data._reference import ReferenceExpression
+from stimpute.data._relation_store import COEXPRESSION, read_relation
 
-COEXPRESSION = "coexpression"
+MIN_WEIGHT = 1e-3  # of an edge in a row-normalized graph: every gene keeps some neighbors
 
 
 class Relation(Protocol):
-    """A similarity between any reference gene and the genes of the panel."""
+    """A similarity between any reference gene and the shared genes."""
 
     def similarity(self, targets: np.ndarray) -> np.ndarray:
-        """Similarity of target genes (positions in the reference) to the panel, shape (n_targets, n_panel)."""
+        """Compute the similarity of target genes (positions) to the shared genes, shape (n_targets, n_shared)."""
 
-    def knows(self, targets: np.ndarray) -> np.ndarray:
-        """Whether a target's similarities are the relation's own, not the fallback's, shape (n_targets,)."""
-
-    def inputs(self, order: np.ndarray) -> list[bytes]:
-        """What the relation was made from, genes in the given order, to recognise it by."""
+    def digest_parts(self, order: np.ndarray) -> list[bytes]:
+        """Return the data that the relation was made from, genes in the given order, for the fingerprint."""
 
 
 @dataclass(frozen=True)
 class Coexpression:
-    """Cosine of expression over the reference cells (eq. 5); of centred expression, a correlation.
+    """Cosine of expression over the reference cells (eq. 5); with centering, the Pearson correlation.
 
     Attributes
     ----------
-    bank
-        The reference.
-    panel
-        Positions of the panel's genes in the reference, shape (n_panel,).
-    centred
-        Whether profiles are centred first.
+    expression
+        Reference expression.
+    shared
+        Positions of the shared genes in the reference, shape (n_shared,).
+    centered
+        Whether profiles are centered first.
     """
 
-    bank: ReferenceBank
-    panel: np.ndarray
-    centred: bool = True
+    expression: ReferenceExpression
+    shared: np.ndarray
+    centered: bool = True
 
     @cached_property
-    def _sources(self) -> np.ndarray:
-        x = self.bank.dense(self.panel).astype(np.float64)
-        x -= x.mean(0) if self.centred else 0
-        return (x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)).astype(np.float32)
+    def _shared_profiles(self) -> np.ndarray:
+        """Unit-length expression profiles of the shared genes, shape (n_cells, n_shared)."""
+        profiles = self.expression.dense(self.shared).astype(np.float64)
+        if self.centered:
+            profiles -= profiles.mean(0)
+        norm = np.linalg.norm(profiles, axis=0)
+        return (profiles / np.maximum(norm, 1e-12)).astype(np.float32)
 
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """See :class:`Relation`; a gene that is constant in the reference is similar to none."""
-        # Sources are centred, so centring the targets too would change nothing of the product.
-        mean, std = self.bank.mean[targets], self.bank.std[targets]
-        norm = np.sqrt(self.bank.n_cells * (std**2 + (0 if self.centred else 1) * mean**2))
-        product = self.bank.by_gene[targets] @ self._sources
+        # The shared profiles are centered, so that centering the targets would not change the product.
+        squares = self.expression.std[targets] ** 2
+        if not self.centered:
+            squares = squares + self.expression.mean[targets] ** 2
+        norm = np.sqrt(self.expression.n_cells * squares)
+        product = self.expression.by_gene[targets] @ self._shared_profiles
         return (product / np.maximum(norm, 1e-6)[:, None]).astype(np.float32)
 
-    def knows(self, targets: np.ndarray) -> np.ndarray:
-        """Every gene has an expression profile."""
-        return np.ones(len(targets), dtype=bool)
-
-    def inputs(self, order: np.ndarray) -> list[bytes]:
-        """Nothing but the expression."""
+    def digest_parts(self, order: np.ndarray) -> list[bytes]:
+        """See :class:`Relation`; there is nothing but the expression."""
         return []
 
 
@@ -78,56 +77,55 @@ class Vectors:
     ----------
     vectors
         Shape (n_genes, n_dimensions).
-    known
-        Which genes have a vector, shape (n_genes,).
+    has_vector
+        Whether a gene has a vector, shape (n_genes,).
     fallback
-        Answers for the others.
-    centred
-        Whether the mean vector is taken away first. Protein language models put all proteins within a few degrees of
-        one another; what tells them apart is the rest.
+        Co-expression, for the other genes.
+    centered
+        Whether the mean vector is subtracted first. Embeddings of protein language models have a large common part;
+        without it, the cosines between proteins differ.
     """
 
     vectors: np.ndarray
-    known: np.ndarray
+    has_vector: np.ndarray
     fallback: Coexpression
-    centred: bool = True
+    centered: bool = True
 
     @cached_property
     def _mean(self) -> np.ndarray:
-        if not self.centred or not self.known.any():
+        if not self.centered or not self.has_vector.any():
             return np.zeros(self.vectors.shape[1], np.float32)
-        return self.vectors[self.known].mean(0, dtype=np.float64).astype(np.float32)  # whatever the order of the genes
+        # In double precision, so that the order of the genes does not change the sum.
+        return self.vectors[self.has_vector].mean(0, dtype=np.float64).astype(np.float32)
 
     def _unit(self, genes: np.ndarray) -> np.ndarray:
-        x = self.vectors[genes] - self._mean
-        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+        centered = self.vectors[genes] - self._mean
+        return centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
 
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """See :class:`Relation`."""
-        panel = self.fallback.panel
-        both = self.known[targets][:, None] & self.known[panel][None]
-        other = self.fallback.similarity(targets) if not both.all() else 0
-        return np.where(both, self._unit(targets) @ self._unit(panel).T, other).astype(np.float32)
+        shared = self.fallback.shared
+        both = self.has_vector[targets][:, None] & self.has_vector[shared][None]
+        cosine = self._unit(targets) @ self._unit(shared).T
+        if not both.all():
+            cosine = np.where(both, cosine, self.fallback.similarity(targets))
+        return cosine.astype(np.float32)
 
-    def knows(self, targets: np.ndarray) -> np.ndarray:
-        """Genes that have a vector."""
-        return self.known[targets]
-
-    def inputs(self, order: np.ndarray) -> list[bytes]:
-        """The vectors."""
-        return [self.known[order].tobytes(), self.vectors[order].astype(np.float32).tobytes()]
+    def digest_parts(self, order: np.ndarray) -> list[bytes]:
+        """See :class:`Relation`."""
+        return [self.has_vector[order].tobytes(), self.vectors[order].astype(np.float32).tobytes()]
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Weights that a user gave, and co-expression for a gene without any edge to the panel.
+    """Edge weights that a user gave, and co-expression for a gene without any edge to a shared gene.
 
     Attributes
     ----------
     graph
-        Sparse weights, rows listen to columns, shape (n_genes, n_genes).
+        Sparse weights, shape (n_genes, n_genes); the gene of a row receives messages from the genes of the columns.
     fallback
-        Answers for genes without edges.
+        Co-expression, for genes without edges.
     """
 
     graph: sparse.csr_matrix
@@ -135,97 +133,77 @@ class Edges:
 
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """See :class:`Relation`."""
-        own = self.graph[targets][:, self.fallback.panel].toarray()
-        return np.where((own > 0).any(1, keepdims=True), own, self.fallback.similarity(targets)).astype(np.float32)
+        weights = self.graph[targets][:, self.fallback.shared].toarray()
+        has_edge = (weights > 0).any(1, keepdims=True)
+        return np.where(has_edge, weights, self.fallback.similarity(targets)).astype(np.float32)
 
-    def knows(self, targets: np.ndarray) -> np.ndarray:
-        """Genes with at least one edge from the panel."""
-        return np.asarray((self.graph[targets][:, self.fallback.panel] > 0).sum(1)).ravel() > 0
-
-    def inputs(self, order: np.ndarray) -> list[bytes]:
-        """The edges."""
+    def digest_parts(self, order: np.ndarray) -> list[bytes]:
+        """See :class:`Relation`."""
         edges = self.graph[order][:, order].tocsr()
         edges.sort_indices()
-        parts = (edges.indptr.astype(np.int64), edges.indices.astype(np.int64), edges.data.astype(np.float32))
-        return [part.tobytes() for part in parts]
+        return [
+            edges.indptr.astype(np.int64).tobytes(),
+            edges.indices.astype(np.int64).tobytes(),
+            edges.data.astype(np.float32).tobytes(),
+        ]
 
 
-def adjacency(similarity: np.ndarray, own: np.ndarray, visible: np.ndarray, n_edges: int | None = None) -> np.ndarray:
-    """Row-normalised weights with which target genes listen to visible genes.
+def row_normalized(similarity: np.ndarray, position: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Turn similarities into edge weights from the input genes to target genes.
 
-    Edges start at visible measured genes only: a hidden gene is heard by nobody, and what a gene hears does not
-    depend on which other genes are asked for.
+    Edges start at input genes only. Nothing is aggregated from a held-out gene, and the edges of a target do not
+    depend on which other targets are asked for.
 
     Parameters
     ----------
     similarity
-        Shape (n_targets, n_panel).
-    own
-        Position of each target in the panel, -1 outside of it, shape (n_targets,). A gene never hears itself.
-    visible
-        Positions of the visible genes in the panel, shape (n_visible,).
-    n_edges
-        Keep only so many of the most similar genes; all if None.
+        Shape (n_targets, n_shared).
+    position
+        Position of each target among the shared genes, -1 outside, shape (n_targets,). A gene has no edge to itself.
+    inputs
+        Positions of the input genes among the shared genes, shape (n_inputs,).
 
     Returns
     -------
-    float32, shape (n_targets, n_visible); rows sum to 1.
+    float32, shape (n_targets, n_inputs); rows sum to 1.
     """
-    weights = np.maximum(similarity[:, visible], 1e-3)
-    weights[own[:, None] == visible[None]] = 0
-    if n_edges is not None and n_edges < len(visible):
-        cut = np.partition(weights, -n_edges, axis=1)[:, -n_edges, None]
-        weights = np.where(weights >= cut, weights, 0)
+    weights = np.maximum(similarity[:, inputs], MIN_WEIGHT)
+    weights[position[:, None] == inputs[None]] = 0
     return (weights / np.maximum(weights.sum(1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def read_relations(
-    reference: AnnData,
-    bank: ReferenceBank,
-    panel: np.ndarray,
-    names: str | Sequence[str] = "auto",
-    *,
-    centred: bool = True,
+def load_relations(
+    adata: AnnData, expression: ReferenceExpression, shared: np.ndarray, names: Sequence[str], *, centered: bool = True
 ) -> dict[str, Relation]:
-    """The relations that :mod:`stimpute.pp` left in the reference.
+    """Load relations of a reference AnnData by name.
 
     Parameters
     ----------
-    reference
-        AnnData with `uns["stimpute"]["relations"]`, `varm` and `varp`.
-    bank
+    adata
+        The reference, with the relations that :mod:`stimpute.pp` stored.
+    expression
         Its expression.
-    panel
-        Positions of the panel's genes in the reference.
+    shared
+        Positions of the shared genes in the reference.
     names
-        Which relations; `"auto"` takes co-expression and everything that is registered.
-    centred
-        See :class:`Vectors`.
+        Names of the relations; `"coexpression"` is computed from the expression.
+    centered
+        See :class:`Vectors` and :class:`Coexpression`.
 
     Raises
     ------
     KeyError
-        If a named relation is not registered in the reference.
+        If the reference has no relation of that name.
     """
-    registered = dict(reference.uns.get("stimpute", {}).get("relations", {}))
-    registered.setdefault(COEXPRESSION, {"kind": COEXPRESSION})
-    if isinstance(names, str):
-        names = [COEXPRESSION, *sorted(set(registered) - {COEXPRESSION})] if names == "auto" else [names]
-    coexpression = Coexpression(bank, panel, centred)
+    coexpression = Coexpression(expression, shared, centered)
     relations: dict[str, Relation] = {}
     for name in names:
-        if name not in registered:
-            raise KeyError(
-                f"The reference has no relation {name!r}; it has {sorted(registered)}. Call "
-                '`stimpute.pp.protein_graph(reference, "proteins.npz")` for proteins, or '
-                "`stimpute.pp.add_relation(reference, edges, name)` for edges of your own."
-            )
-        entry = registered[name]
-        if entry["kind"] == "vectors":
-            known = reference.var[entry.get("known", "has_protein")].to_numpy(dtype=bool)
-            relations[name] = Vectors(np.asarray(reference.varm[entry["varm"]]), known, coexpression, centred)
-        elif entry["kind"] == "edges":
-            relations[name] = Edges(sparse.csr_matrix(reference.varp[entry["varp"]]), coexpression)
-        else:
+        if name == COEXPRESSION:
             relations[name] = coexpression
+            continue
+        stored = read_relation(adata, name)
+        if stored.kind == "vectors":
+            relations[name] = Vectors(stored.values, stored.has_values, coexpression, centered)
+        else:
+            relations[name] = Edges(stored.values, coexpression)
     return relations

@@ -1,21 +1,21 @@
-"""Cells in space: an order that keeps neighbours together, and a sample that covers the tissue."""
+"""Order, sample and connect cells in space."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-BITS = 16
+BITS_PER_AXIS = 16  # resolution of the space-filling curve
 
 
-def spatial_order(coords: np.ndarray, batch: np.ndarray | None = None) -> np.ndarray:
-    """Order of cells along a Z-shaped space-filling curve, batch after batch.
+def spatial_order(coords: np.ndarray, section: np.ndarray | None = None) -> np.ndarray:
+    """Order cells along a Z-shaped space-filling curve, section after section.
 
     Parameters
     ----------
     coords
         Positions, shape (n_cells, 2 or 3).
-    batch
+    section
         Section of every cell, shape (n_cells,).
 
     Returns
@@ -23,55 +23,63 @@ def spatial_order(coords: np.ndarray, batch: np.ndarray | None = None) -> np.nda
     A permutation of the cells, shape (n_cells,).
     """
     coords = np.asarray(coords, dtype=np.float64)
-    low, span = coords.min(0), np.ptp(coords, axis=0)
-    bits = min(BITS, 63 // coords.shape[1])
-    grid = ((coords - low) / np.where(span > 0, span, 1) * (2**bits - 1)).astype(np.uint64)
+    n_axes = coords.shape[1]
+    bits = min(BITS_PER_AXIS, 63 // n_axes)
+    span = np.ptp(coords, axis=0)
+    scaled = (coords - coords.min(0)) / np.where(span > 0, span, 1)
+    grid = (scaled * (2**bits - 1)).astype(np.uint64)
     code = np.zeros(len(coords), dtype=np.uint64)
     for bit in range(bits):
-        for axis in range(coords.shape[1]):
-            code |= ((grid[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit * coords.shape[1] + axis)
-    return np.lexsort((code, np.zeros(len(code)) if batch is None else batch))
+        for axis in range(n_axes):
+            code |= ((grid[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit * n_axes + axis)
+    if section is None:
+        section = np.zeros(len(code))
+    return np.lexsort((code, section))
 
 
-def nearest_around(coords: np.ndarray, batch: np.ndarray, k: int) -> np.ndarray:
-    """The k nearest other cells of the same section.
+def spatial_neighbors(coords: np.ndarray, section: np.ndarray, k: int) -> np.ndarray:
+    """Find the k nearest other cells of the same section.
+
+    In a section with fewer other cells these are repeated; a single cell is its own neighbor.
 
     Parameters
     ----------
     coords
         Positions, shape (n_cells, 2 or 3).
-    batch
+    section
         Section of every cell, shape (n_cells,).
     k
-        Cells wanted; a cell of a smaller section has its section's other cells repeated, a lone cell itself.
+        Number of neighbors.
 
     Returns
     -------
     Positions of cells, int32, shape (n_cells, k).
     """
-    around = np.empty((len(coords), k), dtype=np.int32)
-    for section in np.unique(batch):
-        cells = np.flatnonzero(batch == section)
+    neighbors = np.empty((len(coords), k), dtype=np.int32)
+    for name in np.unique(section):
+        cells = np.flatnonzero(section == name)
         tree = cKDTree(coords[cells])
-        found = np.asarray(tree.query(coords[cells], k=min(k + 1, len(cells)))[1]).reshape(len(cells), -1)
+        _, found = tree.query(coords[cells], k=min(k + 1, len(cells)))
+        found = np.asarray(found).reshape(len(cells), -1)
+        # The cell itself comes first, unless others have the same position.
         itself_first = np.argsort(found != np.arange(len(cells))[:, None], axis=1, kind="stable")
-        found = np.take_along_axis(found, itself_first, axis=1)  # where cells share a place, it need not be
+        found = np.take_along_axis(found, itself_first, axis=1)
         others = found[:, 1:] if found.shape[1] > 1 else found
-        around[cells] = cells[np.take(others, np.arange(k) % others.shape[1], axis=1)]
-    return around
+        neighbors[cells] = cells[np.take(others, np.arange(k) % others.shape[1], axis=1)]
+    return neighbors
 
 
 def sample_cells(order: np.ndarray, n: int, run: int = 1) -> np.ndarray:
-    """Take evenly spaced cells along an order, so that the sample covers space and batches.
+    """Take evenly spaced cells along an order, so that the sample covers space and sections.
 
     Parameters
     ----------
     order
         A permutation of the cells, shape (n_cells,).
     n
-        Cells wanted.
+        Number of cells to take.
     run
-        Take runs of so many neighbours along the order in place of single cells.
+        Length of the contiguous runs that are taken in place of single cells.
 
     Returns
     -------

@@ -1,88 +1,93 @@
-"""The spatial cells, as every later step sees them."""
+"""Hold the spatial cells: expression of the shared genes, totals, positions and sections."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
-from stimpute.data._hiding import Hiding
-from stimpute.data._normalize import cell_totals, log_normalise, typical_total
-from stimpute.data._space import nearest_around
+from stimpute.data._arrays import Shape
+from stimpute.data._expression import ExpressionMatrix
+from stimpute.data._folds import GeneSplit
+from stimpute.data._normalize import cell_totals, log_normalize, median_total
+from stimpute.data._space import spatial_neighbors, spatial_order
 
 
 @dataclass(frozen=True)
 class SpatialCells:
-    """Expression over the panel, and where the cells are.
+    """Expression of the shared genes, and where the cells are.
 
     Attributes
     ----------
-    panel
-        Counts, or normalised values, of the genes shared with the reference, CSR, shape (n_cells, n_panel).
-    total
-        Total count over every measured gene, shape (n_cells,); None when values came normalised.
+    expression
+        Counts, or normalized values, of the shared genes, CSR, shape (n_cells, n_shared).
+    total_counts
+        Total count of each cell over its input genes, shape (n_cells,); None for normalized values.
     coords
         Positions, shape (n_cells, 2 or 3), or None.
-    batch
+    section
         Section of every cell, shape (n_cells,).
     """
 
-    panel: sparse.csr_matrix
-    total: np.ndarray | None
+    expression: sparse.csr_matrix
+    total_counts: np.ndarray | None
     coords: np.ndarray | None
-    batch: np.ndarray
-    _around: dict[int, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    section: np.ndarray
 
     @classmethod
     def from_matrix(
         cls,
-        x: sparse.csr_matrix,
-        columns: np.ndarray,
-        *,
-        counts: bool,
+        matrix: ExpressionMatrix,
+        inputs: pd.Index,
+        shared: pd.Index,
         coords: np.ndarray | None = None,
-        batch: np.ndarray | None = None,
+        section: np.ndarray | None = None,
     ) -> SpatialCells:
-        """Take the panel's columns of a whole measured matrix.
+        """Take the shared genes of a section.
 
         Parameters
         ----------
-        x
-            All measured genes, shape (n_cells, n_measured).
-        columns
-            Where the panel's genes stand in `x`, shape (n_panel,).
-        counts
-            Whether `x` are counts, to be normalised.
-        coords, batch
-            See the attributes.
+        matrix
+            Expression of the section.
+        inputs
+            Genes that totals are computed over; all must be there.
+        shared
+            Genes to keep, a part of `inputs`.
+        coords, section
+            See the attributes; one section if None.
         """
-        x = sparse.csr_matrix(x)
+        values = matrix.values[:, matrix.genes.get_indexer(inputs)]
         return cls(
-            panel=x[:, columns].astype(np.float32),
-            total=cell_totals(x) if counts else None,
-            coords=None if coords is None else np.asarray(coords, dtype=np.float64),
-            batch=np.zeros(x.shape[0], dtype=int) if batch is None else np.asarray(batch).ravel(),
+            expression=values[:, inputs.get_indexer(shared)].astype(np.float32),
+            total_counts=cell_totals(values) if matrix.is_counts else None,
+            coords=coords,
+            section=np.zeros(values.shape[0], dtype=int) if section is None else section,
         )
 
-    @classmethod
-    def from_panel(cls, panel: np.ndarray, total: np.ndarray | None) -> SpatialCells:
-        """Cells without a place, from values over the panel, shape (n_cells, n_panel)."""
-        return cls(sparse.csr_matrix(panel), total, None, np.zeros(len(panel), dtype=int))
-
     def __len__(self) -> int:
-        return self.panel.shape[0]
+        return self.expression.shape[0]
 
     def __getitem__(self, rows: np.ndarray) -> SpatialCells:
         return SpatialCells(
-            self.panel[rows],
-            None if self.total is None else self.total[rows],
+            self.expression[rows],
+            None if self.total_counts is None else self.total_counts[rows],
             None if self.coords is None else self.coords[rows],
-            self.batch[rows],
+            self.section[rows],
         )
 
-    def around(self, k: int) -> np.ndarray:
-        """The k nearest cells of the same section, shape (n_cells, k); found once.
+    @cached_property
+    def order(self) -> np.ndarray:
+        """Order of the cells that keeps spatial neighbors together, shape (n_cells,)."""
+        if self.coords is None:
+            return np.arange(len(self))
+        return spatial_order(self.coords, self.section)
+
+    def neighbors(self, k: int) -> np.ndarray:
+        """Find the k nearest cells of the same section, shape (n_cells, k).
 
         Raises
         ------
@@ -91,39 +96,107 @@ class SpatialCells:
         """
         if self.coords is None:
             raise ValueError(
-                "The model hears the cells around a cell, and these cells have no positions: put them where the "
-                '`spatial_key` of `setup_anndata` says (`obsm["spatial"]`), or train a model on data without positions.'
+                "The model reads the spatial neighbors of a cell, and these cells have no positions: put them where "
+                'the `spatial_key` of `setup_anndata` says (`obsm["spatial"]`), or train a model on data without '
+                "positions."
             )
-        if k not in self._around:
-            self._around[k] = nearest_around(self.coords, self.batch, k)
-        return self._around[k]
+        return spatial_neighbors(self.coords, self.section, k)
 
-    def visible_total(self, hiding: Hiding) -> np.ndarray | None:
-        """Total count over the measured genes that are not hidden, shape (n_cells,)."""
-        if self.total is None or not len(hiding.hidden):
-            return self.total
-        return self.total - cell_totals(self.panel[:, hiding.hidden])
-
-    def typical_total(self, hiding: Hiding) -> float:
-        """Median of :meth:`visible_total`, the total that cells are scaled to; 1 for normalised values."""
-        total = self.visible_total(hiding)
-        return 1.0 if total is None else typical_total(total)
-
-    def normalised(self, hiding: Hiding, target: float) -> np.ndarray:
-        """Log-normalised panel, hidden genes included, from totals over the visible genes alone.
+    def chunk(self, rows: np.ndarray, neighbors: np.ndarray | None = None) -> CellChunk:
+        """Take some cells together with their spatial neighbors, as a self-contained piece of work.
 
         Parameters
         ----------
-        hiding
-            Which genes are hidden. Their own values are scaled by the totals of the others: they are the truth to
-            predict, and must be masked before anything reads them as input.
-        target
-            Total that every cell is scaled to, see :meth:`typical_total`.
+        rows
+            Positions of the cells, shape (n_rows,).
+        neighbors
+            From :meth:`neighbors`, for all cells; None for a method that does not read them.
+        """
+        if neighbors is None:
+            return CellChunk(self[rows], np.arange(len(rows)), None)
+        wanted = np.concatenate([rows[:, None], neighbors[rows]], axis=1)
+        needed, position = np.unique(wanted, return_inverse=True)
+        position = position.reshape(wanted.shape)
+        return CellChunk(self[needed], position[:, 0], position[:, 1:])
+
+    def input_totals(self, split: GeneSplit) -> np.ndarray | None:
+        """Sum the counts of the genes that are not held out, shape (n_cells,); None for normalized values."""
+        if self.total_counts is None or not len(split.held_out):
+            return self.total_counts
+        return self.total_counts - cell_totals(self.expression[:, split.held_out])
+
+    def target_sum(self, split: GeneSplit) -> float:
+        """Return the median of :meth:`input_totals`, the total that cells are scaled to; 1 for normalized values."""
+        totals = self.input_totals(split)
+        return 1.0 if totals is None else median_total(totals)
+
+    def log_normalized(self, split: GeneSplit, target_sum: float) -> np.ndarray:
+        """Log-normalize the shared genes by totals over the input genes alone.
+
+        Parameters
+        ----------
+        split
+            Input and held-out genes. The values of held-out genes are scaled as well: they are the truth to predict,
+            and must be masked before anything reads them as input.
+        target_sum
+            Total that every cell is scaled to, see :meth:`target_sum`.
 
         Returns
         -------
-        float32, shape (n_cells, n_panel).
+        float32, shape (n_cells, n_shared).
         """
-        dense = self.panel.toarray()
-        total = self.visible_total(hiding)
-        return dense if total is None else log_normalise(dense, total, target)
+        dense = self.expression.toarray()
+        totals = self.input_totals(split)
+        return dense if totals is None else log_normalize(dense, totals, target_sum)
+
+
+@dataclass(frozen=True)
+class CellChunk:
+    """Cells of one piece of work, with the further cells that they need.
+
+    Attributes
+    ----------
+    cells
+        The chunk's own cells and their spatial neighbors.
+    rows
+        Positions of the chunk's own cells among these, shape (n_rows,).
+    neighbors
+        Positions of their spatial neighbors, shape (n_rows, n_neighbors), or None.
+    """
+
+    cells: SpatialCells
+    rows: np.ndarray
+    neighbors: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class ProbeCells:
+    """Cells that stay with a fitted method, on which the prediction of any gene is examined.
+
+    Attributes
+    ----------
+    expression
+        Counts or normalized values of the shared genes, shape (n_probe, n_shared).
+    total_counts
+        Total counts, shape (n_probe,); None for normalized values.
+    """
+
+    expression: Annotated[
+        np.ndarray,
+        Shape("n_probe", "n_shared", about="counts (or normalized values) of the shared genes in some training cells"),
+    ]
+    total_counts: Annotated[np.ndarray | None, Shape("n_probe", about="total counts of the same cells")]
+
+    @classmethod
+    def take(cls, cells: SpatialCells, rows: np.ndarray) -> ProbeCells:
+        """Copy some cells, without names, positions and sections."""
+        chosen = cells[rows]
+        return cls(chosen.expression.toarray(), chosen.total_counts)
+
+    def cells(self) -> SpatialCells:
+        """Return the probe cells as spatial cells without positions."""
+        section = np.zeros(len(self.expression), dtype=int)
+        return SpatialCells(sparse.csr_matrix(self.expression), self.total_counts, None, section)

@@ -1,7 +1,7 @@
-"""A synthetic tissue with known truth, and loaders of public pairs."""
+"""Load public pairs of a spatial section and a reference, or simulate a tissue with known truth."""
 
-from ._pairs import merfish_hypothalamus, osmfish_cortex, starmap_visual_cortex
-from ._synthetic import SyntheticTissue, synthetic_tissue
+from stimpute.datasets._pairs import merfish_hypothalamus, osmfish_cortex, starmap_visual_cortex
+from stimpute.datasets._synthetic import SyntheticTissue, synthetic_tissue
 
 __all__ = [
     "SyntheticTissue",

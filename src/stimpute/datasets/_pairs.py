@@ -1,17 +1,20 @@
-"""Public pairs of a spatial section and a single-cell reference: a local copy first, then the public source."""
+"""Load public pairs of a spatial section and a single-cell reference, from a local copy or the public source."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+import pooch
+from anndata import AnnData, read_h5ad
 from scipy.sparse import csr_matrix
+
+from stimpute.data._expression import check_expression
 
 DATA_VARIABLE = "STIMPUTE_DATA"
 OSMFISH_LOOM = "https://linnarssonlab.org/osmFISH/osmFISH_SScortex_mouse_all_cells.loom"
@@ -21,151 +24,152 @@ SSP_H5AD = (
 )
 PAPER_RECORD = "https://doi.org/10.5281/zenodo.3967291"  # the pairs of Abdelaal et al. 2020, which the paper used
 
-Read = Callable[[Path], ad.AnnData]
-
 
 def osmfish_cortex(
     reference: Literal["ssp", "mop500"] = "ssp", *, data_dir: str | Path | None = None
-) -> tuple[ad.AnnData, ad.AnnData]:
-    """Mouse somatosensory cortex, osmFISH, 4839 cells of 33 genes [Codeluppi2018]_.
+) -> tuple[AnnData, AnnData]:
+    """Load mouse somatosensory cortex: osmFISH, 4839 cells of 33 genes [Codeluppi2018]_.
 
     Parameters
     ----------
     reference
-        ``"ssp"``: Smart-seq cells of the same region with the 33 genes alone; ``"mop500"``: 10x cells of the motor
-        cortex with 500 genes, 16 of them shared.
+        `"ssp"`: Smart-seq cells of the same region, with only the 33 genes. `"mop500"`: 10x cells of the motor cortex
+        with 500 genes, 16 of them shared.
     data_dir
-        Folder that holds ``OSMFISH/spatial.h5ad`` and the reference. Without it, the folder that the environment
-        variable ``STIMPUTE_DATA`` names, and then the public source.
+        Folder that contains `OSMFISH/spatial.h5ad` and the reference. If None, the folder in the environment variable
+        `STIMPUTE_DATA` is used, and then the public source.
 
     Returns
     -------
-    Spatial and reference counts.
+    Counts of the section and of the reference.
 
     Raises
     ------
     ValueError
-        If ``reference`` is unknown.
+        If `reference` is unknown.
     FileNotFoundError
-        If there is no local copy and the public source cannot be used; says where to get the file by hand.
+        If there is no local copy and the public source cannot be used. The message names the place to get the data.
 
     References
     ----------
     .. [Codeluppi2018] Codeluppi et al., Nature Methods 15, 932 (2018).
     """
-    files = {"ssp": "reference", "mop500": "reference_mop500"}
+    files = {"ssp": "OSMFISH/reference.h5ad", "mop500": "OSMFISH/reference_mop500.h5ad"}
     if reference not in files:
-        raise ValueError(f"reference={reference!r}: expected one of {sorted(files)}.")
-    by_hand = f"{OSMFISH_LOOM} (section) and {PAPER_RECORD} (references)"
-    spatial = _load("OSMFISH/spatial.h5ad", data_dir, by_hand, OSMFISH_LOOM, _read_osmfish_loom)
-    url = SSP_H5AD if reference == "ssp" else None
-    return spatial, _load(f"OSMFISH/{files[reference]}.h5ad", data_dir, by_hand, url, ad.read_h5ad)
+        raise ValueError(f"`reference` is {reference!r}; expected one of {sorted(files)}.")
+    source = f"{OSMFISH_LOOM} (section) and {PAPER_RECORD} (references)"
+    reference_url = SSP_H5AD if reference == "ssp" else None
+    spatial = _load("OSMFISH/spatial.h5ad", data_dir, source, OSMFISH_LOOM, _read_osmfish_loom)
+    return spatial, _load(files[reference], data_dir, source, reference_url)
 
 
-def merfish_hypothalamus(
-    section: str = "spatial", *, data_dir: str | Path | None = None
-) -> tuple[ad.AnnData, ad.AnnData]:
-    """Mouse preoptic hypothalamus, MERFISH, 5516 cells of 135 genes [Moffitt2018]_.
+def merfish_hypothalamus(section: str = "spatial", *, data_dir: str | Path | None = None) -> tuple[AnnData, AnnData]:
+    """Load mouse preoptic hypothalamus: MERFISH, 5516 cells of 135 genes [Moffitt2018]_.
 
-    The reference is 845 neurons with 16257 genes [Romanov2017]_: it lacks the glia of the section.
+    The reference is 845 neurons with 16257 genes [Romanov2017]_. It lacks the glia of the section.
 
     Parameters
     ----------
     section
-        Name of the section's file; ``"spatial_animal7_bregma0.16"`` is another animal.
+        Name of the file of the section. `"spatial_animal7_bregma0.16"` is another animal.
     data_dir
-        Folder that holds ``MERFISH_HYPOTHALAMUS``; without it, the folder that ``STIMPUTE_DATA`` names.
+        Folder that contains `MERFISH_HYPOTHALAMUS`. If None, the folder in the environment variable `STIMPUTE_DATA`.
 
     Returns
     -------
-    Spatial and reference counts.
+    Counts of the section and of the reference.
 
     Raises
     ------
     FileNotFoundError
-        If there is no local copy; says where to get the data by hand.
+        If there is no local copy. The message names the place to get the data.
 
     References
     ----------
     .. [Moffitt2018] Moffitt et al., Science 362, eaau5324 (2018).
     .. [Romanov2017] Romanov et al., Nature Neuroscience 20, 176 (2017).
     """
-    by_hand = f"https://doi.org/10.5061/dryad.8t8s248 (section), GEO GSE74672 (reference), or {PAPER_RECORD}"
-    names = (section, "reference")
-    return tuple(_load(f"MERFISH_HYPOTHALAMUS/{n}.h5ad", data_dir, by_hand) for n in names)  # type: ignore[return-value]
+    source = f"https://doi.org/10.5061/dryad.8t8s248 (section), GEO GSE74672 (reference), or {PAPER_RECORD}"
+    spatial = _load(f"MERFISH_HYPOTHALAMUS/{section}.h5ad", data_dir, source)
+    return spatial, _load("MERFISH_HYPOTHALAMUS/reference.h5ad", data_dir, source)
 
 
-def starmap_visual_cortex(*, data_dir: str | Path | None = None) -> tuple[ad.AnnData, ad.AnnData]:
-    """Mouse visual cortex, STARmap, 930 cells of 996 genes [Wang2018]_, and 10x cells of the motor cortex.
+def starmap_visual_cortex(*, data_dir: str | Path | None = None) -> tuple[AnnData, AnnData]:
+    """Load mouse visual cortex: STARmap, 930 cells of 996 genes [Wang2018]_, and 10x cells of the motor cortex.
 
     Parameters
     ----------
     data_dir
-        Folder that holds ``STARMAP_V1``; without it, the folder that ``STIMPUTE_DATA`` names.
+        Folder that contains `STARMAP_V1`. If None, the folder in the environment variable `STIMPUTE_DATA`.
 
     Returns
     -------
-    Spatial and reference counts.
+    Counts of the section and of the reference.
 
     Raises
     ------
     FileNotFoundError
-        If there is no local copy; says where to get the data by hand.
+        If there is no local copy. The message names the place to get the data.
 
     References
     ----------
     .. [Wang2018] Wang et al., Science 361, eaat5691 (2018).
     """
-    by_hand = f"https://www.starmapresources.com/data/ (section) or {PAPER_RECORD} (section and a reference)"
-    names = ("spatial", "reference")
-    return tuple(_load(f"STARMAP_V1/{n}.h5ad", data_dir, by_hand) for n in names)  # type: ignore[return-value]
+    source = f"https://www.starmapresources.com/data/ (section) or {PAPER_RECORD} (section and a reference)"
+    spatial = _load("STARMAP_V1/spatial.h5ad", data_dir, source)
+    return spatial, _load("STARMAP_V1/reference.h5ad", data_dir, source)
 
 
 def _load(
-    name: str, data_dir: str | Path | None, by_hand: str, url: str | None = None, read: Read = ad.read_h5ad
-) -> ad.AnnData:
-    """Read a local copy of ``name``, or download ``url`` and read that."""
+    name: str,
+    data_dir: str | Path | None,
+    source: str,
+    url: str | None = None,
+    read: Callable[[Path], AnnData] = read_h5ad,
+) -> AnnData:
+    """Read the local copy of a file, or download it and read that."""
     folders = [Path(folder) for folder in (data_dir, os.environ.get(DATA_VARIABLE)) if folder]
     for folder in folders:
         if (folder / name).is_file():
-            return ad.read_h5ad(folder / name)
-    looked = f"{name} is not in {[str(f) for f in folders]}" if folders else f"No local folder to look for {name}"
-    hint = f"Get the data by hand from {by_hand}, save counts as <folder>/{name}, and pass data_dir=<folder>."
+            return read_h5ad(folder / name)
+    found = f"{name} is not in {[str(folder) for folder in folders]}"
+    if not folders:
+        found = f"There is no local folder to look for {name}"
+    advice = f"Get the data by hand from {source}, save counts as <folder>/{name}, and pass data_dir=<folder>."
     if url is None:
-        raise FileNotFoundError(f"{looked}, and there is no file to download directly. {hint}")
+        raise FileNotFoundError(f"{found}, and there is no file to download directly. {advice}")
     try:
-        return _integers(read(_download(url)))
+        return _as_counts(read(_download(url)))
     except (OSError, ValueError, KeyError) as error:
-        raise FileNotFoundError(f"{looked}, and {url} could not be used ({error}). {hint}") from error
+        raise FileNotFoundError(f"{found}, and {url} could not be used ({error}). {advice}") from error
 
 
 def _download(url: str) -> Path:
-    import pooch
-
-    # No checksum is published for these files; pooch shows the one it found.
+    # No checksum is published for these files; pooch logs the one that it found.
     return Path(pooch.retrieve(url, known_hash=None, path=pooch.os_cache("stimpute"), progressbar=False))
 
 
-def _integers(adata: ad.AnnData) -> ad.AnnData:
-    """CSR float32 counts; what is not counts is an error."""
-    counts = csr_matrix(adata.X, dtype=np.float32)
-    if (counts.data < 0).any() or (counts.data != np.round(counts.data)).any():
-        raise ValueError("expected integer counts, found other values")
-    adata.X = counts
+def _as_counts(adata: AnnData) -> AnnData:
+    """Convert `X` to CSR, float32; raise ValueError if it does not hold counts."""
+    check_expression(adata.X, "counts", adata.obs_names, adata.var_names)
+    adata.X = csr_matrix(adata.X, dtype=np.float32)
     return adata
 
 
-def _read_osmfish_loom(path: Path) -> ad.AnnData:
-    """Valid cells of the published loom file, whose matrix is genes by cells."""
+def _read_osmfish_loom(path: Path) -> AnnData:
+    """Read the valid cells of the published loom file, whose matrix has shape (n_genes, n_cells)."""
     with h5py.File(path) as loom:
         columns = loom["col_attrs"]
-        valid = columns["Valid"][:] == 1
-        text = lambda values: np.asarray(values).astype(str)
-        obs = pd.DataFrame(
-            {"cell_type": text(columns["ClusterName"][:]), "region": text(columns["Region"][:])},
-            index=text(columns["CellID"][:]),
-        )
-        var = pd.DataFrame(index=text(loom["row_attrs/Gene"][:]))
-        coords = np.c_[columns["X"][:], columns["Y"][:]].astype(float)
-        counts = csr_matrix(loom["matrix"][:, :].T[valid], dtype=np.float32)
-    return ad.AnnData(counts, obs=obs[valid].astype("category"), var=var, obsm={"spatial": coords[valid]})
+        is_valid = columns["Valid"][:] == 1
+        labels = {"cell_type": _texts(columns["ClusterName"]), "region": _texts(columns["Region"])}
+        obs = pd.DataFrame(labels, index=_texts(columns["CellID"]))
+        var = pd.DataFrame(index=_texts(loom["row_attrs/Gene"]))
+        coordinates = np.column_stack([columns["X"][:], columns["Y"][:]]).astype(float)
+        counts = csr_matrix(loom["matrix"][:, :].T[is_valid], dtype=np.float32)
+    obs = obs[is_valid].astype("category")
+    return AnnData(counts, obs=obs, var=var, obsm={"spatial": coordinates[is_valid]})
+
+
+def _texts(dataset: Any) -> np.ndarray:
+    """Read an HDF5 dataset as text."""
+    return np.asarray(dataset[:]).astype(str)

@@ -1,99 +1,160 @@
-"""What a trained model knows of cells: where they lie, whom they resemble, what they may be called."""
+"""Methods of the model that look at cells: latent space, neighbors and labels."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from stimpute.model._datasets import TwoDatasets
+from stimpute._messages import missing_key
+from stimpute.model import _data
+from stimpute.recipes import LatentSpace
 
-NOTHING_HIDDEN = -1
-UNTRAINED = "The model is not trained. Call `model.train()` first."
+if TYPE_CHECKING:
+    from stimpute.model._model import StImputeModel
 
-
-class CellsMixin(TwoDatasets):
-    """Latent representation, neighbours and labels of cells."""
-
-    def get_latent_representation(self, adata: AnnData | None = None) -> np.ndarray:
-        """Latent representation of spatial cells.
-
-        Parameters
-        ----------
-        adata
-            A slice of the same panel; the training data if None. Pass the reference itself to embed the reference.
-
-        Returns
-        -------
-        float32, shape (n_cells, n_latent).
-        """
-        self._check_if_trained(warn=False, message=UNTRAINED)
-        if adata is not None and self._reference_manager is not None and adata is self._reference_manager.adata:
-            return self._predictor(NOTHING_HIDDEN).reference_latent()
-        return self._predictor(NOTHING_HIDDEN).latent(self._cells(adata))
-
-    def get_neighbors(
-        self, adata: AnnData | None = None, n_neighbors: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Nearest reference cells of spatial cells in the latent space.
-
-        Parameters
-        ----------
-        adata
-            A slice of the same panel; the training data if None.
-        n_neighbors
-            How many; the recipe's number if None.
-
-        Returns
-        -------
-        Positions in the reference and cosine similarities, each of shape (n_cells, n_neighbors), nearest first.
-
-        Raises
-        ------
-        ValueError
-            If the reference has fewer cells.
-        """
-        n_cells = self._need_reference().bank.n_cells
-        self._check_if_trained(warn=False, message=UNTRAINED)
-        if n_neighbors is not None and not 1 <= n_neighbors <= n_cells:
-            raise ValueError(f"`n_neighbors` is {n_neighbors}; expected 1 to {n_cells}, the cells of the reference.")
-        return self._predictor(NOTHING_HIDDEN).neighbours(self._cells(adata), n_neighbors)
-
-    def transfer_labels(self, key: str, adata: AnnData | None = None, n_neighbors: int | None = None) -> pd.DataFrame:
-        """Vote of the nearest reference cells on a label of theirs.
-
-        Parameters
-        ----------
-        key
-            Column of the reference's `obs`.
-        adata, n_neighbors
-            See :meth:`get_neighbors`.
-
-        Returns
-        -------
-        One row per cell: `label`, missing where no neighbour has one, and `confidence`, the share of the similarity
-        that voted for it.
-
-        Raises
-        ------
-        KeyError
-            If the reference has no such column.
-        """
-        obs = self._reference_data().obs
-        if key not in obs:
-            raise KeyError(f"{key!r} is not in the reference's `obs`, which has {sorted(obs.columns)}.")
-        index, cosine = self.get_neighbors(adata, n_neighbors)
-        names = (self.adata if adata is None else adata).obs_names
-        return _vote(obs[key].astype("category"), index, cosine, names)
+MIN_WEIGHT = 1e-6  # of a neighbor with a cosine of zero or below
 
 
-def _vote(labels: pd.Series, index: np.ndarray, weights: np.ndarray, cells: pd.Index) -> pd.DataFrame:
-    """Weighted vote of neighbours; `index` and `weights` have shape (n_cells, k)."""
+def get_latent_representation(
+    self: StImputeModel, adata: AnnData | None = None, *, dataset: Literal["spatial", "reference"] | None = None
+) -> np.ndarray:
+    """Embed spatial or reference cells in the latent space.
+
+    Parameters
+    ----------
+    adata
+        Spatial or reference cells; all cells that the model was made with if None.
+    dataset
+        `"spatial"` or `"reference"`. If None, cells of the reference are recognized by their expression, also in a
+        copy or a subset; all others are spatial cells.
+
+    Returns
+    -------
+    float32, shape (n_cells, n_latent).
+    """
+    predictor = _latent_space(self)
+    attached = self.data.attached
+    if dataset is None:
+        dataset = "spatial"
+        if adata is not None and attached is not None and _data.is_from_reference(adata, attached):
+            dataset = "reference"
+    if dataset == "spatial":
+        return predictor.embed_spatial(self.data.read_cells(adata))
+    if dataset != "reference":
+        raise ValueError(f'`dataset` is {dataset!r}; expected "spatial", "reference" or None.')
+    attached = self.data.need_reference()
+    if adata is None or adata is attached.adata:
+        return predictor.embed_reference()
+    return predictor.embed_reference(_data.read_reference_cells(adata, attached))
+
+
+def get_neighbors(
+    self: StImputeModel, adata: AnnData | None = None, n_neighbors: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest reference cells of spatial cells in the latent space.
+
+    Parameters
+    ----------
+    adata
+        Spatial cells; the training data if None.
+    n_neighbors
+        Number of neighbors; the recipe's number if None.
+
+    Returns
+    -------
+    Positions in the reference and cosine similarities, each of shape (n_cells, n_neighbors), nearest first.
+
+    Raises
+    ------
+    ValueError
+        If the reference has fewer cells.
+    """
+    n_cells = self.data.need_reference().reference.expression.n_cells
+    predictor = _latent_space(self)
+    if n_neighbors is not None and not 1 <= n_neighbors <= n_cells:
+        raise ValueError(f"`n_neighbors` is {n_neighbors}; expected 1 to {n_cells}, the cells of the reference.")
+    return predictor.nearest_reference_cells(self.data.read_cells(adata), n_neighbors)
+
+
+def transfer_labels(
+    self: StImputeModel, key: str, adata: AnnData | None = None, n_neighbors: int | None = None
+) -> pd.DataFrame:
+    """Transfer a label of the reference to spatial cells, by a vote of the nearest reference cells.
+
+    Parameters
+    ----------
+    key
+        Column of the reference's `obs`.
+    adata, n_neighbors
+        See :meth:`get_neighbors`.
+
+    Returns
+    -------
+    One row per cell: `label`, missing where no neighbor has one, and `confidence`, the label's share of the total
+    similarity.
+
+    Raises
+    ------
+    KeyError
+        If the reference has no such column.
+    ValueError
+        If cells were added to or removed from the reference since it was attached.
+    """
+    obs = self.data.need_reference().adata.obs
+    if key not in obs:
+        raise missing_key(key, "reference.obs", obs.columns)
+    n_cells, _ = self.reference_shape
+    if len(obs) != n_cells:
+        raise ValueError(
+            f"The reference has {len(obs)} cells now and had {n_cells} when the model was made. Make a new model, or "
+            "load this one with the same reference."
+        )
+    index, cosine = self.get_neighbors(adata, n_neighbors)
+    return vote(obs[key], index, cosine, self.data.section(adata).obs_names)
+
+
+def vote(labels: pd.Series, index: np.ndarray, cosine: np.ndarray, cells: pd.Index) -> pd.DataFrame:
+    """Let the nearest reference cells vote on the label of each spatial cell.
+
+    Parameters
+    ----------
+    labels
+        Label of every reference cell; missing values do not vote.
+    index, cosine
+        Nearest reference cells and their similarities, shape (n_cells, k).
+    cells
+        Names of the spatial cells.
+    """
+    labels = labels.astype("category")
     codes = labels.cat.codes.to_numpy()[index]
-    votes = np.zeros((len(index), len(labels.cat.categories)))
+    weights = np.maximum(cosine, MIN_WEIGHT)
+    has_label = codes >= 0
     rows = np.repeat(np.arange(len(index))[:, None], index.shape[1], axis=1)
-    np.add.at(votes, (rows[codes >= 0], codes[codes >= 0]), np.maximum(weights, 1e-6)[codes >= 0])
-    share = votes.max(1) / np.maximum(np.maximum(weights, 1e-6).sum(1), 1e-12)
-    winner = np.where(votes.any(1), votes.argmax(1), -1)  # no label where no neighbour has one
+    votes = np.zeros((len(index), len(labels.cat.categories)))
+    np.add.at(votes, (rows[has_label], codes[has_label]), weights[has_label])
+    confidence = votes.max(1, initial=0) / np.maximum(weights.sum(1), 1e-12)
+    winner = np.full(len(index), -1)  # the code of a missing label
+    any_vote = votes.any(1)
+    winner[any_vote] = votes[any_vote].argmax(1)
     label = pd.Categorical.from_codes(winner, dtype=labels.dtype)
-    return pd.DataFrame({"label": label, "confidence": share}, index=cells)
+    return pd.DataFrame({"label": label, "confidence": confidence}, index=cells)
+
+
+def _latent_space(model: StImputeModel) -> LatentSpace:
+    """Return the predictor if it has a latent space.
+
+    Raises
+    ------
+    ValueError
+        If the recipe has none.
+    """
+    predictor = model.predictor(need_reference=False)
+    if not isinstance(predictor, LatentSpace):
+        raise ValueError(
+            f'The recipe {model.recipe.name!r} has no latent space. Use `recipe="crossfit"` for embedding, neighbors '
+            "and labels."
+        )
+    return predictor

@@ -1,7 +1,9 @@
-"""What `impute` returns: an AnnData that says what it holds."""
+"""Make the AnnData that `impute` returns, in memory or in a zarr store."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,88 +11,134 @@ from typing import Any
 import anndata
 import numpy as np
 import pandas as pd
+import psutil
 from anndata import AnnData
 
+from stimpute._atomic import replacing
+from stimpute.data._result import units
+from stimpute.model._data import AttachedReference
+from stimpute.model._stream import CELLS_PER_CHUNK, GENES_PER_CHUNK
 from stimpute.recipes import OutputOptions, Recipe
 
-
-def units(*, counts: bool) -> str:
-    """Of imputed values, by what the spatial data are."""
-    scaled = "log1p of counts scaled to the typical total of the spatial cells"
-    return scaled if counts else "the units of the normalised spatial data"
+MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
 
-def describe_genes(
-    names: pd.Index, known: pd.DataFrame, measured: pd.Index, reference: pd.DataFrame, targets: np.ndarray
-) -> pd.DataFrame:
-    """The result's `var`.
-
-    Parameters
-    ----------
-    names
-        Imputed genes, shape (n_genes,).
-    known
-        From the predictors, one row per gene.
-    measured
-        Genes that the spatial data have.
-    reference
-        The reference's `var`.
-    targets
-        Where the genes stand in it, shape (n_genes,).
-    """
-    has_protein = np.zeros(len(names), dtype=bool)
-    if "has_protein" in reference:
-        has_protein = reference["has_protein"].to_numpy(dtype=bool)[targets]
-    return known.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
-
-
-def describe_method(recipe: Recipe, relations: list[str], counts: bool, options: OutputOptions) -> dict[str, Any]:
-    """The result's `uns["stimpute"]`: units, method, options, version."""
-    about = {
+def settings_of(recipe: Recipe, relations: list[str], counts: bool, options: OutputOptions) -> dict[str, Any]:
+    """Collect units, method, options and version, for `uns["stimpute"]` of the result."""
+    about: dict[str, Any] = {
         "units": units(counts=counts),
         "recipe": recipe.name,
         "relations": relations,
-        "reliability": f"predicted {recipe.reliability_of}",
-        "spread": options.spread,
+        "reliability_metric": recipe.capabilities.reliability_metric,
+        "variance": options.variance,
         "version": version("stimpute"),
     }
-    return about if options.interval is None else {**about, "interval": options.interval}
+    if options.interval is not None:
+        about["interval"] = options.interval
+    return about
 
 
-def to_anndata(
-    adata: AnnData, arrays: dict[str, np.ndarray], var: pd.DataFrame, about: dict[str, Any], out: str | Path | None
-) -> AnnData:
-    """The result in memory or, where `out` names a store, the rest of it beside the arrays that are already there.
+def complete_gene_table(
+    table: pd.DataFrame, names: pd.Index, measured: pd.Index, attached: AttachedReference
+) -> pd.DataFrame:
+    """Add to the gene table which genes are measured, and which have a protein vector.
 
     Parameters
     ----------
-    adata
-        Spatial data; `obs` and `obsm` are copied.
-    arrays
-        Values by layer, shape (n_cells, n_genes) each; those in a store as zarr arrays.
-    var
-        One row per gene.
-    about
-        Goes to `uns["stimpute"]`.
-    out
-        The store.
+    table
+        From the gene blocks, one row per gene.
+    names
+        Names of the genes, shape (n_genes,).
+    measured
+        Genes that the spatial data have.
+    attached
+        The reference.
     """
-    own = [column for column in adata.obs if not str(column).startswith("_scvi")]
-    result = AnnData(obs=adata.obs[own].copy(), var=var, obsm={k: v.copy() for k, v in adata.obsm.items()})
-    result.uns["stimpute"] = about
-    for key in ("spatial",):  # squidpy's images and scales
-        if key in adata.uns:
-            result.uns[key] = adata.uns[key]
-    if out is not None:
-        import dask.array as da
-        import zarr
+    has_protein = np.zeros(len(names), dtype=bool)
+    if "has_protein" in attached.adata.var:
+        rows = attached.reference.expression.genes.get_indexer(names)
+        has_protein = attached.adata.var["has_protein"].to_numpy(dtype=bool)[rows]
+    return table.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
 
-        group = zarr.open_group(str(out), mode="r+")
-        for key, value in {"obs": adata.obs, "var": var, "obsm": dict(result.obsm), "uns": dict(result.uns)}.items():
-            anndata.io.write_elem(group, key, value)
-        zarr.consolidate_metadata(group.store)
-        arrays = {name: da.from_zarr(array) for name, array in arrays.items()}
+
+def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None) -> None:
+    """Check that there is room for a result, in memory or on disk.
+
+    Raises
+    ------
+    FileExistsError
+        If `out` exists.
+    MemoryError
+        If a result in memory would take more than four fifths of the free memory.
+    """
+    if out is not None:
+        if Path(out).exists():
+            raise FileExistsError(f"{out} exists. Name another `out=`, or remove it first.")
+        return
+    size = 4 * n_cells * n_genes * n_layers
+    free = psutil.virtual_memory().available
+    if size > MEMORY_SHARE * free:
+        raise MemoryError(
+            f"{n_cells:,} cells × {n_genes:,} genes × {n_layers} float32 would take {size / 2**30:.1f} GiB of "
+            f"{free / 2**30:.1f} GiB that are free. Name the genes you need with `genes=`, or stream to disk with "
+            '`out="imputed.zarr"`.'
+        )
+
+
+@contextlib.contextmanager
+def values(result: AnnData, layers: list[str], out: str | Path | None) -> Iterator[dict[str, Any]]:
+    """Yield arrays to fill with the values of a result, which hold them afterwards: in memory, or in a store.
+
+    Parameters
+    ----------
+    result
+        From :func:`without_values`.
+    layers
+        Names of the layers; `X` first.
+    out
+        Path of the zarr store, or None.
+    """
+    if out is not None:
+        with _values_in_store(result, layers, out) as arrays:
+            yield arrays
+        return
+    arrays = {name: np.empty(result.shape, np.float32) for name in layers}
+    yield arrays
+    _put(result, arrays)
+
+
+def _put(result: AnnData, arrays: dict[str, Any]) -> None:
     result.X = arrays["X"]
     for name in arrays.keys() - {"X"}:
         result.layers[name] = arrays[name]
-    return result
+
+
+@contextlib.contextmanager
+def _values_in_store(result: AnnData, layers: list[str], out: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield zarr arrays to fill; afterwards, move the store to its place and open it lazily in the result.
+
+    All but the values is written first, so that what cannot be written fails before anything is computed. Until the
+    store is whole it has another name.
+    """
+    import dask.array as da
+    import zarr
+
+    with replacing(out) as partial:
+        group = zarr.open_group(str(partial), mode="w-", zarr_format=anndata.settings.zarr_write_format)
+        group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        for key in ("obs", "var", "obsm", "uns", "varm", "obsp", "varp", "layers"):
+            value = getattr(result, key)
+            anndata.io.write_elem(group, key, value if isinstance(value, pd.DataFrame) else dict(value))
+        chunks = (min(CELLS_PER_CHUNK, result.n_obs), min(GENES_PER_CHUNK, result.n_vars))
+        arrays = {}
+        for name in layers:
+            path = _path_in_store(name)
+            arrays[name] = group.create_array(path, shape=result.shape, chunks=chunks, dtype="float32")
+            arrays[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        yield arrays
+        zarr.consolidate_metadata(group.store)
+    _put(result, {name: da.from_zarr(str(out), component=_path_in_store(name)) for name in layers})
+
+
+def _path_in_store(layer: str) -> str:
+    return "X" if layer == "X" else f"layers/{layer}"

@@ -1,166 +1,154 @@
-"""Stream predictions over cells and genes, into memory or into zarr."""
+"""Predict genes chunk by chunk: describe genes once, encode cells once, and bring both together."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import anndata
 import numpy as np
 import pandas as pd
-import psutil
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stimpute.data._space import spatial_order
+from stimpute._messages import check_at_least
+from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
-from stimpute.recipes import OutputOptions, Predictor
+from stimpute.recipes import GeneBlock, OutputOptions, Predictor
 
 GENES_PER_CHUNK = 256
 CELLS_PER_CHUNK = 1024
 
 
-class GeneGroup(NamedTuple):
-    """Targets that are predicted under one hiding, and where they go in the output."""
+@dataclass(frozen=True)
+class GeneChunk:
+    """Target genes that are described together.
 
-    predictor: Predictor
+    Attributes
+    ----------
+    fold
+        Fold that is held out to predict them; None for genes that were not trained on.
+    targets
+        Positions in the reference, shape (n_targets,).
+    columns
+        Positions in the output, shape (n_targets,).
+    """
+
+    fold: int | None
     targets: np.ndarray
     columns: np.ndarray
 
 
-def allocate(n_cells: int, n_genes: int, names: list[str], out: str | Path | None) -> dict[str, Any]:
-    """Float32 arrays, cells × genes, by layer name; in memory, or in a zarr store.
-
-    Raises
-    ------
-    MemoryError
-        If the result would take more than four fifths of the memory that is free.
-    FileExistsError
-        If `out` exists.
-    """
-    if out is None:
-        size, free = 4 * n_cells * n_genes * len(names), psutil.virtual_memory().available
-        if size > 0.8 * free:
-            raise MemoryError(
-                f"{n_cells:,} cells × {n_genes:,} genes × {len(names)} float32 would take {size / 2**30:.1f} GiB of "
-                f"{free / 2**30:.1f} GiB that are free. Name the genes you need with `genes=`, or stream to disk with "
-                '`out="imputed.zarr"`.'
-            )
-        return {name: np.empty((n_cells, n_genes), np.float32) for name in names}
-    if Path(out).exists():
-        raise FileExistsError(f"{out} exists. Name another `out=`, or remove it first.")
-    import zarr
-
-    group = zarr.open_group(str(out), mode="w-", zarr_format=anndata.settings.zarr_write_format)
-    group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-    anndata.io.write_elem(group, "layers", {})
-    chunks = (min(CELLS_PER_CHUNK, n_cells), min(GENES_PER_CHUNK, n_genes))
-    arrays = {}
-    for name in names:
-        path = "X" if name == "X" else f"layers/{name}"
-        arrays[name] = group.create_array(path, shape=(n_cells, n_genes), chunks=chunks, dtype="float32")
-        arrays[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    return arrays
-
-
-@contextlib.contextmanager
-def removed_on_error(out: str | Path | None) -> Iterator[None]:
-    """Leave no half-written store behind, so that the call can be repeated."""
-    try:
-        yield
-    except BaseException:
-        if out is not None:
-            shutil.rmtree(out, ignore_errors=True)
-        raise
-
-
-def stream(
-    cells: SpatialCells,
-    groups: list[GeneGroup],
-    arrays: dict[str, Any],
-    options: OutputOptions,
-    *,
-    batch_size: int | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Predict chunk by chunk.
-
-    Cost is cells × genes; memory is one chunk of either. A group's genes are described once, then predicted for one
-    chunk of cells after another; in memory, in an order that keeps spatial neighbours together.
+def gene_chunks(predictor: Predictor, targets: np.ndarray, reference: Reference) -> list[GeneChunk]:
+    """Group target genes by the fold that is held out to predict them, and cut the groups into chunks.
 
     Parameters
     ----------
+    predictor
+        Knows the folds.
+    targets
+        Positions in the reference, shape (n_targets,).
+    reference
+        Knows which of them are shared genes.
+    """
+    position = reference.position_among_shared(targets)
+    is_shared = position >= 0
+    folds = predictor.folds.fold_of_gene[position[is_shared]]
+    groups: list[tuple[int | None, np.ndarray]] = [(None, np.flatnonzero(~is_shared))]
+    groups += [(int(fold), np.flatnonzero(is_shared)[folds == fold]) for fold in np.unique(folds)]
+    chunks = []
+    for fold, columns in groups:
+        for start in range(0, len(columns), GENES_PER_CHUNK):
+            part = columns[start : start + GENES_PER_CHUNK]
+            chunks.append(GeneChunk(fold, targets[part], part))
+    return chunks
+
+
+def describe_genes(predictor: Predictor, chunks: list[GeneChunk], *, progress: bool) -> Iterator[GeneBlock]:
+    """Yield the gene block of each chunk."""
+    with progress_bar("describe genes", sum(len(chunk.targets) for chunk in chunks), show=progress) as advance:
+        for chunk in chunks:
+            yield predictor.gene_block(chunk.targets, chunk.fold)
+            advance(len(chunk.targets))
+
+
+def gene_table(tables: list[pd.DataFrame], chunks: list[GeneChunk]) -> pd.DataFrame:
+    """Join the tables of gene blocks, in the order of the output."""
+    parts = [table.set_axis(chunk.columns) for table, chunk in zip(tables, chunks, strict=True)]
+    return pd.concat(parts).sort_index()
+
+
+def predict_chunks(
+    predictor: Predictor,
+    cells: SpatialCells,
+    chunks: list[GeneChunk],
+    blocks: list[GeneBlock],
+    arrays: Mapping[str, Any],
+    options: OutputOptions,
+    *,
+    batch_size: int | None,
+    progress: bool,
+) -> None:
+    """Predict all genes for all cells, chunk by chunk.
+
+    Cost is cells × genes; memory beside the gene blocks is one chunk of either.
+
+    Parameters
+    ----------
+    predictor
+        Encodes the cells.
     cells
         Cells to predict for.
-    groups
-        Genes by hiding.
+    chunks, blocks
+        Genes to predict, and their blocks.
     arrays
-        From :func:`allocate`; filled.
+        Filled: arrays or zarr arrays by layer, shape (n_cells, n_genes).
     options
-        What is wanted of each value.
+        Options of the values.
     batch_size
         Cells per chunk.
     progress
-        Whether to draw a bar.
-
-    Returns
-    -------
-    What the predictors know of each gene, in the order of the columns.
-
-    Raises
-    ------
-    ValueError
-        If a chunk would hold no cell.
+        Whether to draw a progress bar.
     """
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"`batch_size` is {batch_size}; expected the number of cells per chunk, at least 1.")
-    order = np.arange(len(cells))  # a store is written chunk by chunk: in another order, each would be written often
-    if cells.coords is not None and all(isinstance(array, np.ndarray) for array in arrays.values()):
-        order = spatial_order(cells.coords, cells.batch)
-    n_genes, frames = sum(len(group.targets) for group in groups), []
-    with _bar(progress) as bar:
-        describing = bar.add_task("describe genes", total=n_genes)
-        imputing = bar.add_task("impute", total=len(cells) * n_genes)
-        for group in groups:
-            known = []
-            for part in _gene_chunks(group):
-                known.append(group.predictor.describe(group.targets[part]))
-                bar.advance(describing, len(known[-1]))
-            for rows in _split(order, batch_size or CELLS_PER_CHUNK):
-                embedded = group.predictor.embed(cells, rows)
-                for part, described in zip(_gene_chunks(group), known, strict=True):
-                    values = group.predictor.predict(embedded, group.targets[part], described, options)
-                    for name, array in arrays.items():
-                        _write(array, rows, group.columns[part], values[name])
-                    bar.advance(imputing, len(rows) * len(described))
-            frames.append(pd.concat(known).set_axis(group.columns))
-    return pd.concat(frames).sort_index()
+    check_at_least(1, batch_size=batch_size)
+    in_memory = all(isinstance(array, np.ndarray) for array in arrays.values())
+    # In memory, in an order that keeps spatial neighbors together. A store is written in the order of its chunks: in
+    # another order each of these would be written many times.
+    order = cells.order if in_memory else np.arange(len(cells))
+    neighbors = None
+    if predictor.n_spatial_neighbors is not None:
+        neighbors = cells.neighbors(predictor.n_spatial_neighbors)
+    size = batch_size or CELLS_PER_CHUNK
+    n_genes = sum(len(chunk.targets) for chunk in chunks)
+    with progress_bar("impute", len(cells) * n_genes, show=progress) as advance:
+        for fold in dict.fromkeys(chunk.fold for chunk in chunks):
+            encoder = predictor.cell_encoder(fold)
+            for start in range(0, len(order), size):
+                rows = order[start : start + size]
+                encoded = encoder.encode(cells.chunk(rows, neighbors))
+                for chunk, block in zip(chunks, blocks, strict=True):
+                    if chunk.fold == fold:
+                        _write(arrays, rows, chunk.columns, block.predict(encoded, options))
+                        advance(len(rows) * len(chunk.columns))
 
 
-def _write(array: Any, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> None:
-    if isinstance(array, np.ndarray):
-        array[np.ix_(rows, columns)] = values
-    else:
-        array.oindex[rows, columns] = values
+def _write(arrays: Mapping[str, Any], rows: np.ndarray, columns: np.ndarray, values: dict[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+        if isinstance(array, np.ndarray):
+            array[np.ix_(rows, columns)] = values[name]
+        else:
+            array.oindex[rows, columns] = values[name]
 
 
-def _gene_chunks(group: GeneGroup) -> Iterator[slice]:
-    for start in range(0, len(group.targets), GENES_PER_CHUNK):
-        yield slice(start, start + GENES_PER_CHUNK)
-
-
-def _split(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-def _bar(show: bool) -> Progress:
+@contextlib.contextmanager
+def progress_bar(description: str, total: int, *, show: bool) -> Iterator[Any]:
+    """Draw a progress bar while the context lasts; yield the function that advances it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, disable=not show, transient=True)
+    with Progress(*columns, disable=not show, transient=True) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda n: bar.advance(task, n)

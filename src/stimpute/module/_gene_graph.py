@@ -1,4 +1,4 @@
-"""Message passing over genes with learnt edge weights: a gene listens to the visible genes of the cell."""
+"""Define message passing between genes with learned edge weights."""
 
 from __future__ import annotations
 
@@ -6,74 +6,80 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+INITIAL_SLOPE = 0.8  # weight of the first relation: training starts near regression on co-expressed genes
+CORRECTION_SCALE = 0.1  # of the MLP beside the linear part, so that it learns slowly
+
 
 class GeneGraphNetwork(nn.Module):
-    r"""One round of messages from visible measured genes to any target gene.
+    r"""Compute edge weights from input genes to any target gene.
 
-    What a visible gene :math:`v` says is its standardised value, with what the other genes say already taken out
-    (:math:`P` is the regularised inverse of the panel's reference correlation, so that two genes that always go
-    together do not count twice). How much target :math:`g` listens to it is learnt from how the two are related:
+    A target gene :math:`g` aggregates the standardized values of the input genes :math:`v`, from which correlated
+    parts have been removed (:math:`P` is the regularized inverse of the correlation of the shared genes in the
+    reference, so that two genes that always vary together are not counted twice):
 
     .. math:: \hat x_{cg} = \sum_v w_{gv} (P x_c)_v, \quad
               w_{gv} = (\alpha \cdot f_{gv}) e^{\beta \cdot t_v} + 0.1\, \mathrm{MLP}(f_{gv}, t_g, t_v)
 
-    :math:`f_{gv}` are the relations of the two genes, :math:`t` the statistics of a gene in the reference. A channel
-    with its own weights hears the mean of the cells around. Members of the ensemble are the leading dimension.
+    :math:`f_{gv}` are the relations of the two genes and :math:`t` the statistics of a gene in the reference. A cell's
+    own expression and the mean of its spatial neighbors (its niche) are two inputs with weights of their own. Members
+    of the ensemble are the leading dimension.
 
     Parameters
     ----------
     n_features
-        Relations between two genes.
+        Number of relation features of two genes.
     n_statistics
-        Statistics of a gene.
-    n_channels
-        1, or 2 with the cells around.
+        Number of statistics of a gene.
+    n_inputs
+        1 for the cell alone, 2 for the cell and its niche.
     n_members
-        Networks of the ensemble.
+        Number of networks in the ensemble.
     n_hidden
-        Width of the MLP.
+        Width of the hidden layer of the MLP.
     """
 
-    def __init__(self, n_features: int, n_statistics: int, n_channels: int, n_members: int, n_hidden: int = 16) -> None:
+    def __init__(self, n_features: int, n_statistics: int, n_inputs: int, n_members: int, n_hidden: int = 16) -> None:
         super().__init__()
         width = (n_features + 2 * n_statistics) ** -0.5
         self.from_features = nn.Parameter(torch.randn(n_members, n_features, n_hidden) * width)
         self.from_target = nn.Parameter(torch.randn(n_members, n_statistics, n_hidden) * width)
         self.from_source = nn.Parameter(torch.randn(n_members, n_statistics, n_hidden) * width)
         self.bias = nn.Parameter(torch.randn(n_members, 1, 1, n_hidden) * width)
-        self.readout = nn.Parameter(torch.zeros(n_members, 1, n_hidden, n_channels))
-        self.offset = nn.Parameter(torch.zeros(n_members, 1, 1, n_channels))
-        self.linear = nn.Parameter(torch.zeros(n_members, 1, n_features, n_channels))
-        self.loudness = nn.Parameter(torch.zeros(n_members, n_statistics, n_channels))
+        self.readout = nn.Parameter(torch.zeros(n_members, 1, n_hidden, n_inputs))
+        self.offset = nn.Parameter(torch.zeros(n_members, 1, 1, n_inputs))
+        self.linear = nn.Parameter(torch.zeros(n_members, 1, n_features, n_inputs))
+        self.source_scale = nn.Parameter(torch.zeros(n_members, n_statistics, n_inputs))
         with torch.no_grad():
-            self.linear[:, :, 0, 0] = 0.8  # begin as regression on the co-expressed genes
+            self.linear[:, :, 0, 0] = INITIAL_SLOPE
 
-    def forward(self, features: Tensor, target: Tensor, source: Tensor, members: Tensor | None = None) -> Tensor:
-        """Edge weights, shape (n_members, n_channels, n_targets, n_sources).
+    def forward(self, features: Tensor, target: Tensor, source: Tensor, member: int | None = None) -> Tensor:
+        """Compute edge weights, shape (n_members, n_inputs, n_targets, n_sources).
 
         Parameters
         ----------
         features
-            Relations, shape (n_targets, n_sources, n_features).
+            Relation features, shape (n_targets, n_sources, n_features).
         target, source
-            Statistics of the targets and of the sources, shape (n_genes, n_statistics).
-        members
-            Which members to compute; all if None.
+            Statistics of the target and of the source genes, shape (n_genes, n_statistics).
+        member
+            Which member to compute; all if None.
         """
-        pick = (lambda p: p) if members is None else (lambda p: p[members])
+        chosen = slice(None) if member is None else slice(member, member + 1)
         f = features[None]
-        hidden = f @ pick(self.from_features)[:, None] + pick(self.bias)
-        hidden = hidden + (target @ pick(self.from_target))[:, :, None] + (source @ pick(self.from_source))[:, None]
-        learnt = F.relu(hidden) @ pick(self.readout) + pick(self.offset)
-        linear = (f @ pick(self.linear)) * torch.exp(source @ pick(self.loudness))[:, None]
-        return (linear + 0.1 * learnt).permute(0, 3, 1, 2)
+        hidden = f @ self.from_features[chosen][:, None] + self.bias[chosen]
+        hidden = hidden + (target @ self.from_target[chosen])[:, :, None]
+        hidden = hidden + (source @ self.from_source[chosen])[:, None]
+        correction = F.relu(hidden) @ self.readout[chosen] + self.offset[chosen]
+        linear = (f @ self.linear[chosen]) * torch.exp(source @ self.source_scale[chosen])[:, None]
+        return (linear + CORRECTION_SCALE * correction).permute(0, 3, 1, 2)
 
 
-def whiten(weights: Tensor, precision: Tensor, own: Tensor) -> Tensor:
-    r"""Edge weights on measured values: :math:`u_g = P w_g`, for a target of the panel without itself.
+def whiten(weights: Tensor, precision: Tensor, position: Tensor) -> Tensor:
+    r"""Convert weights on decorrelated values to weights on measured values: :math:`u_g = P w_g`.
 
-    For a target :math:`g` inside the panel this is exactly what the weights would be had :math:`g` not been measured:
-    :math:`P` is downdated by :math:`P_{\cdot g} P_{g \cdot} / P_{gg}`, which makes :math:`u_{gg} = 0`.
+    For a target :math:`g` among the shared genes the result is exactly the weights that would hold if :math:`g` had
+    not been measured: :math:`P` is downdated by :math:`P_{\cdot g} P_{g \cdot} / P_{gg}`, which makes
+    :math:`u_{gg} = 0`.
 
     Parameters
     ----------
@@ -81,15 +87,15 @@ def whiten(weights: Tensor, precision: Tensor, own: Tensor) -> Tensor:
         Shape (..., n_targets, n_sources).
     precision
         :math:`P`, shape (n_sources, n_sources).
-    own
+    position
         Position of each target among the sources, -1 outside, shape (n_targets,).
     """
-    inside = own >= 0
-    if not inside.any():
+    is_source = position >= 0
+    if not is_source.any():
         return weights @ precision
-    at = own.clamp(min=0)
-    itself = F.one_hot(at, weights.shape[-1]).to(weights.dtype) * inside[:, None]
+    row = position.clamp(min=0)
+    itself = F.one_hot(row, weights.shape[-1]).to(weights.dtype) * is_source[:, None]
     weights = weights * (1 - itself)
-    rows = precision[at] * inside[:, None]
-    heard = (weights * rows).sum(-1, keepdim=True) / precision.diagonal()[at][:, None]
-    return (weights @ precision - heard * rows) * (1 - itself)
+    own_precision = precision[row] * is_source[:, None]
+    through_itself = (weights * own_precision).sum(-1, keepdim=True) / precision.diagonal()[row][:, None]
+    return (weights @ precision - through_itself * own_precision) * (1 - itself)

@@ -1,49 +1,40 @@
-"""The networks of a model under one roof, so that scvi-tools saves, loads and moves them together."""
+"""Hold the networks of a model together, so that scvi-tools saves, loads and moves them as one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-from scvi.module.base import BaseModuleClass, LossOutput
-from torch import Tensor, nn
+from scvi.module.base import BaseModuleClass
+from torch import nn
 
 
 class StImputeModule(BaseModuleClass):
-    """Container of a recipe's networks. A pass through it is a pass through the autoencoder.
+    """Container of the networks of a recipe.
 
     Parameters
     ----------
     networks
-        Networks by name, the autoencoder among them.
+        Networks by name.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleDict(dict(networks))
 
-    def on_load(self, model: Any, **kwargs: object) -> None:
-        """Make the networks of a saved model, whose weights scvi-tools reads next."""
-        model._recipe.state = model.state_
-        self.networks = nn.ModuleDict(model._networks())
-
     def __getitem__(self, name: str) -> Any:
         return self.networks[name]
 
-    def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self["autoencoder"]._get_inference_input(tensors)
+    def on_load(self, model: Any, **kwargs: object) -> None:
+        """Build the networks of a saved model, whose weights scvi-tools reads next."""
+        self.networks = nn.ModuleDict(model.recipe.build(model.sizes))
 
-    def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict) -> dict[str, Tensor]:
-        return self["autoencoder"]._get_generative_input(tensors, inference_outputs)
+    def _not_run(self, *args: object, **kwargs: object) -> NoReturn:
+        raise NotImplementedError("The networks are run by their recipe. Call `model.train()` and `model.impute()`.")
 
-    def inference(self, **kwargs: Tensor) -> dict[str, Tensor]:
-        """Latent representation of cells."""
-        return self["autoencoder"].inference(**kwargs)
-
-    def generative(self, **kwargs: Tensor) -> dict[str, Tensor]:
-        """Reconstruction of the panel."""
-        return self["autoencoder"].generative(**kwargs)
-
-    def loss(self, tensors: dict[str, Tensor], inference_outputs: dict, generative_outputs: dict) -> LossOutput:
-        """Loss of the autoencoder."""
-        return self["autoencoder"].loss(tensors, inference_outputs, generative_outputs)
+    # scvi-tools requires these of every module. Each network of a recipe has its own.
+    _get_inference_input = _not_run
+    _get_generative_input = _not_run
+    inference = _not_run
+    generative = _not_run
+    loss = _not_run

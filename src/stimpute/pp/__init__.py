@@ -1,20 +1,18 @@
-"""Before the model: how genes relate, from proteins, expression, or a table."""
+"""Prepare the data: relations between genes, protein sequences and vectors, and measured expression."""
 
-from ._coexpression import coexpression_graph
-from ._embed import embed_proteins
-from ._embeddings import Embeddings, read_embeddings, write_embeddings
-from ._fasta import read_fasta
-from ._fetch import fetch_proteins
-from ._relations import add_relation, protein_graph
+from stimpute.pp._embed import embed_proteins
+from stimpute.pp._embeddings import ProteinEmbeddings
+from stimpute.pp._fasta import read_fasta
+from stimpute.pp._fetch import fetch_proteins
+from stimpute.pp._measured_expression import measured_expression
+from stimpute.pp._relations import add_gene_network, add_protein_embeddings
 
 __all__ = [
-    "Embeddings",
-    "add_relation",
-    "coexpression_graph",
+    "ProteinEmbeddings",
+    "add_gene_network",
+    "add_protein_embeddings",
     "embed_proteins",
     "fetch_proteins",
-    "protein_graph",
-    "read_embeddings",
+    "measured_expression",
     "read_fasta",
-    "write_embeddings",
 ]

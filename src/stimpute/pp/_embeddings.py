@@ -1,48 +1,49 @@
-"""The cache of protein vectors: one small format, as `.npz` or `.h5ad`."""
+"""Hold, read and write protein vectors."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 from numpy.typing import ArrayLike, NDArray
 
-UNKNOWN = "unknown"
-_PER_GENE = ("accessions", "digests")
-_TEXTS = ("model", "pooling", "release")
+from stimpute._messages import name_list
+from stimpute.pp._embedding_files import UNKNOWN, fields_of_anndata, read_fields, write_fields
+from stimpute.pp._gene_names import check_gene_names
+
+PER_GENE = ("accessions", "digests")
 
 
 @dataclass(frozen=True, eq=False)
-class Embeddings:
-    """Protein vectors of genes, and where they come from.
+class ProteinEmbeddings:
+    """Protein vectors of genes, and their origin.
 
     Parameters
     ----------
     genes
-        Gene names [n], unique.
+        Unique gene names, shape (n_genes,).
     embedding
-        Vectors [n, d], finite, float32.
+        Finite vectors, float32, shape (n_genes, n_dimensions).
     accessions
-        Accession of each gene's protein [n]; empty strings where unknown.
+        Accession of the protein of each gene, shape (n_genes,); empty strings where unknown.
     model, pooling, release
         Language model, pooling over residues, and release of the sequences.
     settings
-        Everything that decided the numbers, when :func:`embed_proteins` made them.
+        Settings of :func:`embed_proteins` that determine the numbers.
     digests
-        Digest of each embedded sequence [n], by which a later call knows what it can reuse; empty strings where
-        unknown.
+        Digest of each embedded sequence, shape (n_genes,), by which :func:`embed_proteins` recognizes vectors that it
+        can reuse; empty strings where unknown.
 
     Raises
     ------
     ValueError
-        If shapes disagree, a gene occurs twice, or a vector is not finite.
+        If shapes disagree, a gene name is missing or repeated, or a vector is not finite.
     """
 
     genes: NDArray[np.str_]
@@ -55,158 +56,106 @@ class Embeddings:
     digests: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
 
     def __post_init__(self) -> None:
-        set_ = lambda name, value: object.__setattr__(self, name, value)  # the way into a frozen dataclass
-        set_("genes", np.asarray(self.genes, dtype=np.str_))
-        set_("embedding", np.asarray(self.embedding, dtype=np.float32))
-        for name in _PER_GENE:
-            value = np.asarray(getattr(self, name), dtype=np.str_)
-            set_(name, value if len(value) else np.full(len(self.genes), ""))
-        self._validate()
-
-    def _validate(self) -> None:
-        n = len(self.genes)
-        if n == 0:
-            raise ValueError("Found no genes, expected at least one with its vector.")
-        if (
-            self.embedding.ndim != 2
-            or len(self.embedding) != n
-            or any(len(getattr(self, name)) != n for name in _PER_GENE)
-        ):
+        if np.ndim(self.genes) != 1 or not len(self.genes):
             raise ValueError(
-                f"Found {n} genes, an embedding of shape {self.embedding.shape}, {len(self.accessions)} accessions and "
-                f"{len(self.digests)} digests, expected one row per gene; pass genes [n] and embedding [n, d]."
+                f"The embeddings have gene names of shape {np.shape(self.genes)}; expected a list of at least one name."
             )
-        twice = pd.unique(self.genes[pd.Series(self.genes).duplicated()])
-        if len(twice):
-            raise ValueError(f"{len(twice)} genes occur more than once ({shorten(twice)}); keep one vector per gene.")
+        genes = check_gene_names(self.genes, "the embeddings")
+        # A frozen dataclass can only be completed in this way.
+        object.__setattr__(self, "genes", genes.to_numpy(dtype=np.str_))
+        object.__setattr__(self, "embedding", np.asarray(self.embedding, dtype=np.float32))
+        for name in PER_GENE:
+            values = np.asarray(getattr(self, name), dtype=np.str_)
+            if not len(values):
+                values = np.full(len(genes), "")
+            object.__setattr__(self, name, values)
+        self._check()
+
+    def _check(self) -> None:
+        n_genes = len(self.genes)
+        lengths = {len(self.accessions), len(self.digests), *self.embedding.shape[:1]}
+        if self.embedding.ndim != 2 or lengths != {n_genes}:
+            raise ValueError(
+                f"Found {n_genes} genes, an embedding of shape {self.embedding.shape}, {len(self.accessions)} "
+                f"accessions and {len(self.digests)} digests; expected one row per gene."
+            )
+        repeated = pd.unique(self.genes[pd.Series(self.genes).duplicated()])
+        if len(repeated):
+            raise ValueError(
+                f"{len(repeated)} genes occur more than once ({name_list(repeated)}); keep one vector per gene."
+            )
         broken = self.genes[~np.isfinite(self.embedding).all(axis=1)]
         if len(broken):
             raise ValueError(
-                f"{len(broken)} genes have NaN or infinite vectors ({shorten(broken)}); drop or re-embed them."
+                f"{len(broken)} genes have NaN or infinite vectors ({name_list(broken)}); drop or re-embed them."
             )
 
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Read protein vectors from a file.
 
-def read_embeddings(source: Any) -> Embeddings:
-    """Read protein vectors from a file, or take them as they are.
+        Parameters
+        ----------
+        path
+            A `.npz` file with the arrays `genes`, shape (n_genes,), and `embedding`, shape (n_genes, n_dimensions), and
+            optionally `accessions`, `model`, `pooling` and `release`; or a `.h5ad` file with one gene per row: vectors
+            in `X`, optionally `obs["accession"]` and the rest in `uns`.
 
-    Parameters
-    ----------
-    source
-        A `.npz` (arrays `genes` [n] and `embedding` [n, d]; optional `accessions`, `model`, `pooling`, `release`),
-        a `.h5ad` or AnnData (genes in `obs_names`, vectors in `X`, `obs["accession"]`, the rest in `uns`), a
-        mapping from gene to vector, a pair (genes, matrix), or :class:`Embeddings`.
+        Returns
+        -------
+        :class:`ProteinEmbeddings`.
 
-    Returns
-    -------
-    :class:`Embeddings`.
+        Raises
+        ------
+        FileNotFoundError
+            If the file does not exist.
+        KeyError
+            If a `.npz` file lacks one of the two arrays.
+        ValueError
+            If the file is neither, does not hold one vector per gene, or is a `.npz` with pickled objects (which are
+            never loaded) or with arrays of more than 4 GiB.
+        """
+        return cls(**read_fields(Path(path)))
 
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    ValueError
-        If the content is not one vector per gene, or a `.npz` holds pickled objects, which are never loaded.
-    """
-    if isinstance(source, Embeddings):
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write protein vectors to a file that :meth:`read` can read; an existing file is replaced in one step.
+
+        Parameters
+        ----------
+        path
+            Name of the file; must end in `.npz` or `.h5ad`. Missing folders are made.
+
+        Returns
+        -------
+        The path.
+
+        Raises
+        ------
+        ValueError
+            If the name has another ending.
+        """
+        return write_fields(vars(self), Path(path))
+
+
+def as_embeddings(source: Any) -> ProteinEmbeddings:
+    """Return protein vectors from a path, :class:`ProteinEmbeddings`, an AnnData or a mapping from gene to vector."""
+    if isinstance(source, ProteinEmbeddings):
         return source
     if isinstance(source, AnnData):
-        return _from_anndata(source)
+        return ProteinEmbeddings(**fields_of_anndata(source))
     if isinstance(source, Mapping):
         return _from_mapping(source)
-    if isinstance(source, tuple) and len(source) == 2:
-        return Embeddings(genes=np.asarray(source[0]), embedding=np.asarray(source[1]))
-    if not isinstance(source, str | os.PathLike):
-        raise ValueError(
-            f"Found a {type(source).__name__}, expected a path to .npz or .h5ad, AnnData, a mapping from gene to "
-            "vector, or (genes, matrix)."
-        )
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"No embeddings at {path}; make them with stimpute.pp.embed_proteins(..., output={str(path)!r})."
-        )
-    return {".npz": _read_npz, ".h5ad": lambda p: _from_anndata(read_h5ad(p))}[checked_suffix(path)](path)
+    if isinstance(source, str | os.PathLike):
+        return ProteinEmbeddings.read(source)
+    raise TypeError(
+        f"`embeddings` is a {type(source).__name__}; expected the path of a .npz or .h5ad file, ProteinEmbeddings, an "
+        "AnnData with one gene per row, or a mapping from gene to vector."
+    )
 
 
-def write_embeddings(embeddings: Embeddings, path: str | os.PathLike[str]) -> Path:
-    """Write protein vectors in the format of :func:`read_embeddings`, replacing the file at once or not at all.
-
-    Parameters
-    ----------
-    embeddings
-        The vectors.
-    path
-        A file name that ends in `.npz` or `.h5ad`.
-
-    Returns
-    -------
-    The path.
-
-    Raises
-    ------
-    ValueError
-        If the name ends otherwise.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{checked_suffix(path)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    texts: dict[str, Any] = {name: getattr(embeddings, name) for name in _TEXTS}
-    texts["settings"] = json.dumps(dict(embeddings.settings))
-    if path.suffix == ".npz":
-        per_gene = {name: getattr(embeddings, name) for name in ("genes", "embedding", *_PER_GENE)}
-        np.savez(temporary, allow_pickle=False, **per_gene, **texts)
-    else:
-        obs = pd.DataFrame({"accession": embeddings.accessions, "digest": embeddings.digests}, index=embeddings.genes)
-        AnnData(X=embeddings.embedding, obs=obs, uns=texts).write_h5ad(temporary)
-    os.replace(temporary, path)
-    return path
-
-
-def checked_suffix(path: Path) -> str:
-    """Return `.npz` or `.h5ad`, or say that the name has neither."""
-    if path.suffix not in {".npz", ".h5ad"}:
-        raise ValueError(f"Found {path.name!r}, expected a name that ends in .npz or .h5ad.")
-    return path.suffix
-
-
-def shorten(names: ArrayLike, most: int = 8) -> str:
-    """List the first few names, and how many more there are."""
-    items = [str(name) for name in np.asarray(names).ravel()]
-    return ", ".join(items[:most]) + (f", ... {len(items) - most} more" if len(items) > most else "")
-
-
-def _read_npz(path: Path) -> Embeddings:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        raise ValueError(
-            f"{path} holds pickled objects or is not a .npz; pickles can run code and are not loaded. Save names as "
-            "text: np.savez(path, genes=np.asarray(genes, dtype=str), embedding=matrix)."
-        ) from error
-    missing = {"genes", "embedding"} - arrays.keys()
-    if missing:
-        raise ValueError(f"{path} has arrays {sorted(arrays)}, expected 'genes' [n] and 'embedding' [n, d].")
-    texts: dict[str, Any] = {name: str(arrays[name]) for name in _TEXTS if name in arrays}
-    per_gene = {name: arrays[name] for name in _PER_GENE if name in arrays}
-    settings = json.loads(str(arrays.get("settings", "{}")))
-    return Embeddings(arrays["genes"], arrays["embedding"], settings=settings, **texts, **per_gene)
-
-
-def _from_anndata(adata: AnnData) -> Embeddings:
-    dense = adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
-    texts: dict[str, Any] = {name: str(adata.uns[name]) for name in _TEXTS if name in adata.uns}
-    columns = {"accession": "accessions", "digest": "digests"}
-    per_gene = {
-        name: adata.obs[column].astype(str).to_numpy() for column, name in columns.items() if column in adata.obs
-    }
-    settings = json.loads(adata.uns.get("settings", "{}"))
-    return Embeddings(adata.obs_names.to_numpy(), dense, settings=settings, **texts, **per_gene)
-
-
-def _from_mapping(vectors: Mapping[str, ArrayLike]) -> Embeddings:
+def _from_mapping(vectors: Mapping[str, ArrayLike]) -> ProteinEmbeddings:
     rows = [np.asarray(vector, dtype=np.float32) for vector in vectors.values()]
     shapes = {row.shape for row in rows}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
-        raise ValueError(f"Found vectors of shapes {sorted(shapes)}, expected one length [d] for every gene.")
-    return Embeddings(np.asarray(list(vectors)), np.stack(rows))
+    if len(shapes) != 1 or rows[0].ndim != 1:
+        raise ValueError(f"Found vectors of shapes {sorted(shapes)}; expected one length for all genes.")
+    return ProteinEmbeddings(list(vectors), np.stack(rows))  # type: ignore[arg-type]

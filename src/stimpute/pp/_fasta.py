@@ -1,4 +1,4 @@
-"""Protein sequences on disk, and the table that carries them in memory."""
+"""Read and format protein sequences in FASTA."""
 
 from __future__ import annotations
 
@@ -7,102 +7,118 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
-from ._embeddings import UNKNOWN, shorten
+from stimpute._messages import name_list
+from stimpute.pp._embedding_files import UNKNOWN
+
+Duplicates = Literal["error", "first", "longest"]
 
 GENE = re.compile(r"(?:\bGN=|\bgene=|\bgene_symbol:)(\S+)")
 ACCESSION = re.compile(r"^(?:sp|tr)\|([^|\s]+)\|")
 RELEASE = re.compile(r"\brelease=(\S+)")
+GZIP_MAGIC = b"\x1f\x8b"  # first bytes of every gzip file
+LINE_LENGTH = 60
+SHOWN_CHARACTERS = 30  # of a wrong line, in a message
 
 
-def read_fasta(
-    path: str | os.PathLike[str], *, duplicates: Literal["error", "first", "longest"] = "error"
-) -> pd.DataFrame:
+def read_fasta(path: str | os.PathLike[str], *, duplicates: Duplicates = "error") -> pd.DataFrame:
     """Read protein sequences from a FASTA file, plain or gzipped.
 
-    The gene is what the header says after `GN=` (UniProt), `gene=` (NCBI, and the cache of :func:`fetch_proteins`)
-    or `gene_symbol:` (Ensembl), else the first word. The accession is the middle of `sp|P51448|RORB_MOUSE`, else
-    the first word.
+    The gene is the word after `GN=` (UniProt), `gene=` (NCBI and the cache of :func:`fetch_proteins`) or `gene_symbol:`
+    (Ensembl) in the header, otherwise the first word. The accession is the middle part of `sp|P51448|RORB_MOUSE`,
+    otherwise the first word.
 
     Parameters
     ----------
     path
-        The file.
+        FASTA file.
     duplicates
-        What to do where a gene has several sequences, such as isoforms: stop and list them, or take the first or
-        longest.
+        What to do if a gene has several different sequences, such as isoforms: `"error"` raises an error that lists
+        these genes, `"first"` and `"longest"` keep one sequence.
 
     Returns
     -------
-    Indexed by gene: `accession`, `sequence`, `release`.
+    Table indexed by gene with columns `accession`, `sequence` and `release`.
 
     Raises
     ------
+    FileNotFoundError
+        If the file does not exist.
     ValueError
-        If the file is not FASTA, a record has no sequence, or a gene has several and `duplicates="error"`.
+        If the file is not FASTA, a record has no sequence, or a gene has several sequences and `duplicates="error"`.
     """
-    if duplicates not in ("error", "first", "longest"):
-        raise ValueError(f"Found duplicates={duplicates!r}, expected 'error', 'first' or 'longest'.")
-    rows = [
-        {
-            "gene": _first(GENE, header) or header.split()[0],
-            "accession": _first(ACCESSION, header) or header.split()[0],
-            "sequence": sequence,
-            "release": _first(RELEASE, header) or UNKNOWN,
-        }
-        for header, sequence in fasta_records(path)
-    ]
+    if duplicates not in get_args(Duplicates):
+        raise ValueError(f"`duplicates` is {duplicates!r}; expected 'error', 'first' or 'longest'.")
+    rows = [_record(header, sequence) for header, sequence in fasta_records(path)]
     if not rows:
-        raise ValueError(f"{path} holds no record, expected lines '>gene' each followed by a sequence.")
+        raise ValueError(f"{path} has no records; expected lines '>gene', each followed by a sequence.")
     empty = [row["gene"] for row in rows if not row["sequence"]]
     if empty:
         raise ValueError(
-            f"{len(empty)} records of {path} have no sequence ({shorten(empty)}); remove or complete them."
+            f"{len(empty)} records of {path} have no sequence ({name_list(empty)}); remove or complete them."
         )
     table = pd.DataFrame(rows).drop_duplicates(["gene", "sequence"])
-    twice = table.loc[table["gene"].duplicated(), "gene"].unique()
-    if len(twice) and duplicates == "error":
+    repeated = table.loc[table["gene"].duplicated(), "gene"].unique()
+    if len(repeated) and duplicates == "error":
         raise ValueError(
-            f"{len(twice)} genes of {path} have several sequences ({shorten(twice)}), expected one; keep one, or "
-            "pass duplicates='longest' or 'first'."
+            f"{len(repeated)} genes of {path} have several sequences ({name_list(repeated)}); expected one. Keep one, "
+            "or pass duplicates='longest' or 'first'."
         )
     if duplicates == "longest":
-        table = table.iloc[(-table["sequence"].str.len()).argsort(kind="stable")]
+        longest_first = (-table["sequence"].str.len()).argsort(kind="stable")
+        table = table.iloc[longest_first]
     return table.drop_duplicates("gene").sort_index().set_index("gene")
 
 
 def fasta_records(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
-    """Yield header (without `>`) and sequence of every record; gzip is known by its first bytes, not by the name."""
+    """Yield the header (without `>`) and the sequence of each record; raise ValueError if the file is not FASTA."""
+    # gzip is recognized by content, because file names are often wrong.
     with Path(path).open("rb") as raw:
-        opened = gzip.open if raw.read(2) == b"\x1f\x8b" else open
+        is_gzip = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    opener = gzip.open if is_gzip else open
     header: str | None = None
     parts: list[str] = []
-    with opened(path, "rt", encoding="utf-8", errors="replace") as lines:
+    with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             text = line.strip()
             if text.startswith(">"):
                 if header is not None:
                     yield header, "".join(parts)
-                header, parts = text[1:].strip() or f"line{number}", []
+                header = text[1:].strip() or f"line{number}"
+                parts = []
             elif text and not text.startswith(";"):
                 if header is None:
-                    raise ValueError(
-                        f"Line {number} of {path} is {text[:30]!r}, expected FASTA, which begins with '>'."
-                    )
+                    shown = text[:SHOWN_CHARACTERS]
+                    raise ValueError(f"Line {number} of {path} is {shown!r}; expected FASTA, which begins with '>'.")
                 parts.append("".join(text.split()))
     if header is not None:
         yield header, "".join(parts)
 
 
 def fasta_text(records: Iterable[tuple[str, str]]) -> str:
-    """Format records (header, sequence) with sixty residues a line."""
-    lines = (line for header, sequence in records for line in (f">{header}", *re.findall(".{1,60}", sequence)))
-    return "".join(f"{line}\n" for line in lines)
+    """Format records (header, sequence) as FASTA with 60 residues per line."""
+    lines = []
+    for header, sequence in records:
+        lines.append(f">{header}\n")
+        for start in range(0, len(sequence), LINE_LENGTH):
+            lines.append(f"{sequence[start : start + LINE_LENGTH]}\n")
+    return "".join(lines)
 
 
-def _first(pattern: re.Pattern[str], header: str) -> str | None:
+def _record(header: str, sequence: str) -> dict[str, str]:
+    """Make a row of the table from a record."""
+    first_word = header.split()[0]
+    return {
+        "gene": _find(GENE, header, first_word),
+        "accession": _find(ACCESSION, header, first_word),
+        "sequence": sequence,
+        "release": _find(RELEASE, header, UNKNOWN),
+    }
+
+
+def _find(pattern: re.Pattern[str], header: str, default: str) -> str:
     match = pattern.search(header)
-    return match.group(1) if match else None
+    return match.group(1) if match else default

@@ -1,4 +1,4 @@
-"""From gene names to protein sequences: which entry is a gene's, and what is said where there is none."""
+"""Fetch the protein sequences of genes from UniProt."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ import pandas as pd
 import pooch
 from tqdm.auto import tqdm
 
-from ._embeddings import shorten
-from ._protein_cache import ProteinCache
-from ._uniprot import UNIPROT, Entry, UniProt
+from stimpute._messages import check_at_least, name_list
+from stimpute.pp._gene_names import check_gene_names
+from stimpute.pp._protein_cache import GeneAnswer, ProteinCache
+from stimpute.pp._uniprot import UNIPROT, Entry, UniProt
 
 ORGANISMS = {"human": 9606, "mouse": 10090, "rat": 10116, "zebrafish": 7955, "fly": 7227}
-_NON_CODING = re.compile(
+# Names of RNA genes: microRNAs, small and long non-coding RNAs, tRNAs, antisense and intronic transcripts.
+NON_CODING = re.compile(
     r"^(MIR-?\d|MIRLET|LET-?7|LINC\d|LNC|SNO?RD|SNO?RA|SNORNA:|LNCRNA:|ASRNA:|TRNA:|SNHG|SCARNA|RNU\d|RN7S|RNY\d|N-R5S|MT-R[NR]|MT-T\w\d?$"
     r"|(RMRP|RPPH1|TERC|XIST|TSIX|MALAT1|NEAT1|MEG3|MEG8|MIAT|H19|HOTAIR|KCNQ1OT1|ROX[12])$|.+-(AS|IT|DT)\d*$)",
     re.IGNORECASE,
 )
+ALMOST_ZERO = 0.001  # minimum of arguments that must be above 0
 
 
 def fetch_proteins(
@@ -38,15 +41,16 @@ def fetch_proteins(
     timeout: float = 60.0,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Get genes' canonical protein sequences from UniProt.
+    """Fetch the canonical protein sequences of genes from UniProt.
 
-    A gene's entry is, in this order: reviewed with the gene as its name, reviewed with it as a synonym, unreviewed
-    with it as its name, unreviewed with it as a synonym. Names match exactly, case included, for in some organisms
-    (fly) case tells genes apart. Several reviewed entries with different sequences, or a synonym of different
-    genes, are ambiguous: no sequence is taken until `accessions` says which. Several unreviewed entries of one gene
-    are its isoforms: the longest complete one is taken, and `match` says `"longest"`.
+    The first of these groups that has entries determines the sequence of a gene: reviewed entries with this gene name,
+    reviewed entries with it as a synonym, unreviewed entries with this gene name, unreviewed entries with it as a
+    synonym. Names match exactly; upper and lower case differ, because in some organisms (fly) they distinguish genes.
+    A gene is ambiguous if several reviewed entries have different sequences, or if its name is a synonym of several
+    genes: it gets no sequence until `accessions` names one. If several unreviewed entries belong to one gene, they are
+    isoforms: the longest complete one is taken, and `match` is `"longest"`.
 
-    Answers are cached as they come, so that an interrupted call goes on where it stopped.
+    Answers are cached as they arrive, so that an interrupted call can be repeated and continues where it stopped.
 
     Parameters
     ----------
@@ -55,133 +59,167 @@ def fetch_proteins(
     organism
         `"human"`, `"mouse"`, `"rat"`, `"zebrafish"`, `"fly"`, or any NCBI taxon id.
     accessions
-        Your choice where a gene is ambiguous: gene to UniProt accession.
+        Mapping from ambiguous genes to the UniProt accessions to take.
     cache
-        FASTA file to read from and append to; what has no sequence goes to a table beside it. Default: one file a
-        taxon in the user's cache folder. Delete it for a newer release.
+        FASTA file to read from and append to. Genes without a sequence are in a table beside it. By default, one file
+        per taxon in the cache folder of the user. Delete it to fetch a newer release.
     url
         Address of the service.
     batch_size
-        Genes a request.
+        Number of genes per request.
     rate
-        Most requests a second.
-    retries, backoff, timeout
-        How often a failing request is repeated, after how many seconds (doubling), and when it counts as failed.
+        Maximum number of requests per second.
+    retries
+        Maximum number of times that a failed request is repeated.
+    backoff
+        Seconds before the first repetition. Doubles with each further one, up to a minute.
+    timeout
+        Seconds without an answer after which a request has failed.
     progress
         Whether to show a progress bar.
 
     Returns
     -------
-    One row a gene, as asked: `accession`, `sequence` (empty if none), `release`, `status` (`"found"`,
-    `"not found"`, `"non-coding"`, `"ambiguous"`), `match` (`"name"`, `"synonym"`, `"longest"`, `"accession"`),
-    `reviewed`, `candidates` (accessions to choose from, or the name as UniProt spells it in another case). Non-coding
-    is told from the gene's name, and only where UniProt has no entry.
+    Table with one row per gene, in the order of `genes`, with columns `accession`, `sequence` (empty if there is none),
+    `release`, `status` (`"found"`, `"not found"`, `"non-coding"`, `"ambiguous"`), `match` (`"name"`, `"synonym"`,
+    `"longest"`, `"accession"`), `reviewed`, and `candidates` (accessions to choose from, or the gene name as UniProt
+    spells it in upper and lower case). `"non-coding"` is inferred from the gene name if UniProt has no entry.
 
     Raises
     ------
-    ValueError
-        If the organism is unknown, no gene is given, or UniProt refuses the query.
     ConnectionError
-        If UniProt gives no complete answer after all retries.
+        If UniProt gives no complete answer after all retries, or the answer is not from UniProt.
+    ValueError
+        If the organism is unknown, there are no genes, or UniProt refuses the query.
 
     Warns
     -----
     UserWarning
-        If genes have no sequence, or one that needs a look: they are listed by reason.
+        If genes have no sequence, or one that should be checked. They are listed by reason.
     """
+    check_at_least(1, batch_size=batch_size)
+    check_at_least(0, retries=retries, backoff=backoff)
+    check_at_least(ALMOST_ZERO, rate=rate, timeout=timeout)
     taxon = _taxon(organism)
-    wanted = list(dict.fromkeys([genes] if isinstance(genes, str) else (str(gene) for gene in genes)))
-    broken = [gene for gene in wanted if gene.split() != [gene]]
-    if broken or not wanted:
-        raise ValueError(
-            f"Found {len(wanted)} genes, of which empty or with blanks: {broken[:5]}; expected names such as 'Rorb'."
-        )
+    names = _unique_names(genes)
     chosen = dict(accessions or {})
     path = Path(cache) if cache else Path(pooch.os_cache("stimpute")) / f"uniprot_{taxon}.fasta"
     stored = ProteinCache(path, taxon)
-    asked = [gene for gene in wanted if not stored.answers(gene, chosen.get(gene))]
+    missing = [gene for gene in names if not stored.has_answer(gene, chosen.get(gene))]
     client = UniProt(url, rate, retries, backoff, timeout)
-    with tqdm(
-        total=len(wanted), initial=len(wanted) - len(asked), desc="UniProt", unit="gene", disable=not progress
-    ) as bar:
-        for start in range(0, len(asked), batch_size):
-            batch = asked[start : start + batch_size]
-            entries = list(client.entries(_query(batch, chosen, taxon)))
-            stored.append([_choose(gene, entries, chosen.get(gene)) for gene in batch])
+    n_cached = len(names) - len(missing)
+    with tqdm(total=len(names), initial=n_cached, desc="UniProt", unit="gene", disable=not progress) as bar:
+        for start in range(0, len(missing), batch_size):
+            batch = missing[start : start + batch_size]
+            entries = client.entries(_query(batch, chosen, taxon))
+            stored.append(_answer(gene, entries, chosen.get(gene)) for gene in batch)
             bar.update(len(batch))
-    table = stored.table.loc[wanted]
-    _report(table)
+    table = stored.table(names)
+    _warn_of_missing(table)
     return table
 
 
 def _taxon(organism: str | int) -> int:
-    if str(organism).isdecimal():
-        return int(organism)
-    if str(organism).lower() not in ORGANISMS:
+    """Return the NCBI taxon id of an organism."""
+    name = str(organism).lower()
+    if name.isdecimal():
+        return int(name)
+    if name not in ORGANISMS:
         raise ValueError(
-            f"Found organism={organism!r}, expected one of {sorted(ORGANISMS)} or an NCBI taxon id such as 9031."
+            f"`organism` is {organism!r}; expected one of {sorted(ORGANISMS)} or an NCBI taxon id such as 9031."
         )
-    return ORGANISMS[str(organism).lower()]
+    return ORGANISMS[name]
+
+
+def _unique_names(genes: Iterable[str]) -> list[str]:
+    """Return gene names without repetitions, and check them."""
+    if isinstance(genes, str):
+        genes = [genes]
+    names = check_gene_names(genes, "`genes`").unique().tolist()
+    broken = [name for name in names if name.split() != [name]]
+    if broken or not names:
+        raise ValueError(
+            f"Found {len(names)} genes, {len(broken)} of them with blanks ({name_list(broken)}); expected names such "
+            "as 'Rorb'."
+        )
+    return names
 
 
 def _query(batch: Sequence[str], chosen: Mapping[str, str], taxon: int) -> str:
-    escape = lambda text: re.sub(r'(["\\])', r"\\\1", text)
-    clauses = [f"accession:{chosen[g]}" if g in chosen else f'gene_exact:"{escape(g)}"' for g in batch]
+    """Write the query for a batch of genes in UniProt's language."""
+    clauses = []
+    for gene in batch:
+        if gene in chosen:
+            clauses.append(f"accession:{chosen[gene]}")
+        else:
+            escaped = re.sub(r'(["\\])', r"\\\1", gene)
+            clauses.append(f'gene_exact:"{escaped}"')
     return f"({' OR '.join(clauses)}) AND (organism_id:{taxon})"
 
 
-def _choose(gene: str, entries: Sequence[Entry], accession: str | None) -> dict[str, object]:
-    """Decide one gene: the first rank that has entries decides, and says so where it cannot."""
+def _answer(gene: str, entries: Sequence[Entry], accession: str | None) -> GeneAnswer:
+    """Choose the entry of a gene, or give the reason why it has none."""
     if accession is not None:
-        picked = [entry for entry in entries if entry.accession == accession]
-        return _row(gene, picked[0], "accession") if picked else _nothing(gene, "not found", accession)
+        for entry in entries:
+            if entry.accession == accession:
+                return _found(gene, entry, "accession")
+        return GeneAnswer(gene, status="not found", candidates=accession)
     for reviewed in (True, False):
-        for match, held in (("name", lambda entry: entry.names), ("synonym", lambda entry: entry.synonyms)):
-            pool = [entry for entry in entries if entry.reviewed == reviewed and gene in held(entry)]
-            if pool:
-                return _decide(gene, pool, match)
-    other_case = [entry for entry in entries if gene.lower() in {name.lower() for name in entry.names}]
-    if other_case:
-        return _nothing(gene, "not found", " ".join(sorted({name for entry in other_case for name in entry.names})))
-    return _nothing(gene, "non-coding" if _NON_CODING.match(gene) else "not found", "")
+        same_status = [entry for entry in entries if entry.reviewed == reviewed]
+        by_name = [entry for entry in same_status if gene in entry.names]
+        if by_name:
+            return _choose(gene, by_name, "name")
+        by_synonym = [entry for entry in same_status if gene in entry.synonyms]
+        if by_synonym:
+            return _choose(gene, by_synonym, "synonym")
+    other_case = _names_in_other_case(gene, entries)
+    is_non_coding = NON_CODING.match(gene) and not other_case
+    return GeneAnswer(gene, status="non-coding" if is_non_coding else "not found", candidates=" ".join(other_case))
 
 
-def _decide(gene: str, pool: Sequence[Entry], match: str) -> dict[str, object]:
-    ranked = sorted(pool, key=lambda entry: (entry.fragment, -len(entry.sequence), entry.accession))
-    if len({entry.sequence for entry in pool}) == 1:
-        return _row(gene, ranked[0], match)
-    candidates = " ".join(sorted(entry.accession for entry in pool))
-    one_gene = len({entry.names for entry in pool}) == 1
-    if pool[0].reviewed or not one_gene:
-        return _nothing(gene, "ambiguous", candidates)
-    return {**_row(gene, ranked[0], "longest"), "candidates": candidates}
+def _choose(gene: str, entries: Sequence[Entry], match: str) -> GeneAnswer:
+    """Choose among entries that match a gene equally well."""
+    ranked = sorted(entries, key=lambda entry: (entry.fragment, -len(entry.sequence), entry.accession))
+    if len({entry.sequence for entry in entries}) == 1:
+        return _found(gene, ranked[0], match)
+    candidates = " ".join(sorted(entry.accession for entry in entries))
+    is_one_gene = len({entry.names for entry in entries}) == 1
+    if entries[0].reviewed or not is_one_gene:
+        return GeneAnswer(gene, status="ambiguous", candidates=candidates)
+    return _found(gene, ranked[0], "longest", candidates)
 
 
-def _row(gene: str, entry: Entry, match: str) -> dict[str, object]:
-    return {
-        "gene": gene,
-        "accession": entry.accession,
-        "sequence": entry.sequence,
-        "release": entry.release,
-        "status": "found",
-        "match": match,
-        "reviewed": entry.reviewed,
-        "candidates": "",
+def _found(gene: str, entry: Entry, match: str, candidates: str = "") -> GeneAnswer:
+    return GeneAnswer(gene, entry.accession, entry.sequence, entry.release, "found", match, entry.reviewed, candidates)
+
+
+def _names_in_other_case(gene: str, entries: Sequence[Entry]) -> list[str]:
+    """List all names of the entries that have this gene name in another upper and lower case."""
+    names: set[str] = set()
+    for entry in entries:
+        if gene.lower() in (name.lower() for name in entry.names):
+            names.update(entry.names)
+    return sorted(names)
+
+
+def _warn_of_missing(table: pd.DataFrame) -> None:
+    """List in one warning the genes without a sequence and those that should be checked."""
+    groups = {
+        "not found": table["status"] == "not found",
+        "non-coding": table["status"] == "non-coding",
+        "ambiguous": table["status"] == "ambiguous",
+        "matched by a synonym": table["match"] == "synonym",
+        "the longest of several unreviewed entries": table["match"] == "longest",
     }
-
-
-def _nothing(gene: str, status: str, candidates: str) -> dict[str, object]:
-    empty = {"accession": "", "sequence": "", "release": "", "match": "", "reviewed": False}
-    return {"gene": gene, **empty, "status": status, "candidates": candidates}
-
-
-def _report(table: pd.DataFrame) -> None:
-    """Say in one warning what a user should look at."""
-    notes = {status: table.index[table["status"] == status] for status in ("not found", "non-coding", "ambiguous")}
-    notes["matched by a synonym"] = table.index[table["match"] == "synonym"]
-    notes["the longest of several unreviewed entries"] = table.index[table["match"] == "longest"]
-    parts = [f"{len(names)} {what} ({shorten(names)})" for what, names in notes.items() if len(names)]
+    parts = []
+    for reason, is_member in groups.items():
+        if is_member.any():
+            parts.append(f"{is_member.sum()} {reason} ({name_list(table.index[is_member])})")
     if parts:
-        found = int((table["status"] == "found").sum())
-        text = f"{found} of {len(table)} genes have a protein; {'; '.join(parts)}. See 'status' and 'match'; "
-        warnings.warn(text + "settle ambiguous genes with accessions={gene: accession}.", UserWarning, stacklevel=3)
+        n_found = (table["status"] == "found").sum()
+        warnings.warn(
+            f"{n_found} of {len(table)} genes have a protein; {'; '.join(parts)}. See the columns 'status' and "
+            "'match'; choose a candidate for an ambiguous gene by `accessions={gene: accession}`.",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,4 +1,4 @@
-"""Vectors of a run that has not ended: appended as they come, verified when a later run takes them up."""
+"""Keep the vectors of an unfinished run on disk, and verify them when a later run continues."""
 
 from __future__ import annotations
 
@@ -11,53 +11,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._embeddings import read_embeddings
+from stimpute.pp._embeddings import ProteinEmbeddings
 
 
 def digest(sequence: str) -> str:
-    """Name a sequence by its content."""
+    """Compute the digest of a sequence, by which its vector is found again."""
     return hashlib.sha256(sequence.encode()).hexdigest()[:32]
 
 
 class PartialVectors:
-    """Vectors by digest of sequence, in memory and, if there is an output, in `<output>.partial`.
+    """Vectors by digest of their sequence, in memory and, if there is an output, in `<output>.partial`.
 
-    The file is one line of JSON (the settings that decided the numbers) and then records of fixed size: digest and
-    vector. A record that was cut by a kill is dropped. A finished output serves in the same way: what it holds is
-    not computed again.
-
-    Parameters
-    ----------
-    output
-        The output of the run, or None.
-    settings
-        What decided the numbers; must agree with what is on disk.
-    width
-        Length of a vector.
+    The file is a line of JSON (the settings that determine the numbers) followed by records of fixed size: digest and
+    vector. A record that was cut when a run was killed is dropped. Vectors of a finished output are reused too.
 
     Raises
     ------
     ValueError
-        If the files on disk were made with other settings, or are not such files.
+        If the files on disk were made with other settings, or have another format.
     """
 
     def __init__(self, output: Path | None, settings: Mapping[str, Any], width: int) -> None:
         self.vectors: dict[str, NDArray[np.float32]] = {}
+        self.path: Path | None = None
         self._record = np.dtype([("digest", "S32"), ("vector", "<f4", (width,))])
-        self.path = output.with_name(f"{output.name}.partial") if output else None
-        if output and output.exists():
-            earlier = read_embeddings(output)
-            _verify(output, earlier.settings, settings)
+        if output is None:
+            return
+        if output.exists():
+            earlier = ProteinEmbeddings.read(output)
+            _check_settings(output, earlier.settings, settings)
             self.vectors.update(zip(earlier.digests.tolist(), earlier.embedding, strict=True))
-        if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._resume(self.path, settings)
+        self.path = output.with_name(f"{output.name}.partial")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._resume(self.path, settings)
 
     def append(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Keep these vectors."""
+        """Add vectors, in memory and on disk."""
         self.vectors.update(vectors)
         if self.path and vectors:
-            records = np.array(list(zip(vectors, vectors.values(), strict=True)), dtype=self._record)
+            records = np.array(list(vectors.items()), dtype=self._record)
             with self.path.open("ab") as file:
                 file.write(records.tobytes())
 
@@ -67,29 +59,34 @@ class PartialVectors:
             self.path.unlink(missing_ok=True)
 
     def _resume(self, path: Path, settings: Mapping[str, Any]) -> None:
-        head, line_end, body = path.read_bytes().partition(b"\n") if path.exists() else (b"", b"", b"")
-        if not line_end:  # absent, or killed before its first line was complete
+        """Read the vectors of an earlier run, or begin a new file."""
+        content = path.read_bytes() if path.exists() else b""
+        head, line_end, body = content.partition(b"\n")
+        if not line_end:  # there is no file, or the run was killed before the first line was complete
             path.write_bytes(json.dumps(dict(settings)).encode() + b"\n")
             return
         try:
             found = json.loads(head)
         except ValueError as error:
-            raise ValueError(f"{path} is not a file of stimpute; remove it, or choose another output.") from error
-        _verify(path, found, settings)
-        n_whole = len(body) // self._record.itemsize
-        whole = np.frombuffer(body, dtype=self._record, count=n_whole)
-        self.vectors.update((row["digest"].decode(), row["vector"].copy()) for row in whole)
+            raise ValueError(
+                f"{path} is not a file of unfinished embeddings. Remove it, or choose another output."
+            ) from error
+        _check_settings(path, found, settings)
+        n_complete = len(body) // self._record.itemsize
+        records = np.frombuffer(body, dtype=self._record, count=n_complete)
+        self.vectors.update((record["digest"].decode(), record["vector"].copy()) for record in records)
         with path.open("r+b") as file:
-            file.truncate(len(head) + 1 + n_whole * self._record.itemsize)
+            file.truncate(len(head) + 1 + n_complete * self._record.itemsize)
 
 
-def _verify(path: Path, found: Any, expected: Mapping[str, Any]) -> None:
-    if not isinstance(found, Mapping) or dict(found) != dict(expected):
-        held = found if isinstance(found, Mapping) else {}
-        differ = {
-            name: (held.get(name), expected.get(name))
-            for name in {*held, *expected}
-            if held.get(name) != expected.get(name)
-        }
-        text = "; ".join(f"{name} is {was!r} there and {now!r} here" for name, (was, now) in sorted(differ.items()))
-        raise ValueError(f"{path} was made with other settings: {text}. Choose another output, or remove this file.")
+def _check_settings(path: Path, found: Any, expected: Mapping[str, Any]) -> None:
+    """Raise ValueError, naming the differences, if a file was made with other settings."""
+    on_disk = found if isinstance(found, Mapping) else {}
+    differences = []
+    for name in sorted({*on_disk, *expected}):
+        if on_disk.get(name) != expected.get(name):
+            differences.append(f"{name} is {on_disk.get(name)!r} there and {expected.get(name)!r} here")
+    if differences:
+        raise ValueError(
+            f"{path} was made with other settings: {'; '.join(differences)}. Choose another output, or remove the file."
+        )

@@ -1,116 +1,123 @@
-"""What UniProt answered, on disk: sequences as FASTA, and beside it a table of the genes that have none."""
+"""Keep the answers of UniProt on disk: sequences as FASTA, and a table of the genes without a sequence."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from ._fasta import fasta_records, fasta_text
+from stimpute.pp._fasta import fasta_records, fasta_text
 
-COLUMNS = ("accession", "sequence", "release", "status", "match", "reviewed", "candidates")
-_FIELD = re.compile(r"(\w+)=(\S*)")
-_LACKING = ("gene", "taxon", "status", "candidates")
+FIELD = re.compile(r"(\w+)=(\S*)")
+N_CELLS = 5  # of a line of the table: gene, taxon, status, candidates, end
+END_OF_LINE = "."  # last cell of a complete line: a line that was cut when a run was killed lacks it
+
+
+@dataclass(frozen=True)
+class GeneAnswer:
+    """Answer of UniProt for a gene, see :func:`fetch_proteins` for the fields."""
+
+    gene: str
+    accession: str = ""
+    sequence: str = ""
+    release: str = ""
+    status: str = "found"
+    match: str = ""
+    reviewed: bool = False
+    candidates: str = ""
 
 
 class ProteinCache:
-    """Answers for genes of one taxon.
+    """Answers for genes of one taxon, in memory and on disk.
 
-    A record's header holds all that is known of it, its length included: a record that was cut by a kill is
-    recognised, dropped, and asked for again.
-
-    Parameters
-    ----------
-    path
-        The FASTA file; need not exist. The table is `path` with the suffix `.missing.tsv`.
-    taxon
-        NCBI taxon id; records of others are left alone.
+    The header of a record holds all fields and the length of the sequence: a record that was cut when a run was killed
+    is recognized, dropped, and requested again. Records of other taxa are ignored. The table of genes without a
+    sequence is beside the FASTA file, with the suffix `.missing.tsv`.
     """
 
     def __init__(self, path: Path, taxon: int) -> None:
-        self.path, self.taxon = path, taxon
+        self.path = path
+        self.taxon = taxon
         self.missing_path = path.with_suffix(".missing.tsv")
-        self._rows = {row["gene"]: row for row in (*self._read_missing(), *self._read_found())}
+        # A sequence overrides an earlier answer that there is none.
+        answers = [*self._read_missing(), *self._read_found()]
+        self._answers = {answer.gene: answer for answer in answers}
 
-    def answers(self, gene: str, accession: str | None) -> bool:
-        """Whether this gene, with this accession if the user chose one, need not be asked for."""
-        row = self._rows.get(gene)
-        if row is None:
+    def has_answer(self, gene: str, accession: str | None) -> bool:
+        """Return whether there is an answer for a gene, with the accession that the user chose, if any."""
+        answer = self._answers.get(gene)
+        if answer is None:
             return False
         if accession is None:
-            return row["match"] != "accession"
-        return row["accession"] == accession or (row["status"] == "not found" and row["candidates"] == accession)
+            return answer.match != "accession"
+        was_not_found = answer.status == "not found" and answer.candidates == accession
+        return was_not_found or answer.accession == accession
 
-    @property
-    def table(self) -> pd.DataFrame:
-        """Everything known, indexed by gene."""
-        return pd.DataFrame.from_dict(self._rows, orient="index", columns=list(COLUMNS)).rename_axis("gene")
+    def table(self, genes: Iterable[str]) -> pd.DataFrame:
+        """Return the answers for some genes, one per row, indexed by gene."""
+        return pd.DataFrame([vars(self._answers[gene]) for gene in genes]).set_index("gene")
 
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write one batch of answers, and make sure that they are on disk."""
-        rows = [dict(row) for row in rows]
+    def append(self, answers: Iterable[GeneAnswer]) -> None:
+        """Add answers to the cache, and write them to disk."""
+        answers = list(answers)
+        records = []
+        missing = []
+        for answer in answers:
+            if answer.status == "found":
+                records.append((self._header(answer), answer.sequence))
+            else:
+                cells = (answer.gene, str(self.taxon), answer.status, answer.candidates, END_OF_LINE)
+                missing.append("\t".join(cells) + "\n")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        found = [row for row in rows if row["status"] == "found"]
-        _write(self.path, fasta_text((self._header(row), str(row["sequence"])) for row in found))
-        lacking = [{**row, "taxon": self.taxon} for row in rows if row["status"] != "found"]
-        _write(self.missing_path, "".join("\t".join(str(row[name]) for name in _LACKING) + "\t.\n" for row in lacking))
-        self._rows.update({row["gene"]: row for row in rows})
+        _append_text(self.path, fasta_text(records))
+        _append_text(self.missing_path, "".join(missing))
+        self._answers.update({answer.gene: answer for answer in answers})
 
-    def _header(self, row: Mapping[str, Any]) -> str:
-        fields = {
-            "gene": row["gene"],
-            "taxon": self.taxon,
-            "match": row["match"],
-            "reviewed": "yes" if row["reviewed"] else "no",
-            "length": len(row["sequence"]),
-            "release": row["release"],
-            "candidates": row["candidates"].replace(" ", ","),
-        }
-        return f"{row['accession']} " + " ".join(f"{name}={value}" for name, value in fields.items())
+    def _header(self, answer: GeneAnswer) -> str:
+        reviewed = "yes" if answer.reviewed else "no"
+        candidates = answer.candidates.replace(" ", ",")
+        return (
+            f"{answer.accession} gene={answer.gene} taxon={self.taxon} match={answer.match} reviewed={reviewed} "
+            f"length={len(answer.sequence)} release={answer.release} candidates={candidates}"
+        )
 
-    def _read_found(self) -> Iterable[dict[str, Any]]:
+    def _read_found(self) -> Iterator[GeneAnswer]:
         if not self.path.exists():
             return
         for header, sequence in fasta_records(self.path):
-            fields = dict(_FIELD.findall(header))
-            if (
-                fields.get("taxon") == str(self.taxon)
-                and fields.get("length") == str(len(sequence))
-                and "gene" in fields
-            ):
-                yield {
-                    "gene": fields["gene"],
-                    "accession": header.split()[0],
-                    "sequence": sequence,
-                    "release": fields.get("release", ""),
-                    "status": "found",
-                    "match": fields.get("match", ""),
-                    "reviewed": fields.get("reviewed") == "yes",
-                    "candidates": fields.get("candidates", "").replace(",", " "),
-                }
+            fields = dict(FIELD.findall(header))
+            is_complete = fields.get("length") == str(len(sequence))
+            if fields.get("taxon") == str(self.taxon) and is_complete and "gene" in fields:
+                yield GeneAnswer(
+                    gene=fields["gene"],
+                    accession=header.split()[0],
+                    sequence=sequence,
+                    release=fields.get("release", ""),
+                    match=fields.get("match", ""),
+                    reviewed=fields.get("reviewed") == "yes",
+                    candidates=fields.get("candidates", "").replace(",", " "),
+                )
 
-    def _read_missing(self) -> Iterable[dict[str, Any]]:
+    def _read_missing(self) -> Iterator[GeneAnswer]:
         if not self.missing_path.exists():
             return
         for line in self.missing_path.read_text(encoding="utf-8").splitlines():
             cells = line.split("\t")
-            if len(cells) == len(_LACKING) + 1 and cells[-1] == "." and cells[1] == str(self.taxon):
-                gene, _, status, candidates, _ = cells
-                blank = {"accession": "", "sequence": "", "release": "", "match": "", "reviewed": False}
-                yield {"gene": gene, **blank, "status": status, "candidates": candidates}
+            if len(cells) == N_CELLS and cells[1] == str(self.taxon) and cells[-1] == END_OF_LINE:
+                yield GeneAnswer(gene=cells[0], status=cells[2], candidates=cells[3])
 
 
-def _write(path: Path, text: str) -> None:
-    """Append text, beginning a new line if a kill left a broken one."""
+def _append_text(path: Path, text: str) -> None:
+    """Append text to a file, after a line break if the last line was left incomplete."""
     with path.open("ab+") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size and text:
-            file.seek(size - 1)
-            text = text if file.read(1) == b"\n" else "\n" + text
+        if text and file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                text = "\n" + text
         file.write(text.encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())

@@ -1,110 +1,102 @@
-"""What a reference knows of how its genes relate: each relation in `varp`, its record in `uns`."""
+"""Add relations between genes to the reference: protein vectors or the edges of a network."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 
-from ._embeddings import read_embeddings, shorten
-from ._graph import similarity_graph, spread, unit_rows
+from stimpute._messages import name_list
+from stimpute.data._expression import read_gene_names
+from stimpute.data._relation_store import StoredRelation, write_relation
+from stimpute.pp._embeddings import ProteinEmbeddings, as_embeddings
+from stimpute.pp._gene_names import check_gene_names, reference_gene_names, warn_of_other_case
+
+MIN_VECTORS = 3  # two vectors minus their mean always point in opposite directions
 
 
-def protein_graph(
+def add_protein_embeddings(
     reference: AnnData,
-    embeddings: Any,
+    embeddings: str | os.PathLike[str] | ProteinEmbeddings | AnnData | Mapping[str, ArrayLike],
     *,
-    n_neighbors: int = 15,
     key_added: str = "protein",
     gene_symbols: str | None = None,
 ) -> None:
-    r"""Relate genes by their proteins.
+    """Add a protein vector for each gene of the reference.
 
-    The weight between genes :math:`g` and :math:`h` with vectors :math:`v` is :math:`\cos(v_g - \bar v, v_h - \bar
-    v)`, where :math:`\bar v` is the mean over the genes that have a protein. Without the mean, vectors of a protein
-    language model all point one way, and every gene resembles every other. Each gene keeps its `n_neighbors`
-    largest weights above zero. Genes match by exact name.
+    The model compares genes by the cosine of their vectors; nothing is compared here. Genes are matched by exact name.
 
     Parameters
     ----------
     reference
-        Reference cells x genes. Annotated in place, see below; expression is not touched.
+        Reference AnnData. It is annotated in place, see below; its expression does not change.
     embeddings
-        Whatever :func:`read_embeddings` takes.
-    n_neighbors
-        Most neighbours of a gene.
+        Path of a `.npz` or `.h5ad` file (see :meth:`ProteinEmbeddings.read`), :class:`ProteinEmbeddings`, an AnnData
+        with one gene per row, or a mapping from gene to vector.
     key_added
-        Name of the relation.
+        Name of the relation. A relation of the same name is replaced.
     gene_symbols
-        Column of `reference.var` with the names to match; default `var_names`.
+        Column of `reference.var` with the names to match; `var_names` if None.
 
     Returns
     -------
-    Nothing; writes
+    Nothing. Sets these fields of the reference:
 
-    - `varm[key_added]`: the vectors as given, float32 [genes, d], zero where a gene has none;
-    - `varp[key_added]`: the graph, CSR float32 [genes, genes], rows listen to columns;
-    - `var["has_protein"]` (`"has_" + key_added`): False where a gene falls back to expression;
-    - `uns["stimpute"]["relations"][key_added]`: parameters, coverage and origin.
+    - `varm[key_added]`: vectors as given, float32, shape (n_genes, n_dimensions), 0 for genes without a vector;
+    - `var["has_<key_added>"]`: whether a gene has a vector. The model uses co-expression for the others;
+    - `uns["stimpute"]["relations"][key_added]`: origin and coverage (the fraction of genes with a vector).
 
     Raises
     ------
+    FileNotFoundError
+        If the file does not exist.
+    KeyError
+        If `reference.var` has no column `gene_symbols`.
+    TypeError
+        If `embeddings` is none of the four.
     ValueError
-        If fewer than three genes match, or the embeddings are malformed.
+        If fewer than three genes have a vector, a gene name is missing, or the embeddings are malformed.
 
     Warns
     -----
     UserWarning
-        If names differ only in case: these are listed, and not used.
+        If names differ only in upper and lower case. They are listed, and do not match.
     """
-    vectors = read_embeddings(embeddings)
-    names = gene_names(reference, gene_symbols)
-    rows = pd.Index(vectors.genes).get_indexer(names)
-    has_vector: np.ndarray = np.any(vectors.embedding, axis=1)
-    found = (rows >= 0) & has_vector[rows]
-    _suggest_case(names[~found], pd.Index(vectors.genes))
-    if found.sum() < 3:
+    proteins = as_embeddings(embeddings)
+    names = reference_gene_names(reference, gene_symbols)
+    rows = pd.Index(proteins.genes).get_indexer(names)
+    is_listed = rows >= 0
+    vectors = np.zeros((len(names), proteins.embedding.shape[1]), dtype=np.float32)
+    vectors[is_listed] = proteins.embedding[rows[is_listed]]
+    # A vector of zeros has no direction: it counts as none.
+    has_vector = np.any(vectors != 0, axis=1)
+    n_found = int(has_vector.sum())
+    warn_of_other_case(names[~has_vector], proteins.genes)
+    if n_found < MIN_VECTORS:
         raise ValueError(
-            f"{found.sum()} of {len(names)} reference genes have a vector, expected at least 3. The reference has "
-            f"{shorten(names, 4)}; the embeddings have {shorten(vectors.genes, 4)}. Pass gene_symbols= if symbols are "
-            "a column of var, or embed these genes with stimpute.pp.embed_proteins."
+            f"{n_found} of {len(names)} genes of the reference have a vector; expected at least {MIN_VECTORS}. The "
+            f"reference has {name_list(names)}; the embeddings have {name_list(proteins.genes)}. Name the column of "
+            "var with the symbols by `gene_symbols=`, or embed these genes by `stimpute.pp.embed_proteins`."
         )
-    index = np.flatnonzero(found)
-    raw = np.zeros((len(names), vectors.embedding.shape[1]), dtype=np.float32)
-    raw[index] = vectors.embedding[rows[index]]
-    mean = torch.from_numpy((raw.sum(axis=0, dtype=np.float64) / len(index)).astype(np.float32))
-    block = lambda start, stop: unit_rows(torch.from_numpy(raw[index[start:stop]]), mean)
-    graph = similarity_graph(block, len(index), raw.shape[1], n_neighbors)
-
-    reference.varm[key_added] = raw
-    reference.varp[key_added] = spread(graph, index, len(names))
-    reference.var[f"has_{key_added}"] = found
-    record(
-        reference,
-        key_added,
-        kind="vectors",
-        varm=key_added,
-        known=f"has_{key_added}",
-        n_neighbors=n_neighbors,
-        centred=True,
-        coverage=float(found.mean()),
-        n_found=int(found.sum()),
-        source=Path(embeddings).name if isinstance(embeddings, str | os.PathLike) else "memory",
-        model=vectors.model,
-        pooling=vectors.pooling,
-        release=vectors.release,
-    )
+    details = {
+        "source": Path(embeddings).name if isinstance(embeddings, str | os.PathLike) else "memory",
+        "model": proteins.model,
+        "pooling": proteins.pooling,
+        "release": proteins.release,
+        "n_found": n_found,
+        "coverage": float(has_vector.mean()),
+    }
+    write_relation(reference, StoredRelation(key_added, "vectors", vectors, has_vector, details))
 
 
-def add_relation(
+def add_gene_network(
     reference: AnnData,
     edges: pd.DataFrame,
     name: str,
@@ -112,133 +104,117 @@ def add_relation(
     directed: bool = False,
     gene_symbols: str | None = None,
 ) -> None:
-    """Relate genes by a table of edges: STRING, pathways, regulons, or anything else.
+    """Add a network of genes from a table of edges: STRING, pathways, regulons or any other.
 
     Parameters
     ----------
     reference
-        Reference cells x genes. Annotated in place, see below.
+        Reference AnnData. It is annotated in place, see below; its expression does not change.
     edges
-        One edge a row: gene, gene, and optionally a weight in a column `weight` or in the third column; default 1.
-        Of equal edges the largest weight counts; a gene's edge to itself and edges of weight zero are dropped.
+        One edge per row: gene, gene and, optionally, a weight in a column `weight` or in the third column. Weights are
+        1 if there are none. An edge that is listed twice gets its larger weight. Edges from a gene to itself and edges
+        of weight 0 are dropped.
     name
-        Name of the relation.
+        Name of the relation. A relation of the same name is replaced.
     directed
-        If true, the second gene listens to the first, as a target to its regulator; otherwise each to the other.
+        If true, only the second gene of an edge receives messages from the first, as a target from its regulator. If
+        false, both receive messages from each other.
     gene_symbols
-        Column of `reference.var` with the names to match; default `var_names`.
+        Column of `reference.var` with the names to match; `var_names` if None.
 
     Returns
     -------
-    Nothing; writes
+    Nothing. Sets these fields of the reference:
 
-    - `varp[name]`: the graph, CSR float32 [genes, genes], rows listen to columns;
-    - `var["fallback_" + name]`: True where a gene has no neighbour and falls back to expression;
-    - `uns["stimpute"]["relations"][name]`: coverage, number of edges, number of unknown genes.
+    - `varp[name]`: weights, CSR, float32, shape (n_genes, n_genes). The gene of a row receives messages from the genes
+      of the columns;
+    - `var["has_<name>"]`: whether a gene receives any message. The model uses co-expression for the others;
+    - `uns["stimpute"]["relations"][name]`: direction, coverage (the fraction of genes with an edge), number of edges,
+      number of unknown genes.
 
     Raises
     ------
+    KeyError
+        If `reference.var` has no column `gene_symbols`.
+    TypeError
+        If `edges` is not a DataFrame.
     ValueError
-        If the table lacks columns, a weight is negative or not finite, or no edge joins two reference genes.
+        If the table lacks columns or rows, a gene name is missing, a weight is negative or not finite, gene names of
+        the reference repeat, or no edge joins two genes of the reference.
 
     Warns
     -----
     UserWarning
-        If genes of the table are not in the reference: they are counted and listed, and their edges dropped.
+        If genes of the table are not in the reference. They are listed, and their edges are dropped.
     """
-    names = gene_names(reference, gene_symbols)
-    if not names.is_unique:
-        raise ValueError(
-            f"Gene names occur more than once ({shorten(names[names.duplicated()])}); make them unique first."
-        )
-    source, target, weight = _edge_columns(edges)
-    ends = pd.Index(pd.unique(np.concatenate([source, target])))
-    unknown = ends[~ends.isin(names)]
+    first, second, weights = _read_edges(edges)
+    genes = reference_gene_names(reference, gene_symbols)
+    read_gene_names(reference, gene_symbols)  # raises an error for repeated names
+    edge_genes = first.append(second).unique()
+    unknown = edge_genes[~edge_genes.isin(genes)]
     if len(unknown):
-        text = f"{len(unknown)} of {len(ends)} genes of {name!r} are not in the reference, dropped: {shorten(unknown)}."
-        warnings.warn(text, UserWarning, stacklevel=2)
-        _suggest_case(names, unknown)
-    first, second = names.get_indexer(source), names.get_indexer(target)
-    kept = (first >= 0) & (second >= 0) & (first != second) & (weight > 0)
-    if not kept.any():
+        warnings.warn(
+            f"{len(unknown)} of {len(edge_genes)} genes of {name!r} are not in the reference. Their edges are dropped: "
+            f"{name_list(unknown)}.",
+            UserWarning,
+            stacklevel=2,
+        )
+        warn_of_other_case(genes, unknown)
+    sources = genes.get_indexer(first)
+    targets = genes.get_indexer(second)
+    is_kept = (sources >= 0) & (targets >= 0) & (sources != targets) & (weights > 0)
+    if not is_kept.any():
         raise ValueError(
-            f"No edge of {name!r} joins two reference genes. The reference has {shorten(names, 4)}; the edges have "
-            f"{shorten(ends, 4)}. Pass gene_symbols= if symbols are a column of var."
+            f"No edge of {name!r} joins two genes of the reference. The reference has {name_list(genes)}; the edges "
+            f"have {name_list(edge_genes)}. Name the column of var with the symbols by `gene_symbols=`."
         )
-    graph = _listen(second[kept], first[kept], weight[kept], len(names), both=not directed)
-    alone = np.diff(graph.indptr) == 0
-    reference.varp[name] = graph
-    reference.var[f"fallback_{name}"] = alone
-    record(
-        reference,
-        name,
-        kind="edges",
-        directed=directed,
-        coverage=float(1 - alone.mean()),
-        n_edges=int(graph.nnz),
-        n_unknown=len(unknown),
-    )
+    graph = _edge_matrix(targets[is_kept], sources[is_kept], weights[is_kept], len(genes), directed=directed)
+    has_edge = np.diff(graph.indptr) > 0
+    details = {
+        "directed": directed,
+        "coverage": float(has_edge.mean()),
+        "n_edges": int(graph.nnz),
+        "n_unknown": len(unknown),
+    }
+    write_relation(reference, StoredRelation(name, "edges", graph, has_edge, details))
 
 
-def gene_names(reference: AnnData, gene_symbols: str | None) -> pd.Index:
-    """Names of the reference's genes, from `var_names` or a column of `var`."""
-    if gene_symbols is None:
-        return reference.var_names
-    if gene_symbols not in reference.var:
-        columns = shorten(reference.var.columns) or "no columns"
+def _read_edges(edges: pd.DataFrame) -> tuple[pd.Index, pd.Index, np.ndarray]:
+    """Split a table of edges into first genes, second genes and weights, and check them."""
+    if not isinstance(edges, pd.DataFrame):
+        raise TypeError(f"`edges` is a {type(edges).__name__}; expected a DataFrame with one edge per row.")
+    if edges.shape[1] < 2 or edges.empty:
         raise ValueError(
-            f"reference.var has no column {gene_symbols!r} (it has {columns}); pass one of these as gene_symbols=."
+            f"`edges` has columns {list(edges.columns)} and {len(edges)} rows; expected the columns gene, gene and, if "
+            "edges have weights, weight."
         )
-    return pd.Index(reference.var[gene_symbols].astype(str))
-
-
-def record(reference: AnnData, name: str, **entry: Any) -> None:
-    """Write what is known of a relation to `uns["stimpute"]["relations"]`."""
-    relations = reference.uns.setdefault("stimpute", {}).setdefault("relations", {})
-    relations[name] = {**entry, "varp": name}
-
-
-def _suggest_case(wanted: pd.Index, offered: pd.Index) -> None:
-    """List names that differ in case only."""
-    by_lower = {str(name).lower(): name for name in offered}
-    pairs = [(by_lower.get(str(name).lower()), name) for name in wanted]
-    near = [f"{other} for {name}" for other, name in pairs if other not in (None, name)]
-    if near:
-        text = f"{len(near)} names differ from the reference's in case only and are not used: {shorten(near)}."
-        warnings.warn(f"{text} Rename them to match.", UserWarning, stacklevel=3)
-
-
-def _edge_columns(edges: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split a table of edges into source, target and weight."""
-    if not isinstance(edges, pd.DataFrame) or edges.shape[1] < 2 or edges.empty:
-        found = (
-            f"columns {list(edges.columns)}, {len(edges)} rows"
-            if isinstance(edges, pd.DataFrame)
-            else type(edges).__name__
-        )
+    first = check_gene_names(edges.iloc[:, 0], "the first column of `edges`")
+    second = check_gene_names(edges.iloc[:, 1], "the second column of `edges`")
+    if "weight" in edges:
+        column = edges["weight"]
+    elif edges.shape[1] > 2:
+        column = edges.iloc[:, 2]
+    else:
+        return first, second, np.ones(len(edges), dtype=np.float32)
+    weights = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float32)
+    is_bad = ~np.isfinite(weights) | (weights < 0)
+    if is_bad.any():
+        example = edges.iloc[int(np.argmax(is_bad))].tolist()
         raise ValueError(
-            f"Found {found}, expected a DataFrame with columns gene, gene and, if edges have weights, weight."
+            f"{is_bad.sum()} edges have a negative, missing or infinite weight, the first is {example}; expected "
+            "finite weights of at least 0. Drop these rows, or rescale the weights."
         )
-    source, target = (edges.iloc[:, i].astype(str).to_numpy() for i in (0, 1))
-    if "weight" not in edges and edges.shape[1] == 2:
-        return source, target, np.ones(len(edges), dtype=np.float32)
-    column: Iterable[Any] = edges["weight"] if "weight" in edges else edges.iloc[:, 2]
-    weight = pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(dtype=np.float32)
-    bad = ~np.isfinite(weight) | (weight < 0)
-    if bad.any():
-        row = edges.iloc[int(np.flatnonzero(bad)[0])].tolist()
-        raise ValueError(
-            f"{bad.sum()} edges have a negative, missing or infinite weight, first {row}; expected finite weights "
-            "of at least 0. Drop these rows, or rescale the weights."
-        )
-    return source, target, weight
+    return first, second, weights
 
 
-def _listen(rows: np.ndarray, columns: np.ndarray, weight: np.ndarray, n: int, *, both: bool) -> csr_matrix:
-    """Build the graph in which rows listen to columns; of equal edges the largest counts."""
-    table = pd.DataFrame({"row": rows, "column": columns, "weight": weight})
-    if both:
-        table = pd.concat([table, table.rename(columns={"row": "column", "column": "row"})])
-    table = table.groupby(["row", "column"], as_index=False)["weight"].max()
-    values = table["weight"].to_numpy(dtype=np.float32)
-    return csr_matrix((values, (table["row"].to_numpy(), table["column"].to_numpy())), shape=(n, n))
+def _edge_matrix(
+    rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, n_genes: int, *, directed: bool
+) -> csr_matrix:
+    """Build the matrix of edge weights; of equal edges the largest weight counts."""
+    table = pd.DataFrame({"row": rows, "column": columns, "weight": weights})
+    if not directed:
+        reverse = table.rename(columns={"row": "column", "column": "row"})
+        table = pd.concat([table, reverse])
+    largest = table.groupby(["row", "column"])["weight"].max().reset_index()
+    positions = (largest["row"].to_numpy(), largest["column"].to_numpy())
+    return csr_matrix((largest["weight"].to_numpy(), positions), shape=(n_genes, n_genes))

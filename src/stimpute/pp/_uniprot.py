@@ -1,28 +1,33 @@
-"""UniProt's REST service: queries in, complete entries out, whatever the network does in between."""
+"""Request protein entries from the REST service of UniProt."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+
+from stimpute.pp._embedding_files import UNKNOWN
 
 UNIPROT = "https://rest.uniprot.org"
-PAGE_SIZE = 500  # the most that UniProt serves at once
-_FIELDS = "accession,reviewed,gene_primary,gene_synonym,gene_oln,gene_orf,fragment,length,sequence"
-_SYNONYMS = ("Gene Names (synonym)", "Gene Names (ordered locus)", "Gene Names (ORF)")
+PAGE_SIZE = 500  # the largest page that UniProt serves
+MAX_PAGES = 200  # of one query: 100,000 entries, far more than any batch of genes has
+MAX_WAIT = 60.0  # seconds between two attempts, whatever the service asks for
+BUSY = (429, 500, 502, 503, 504)
+FIELDS = "accession,reviewed,gene_primary,gene_synonym,gene_oln,gene_orf,fragment,length,sequence"
+NAMES_COLUMN = "Gene Names (primary)"
+SYNONYM_COLUMNS = ("Gene Names (synonym)", "Gene Names (ordered locus)", "Gene Names (ORF)")
+COLUMNS = {"Entry", "Reviewed", NAMES_COLUMN, *SYNONYM_COLUMNS, "Fragment", "Length", "Sequence"}
+SHOWN_CHARACTERS = 200  # of an answer, in a message
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One UniProtKB entry; its sequence is the canonical one."""
+    """A UniProtKB entry with its canonical sequence."""
 
     accession: str
     reviewed: bool
@@ -33,119 +38,127 @@ class Entry:
     release: str
 
 
-class IncompletePageError(Exception):
-    """A page arrived that is shorter than it says it is."""
+class IncompleteAnswerError(Exception):
+    """An answer of the service that is cut, or is not a table of entries."""
 
 
 class UniProt:
-    """A polite client: one connection, a pause between requests, back-off and `Retry-After` when the service is busy.
-
-    Parameters
-    ----------
-    url
-        Address of the service.
-    rate
-        Most requests a second.
-    retries
-        How often a failing request is repeated.
-    backoff
-        Seconds before the second repetition; doubles with each.
-    timeout
-        Seconds without an answer after which a request counts as failed.
-    """
+    """Client of UniProt that pauses between requests and repeats failed ones, see :func:`fetch_proteins`."""
 
     def __init__(self, url: str, rate: float, retries: int, backoff: float, timeout: float) -> None:
-        self.url, self.pause, self.retries, self.backoff, self.timeout = url, 1 / rate, retries, backoff, timeout
-        self._last = -self.pause
+        self.url = url
+        self.pause = 1 / rate
+        self.retries = retries
+        self.backoff = backoff
+        self.timeout = timeout
+        self._last_request = -self.pause
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "stimpute (https://github.com/stimpute/stimpute)"
-        policy = Retry(
-            retries, backoff_factor=backoff, status_forcelist=(429, 500, 502, 503, 504), respect_retry_after_header=True
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=policy))
 
-    def entries(self, query: str) -> Iterator[Entry]:
-        """Yield every entry of a query, page by page.
-
-        Parameters
-        ----------
-        query
-            In UniProt's query language.
-
-        Yields
-        ------
-        Entries in the service's order.
+    def entries(self, query: str) -> list[Entry]:
+        """Request all entries of a query in UniProt's language, page by page.
 
         Raises
         ------
         ConnectionError
-            If the service does not answer completely after all retries.
+            If the service does not answer completely after all retries, or sends to another host or on without end.
         ValueError
-            If it refuses the query.
+            If the service refuses the query.
         """
-        url: str | None = urljoin(self.url + "/", "uniprotkb/search")
-        params: dict[str, Any] | None = {"query": query, "format": "tsv", "fields": _FIELDS, "size": PAGE_SIZE}
-        seen = 0
-        while url:
-            page, following = self._page(url, params, seen)
-            yield from page
-            seen += len(page)
-            url, params = (
-                (urljoin(url, following) if following else None),
-                None,
-            )  # the next page's address holds the query
-
-    def _page(self, url: str, params: dict[str, Any] | None, seen: int) -> tuple[list[Entry], str | None]:
-        """Get one complete page, and the address of the next; urllib3 repeats refused requests, this cut bodies."""
-        fault: Exception | None = None
-        for attempt in range(self.retries + 1):
-            if attempt:
-                time.sleep(self.backoff * 2 ** (attempt - 1))
-            time.sleep(max(0.0, self._last + self.pause - time.monotonic()))
-            self._last = time.monotonic()
-            try:
-                response = self._session.get(url, params=params, timeout=self.timeout, stream=True)
-            except requests.RequestException as error:  # urllib3 has already repeated it
-                raise self._gave_up(url, error) from error
-            if response.status_code >= 400:
-                raise ValueError(f"UniProt answered {response.status_code} to {response.url}: {response.text[:300]}")
-            try:
-                return _parse(response, seen), response.links.get("next", {}).get("url")
-            except (requests.RequestException, IncompletePageError) as error:
-                fault = error
-        raise self._gave_up(url, fault) from fault
-
-    def _gave_up(self, url: str, error: Exception | None) -> ConnectionError:
-        return ConnectionError(
-            f"UniProt at {url} gave no complete answer in {self.retries + 1} tries ({error}). What arrived is "
-            "cached: call again to go on from there."
+        address = urljoin(self.url + "/", "uniprotkb/search")
+        parameters = {"query": query, "format": "tsv", "fields": FIELDS, "size": str(PAGE_SIZE)}
+        url: str | None = requests.Request("GET", address, params=parameters).prepare().url
+        found: list[Entry] = []
+        for _ in range(MAX_PAGES):
+            page, url = self._page(str(url), len(found))
+            found += page
+            if url is None:
+                return found
+        raise ConnectionError(
+            f"{self.url} sent more than {MAX_PAGES} pages for one query. Check `url=`, or lower `batch_size=`."
         )
 
+    def _page(self, url: str, n_before: int) -> tuple[list[Entry], str | None]:
+        """Request a page and the address of the next one; repeat until the page is complete."""
+        wait = 0.0
+        fault: Exception | None = None
+        for attempt in range(self.retries + 1):
+            time.sleep(max(wait, self._last_request + self.pause - time.monotonic()))
+            self._last_request = time.monotonic()
+            wait = min(self.backoff * 2**attempt, MAX_WAIT)
+            try:
+                response = self._session.get(url, timeout=self.timeout)
+                if response.status_code in BUSY:
+                    wait = max(wait, _retry_after(response))
+                    raise IncompleteAnswerError(f"status {response.status_code}")
+                if response.status_code >= 400:
+                    text = response.text[:SHOWN_CHARACTERS]
+                    raise ValueError(f"UniProt answered {response.status_code} to {response.url}: {text}")
+                return _read_page(response, n_before), self._next_url(response)
+            except (requests.RequestException, IncompleteAnswerError) as error:
+                fault = error
+        raise ConnectionError(
+            f"UniProt at {self.url} gave no complete answer in {self.retries + 1} tries ({fault}). Earlier answers are "
+            "cached: call again to continue."
+        ) from fault
 
-def _parse(response: requests.Response, seen: int) -> list[Entry]:
-    """Read a page of UniProt's TSV; check it against its own lengths and, on the last page, against the total."""
-    release = response.headers.get("X-UniProt-Release", "unknown")
-    rows = list(csv.DictReader(io.StringIO(response.content.decode("utf-8")), delimiter="\t", quoting=csv.QUOTE_NONE))
-    total = response.headers.get("X-Total-Results")
-    if total is not None and "next" not in response.links and seen + len(rows) < int(total):
-        raise IncompletePageError(f"{seen + len(rows)} of {total} entries arrived")
+    def _next_url(self, response: requests.Response) -> str | None:
+        """Read the address of the next page, which must be on the same host."""
+        link = response.links.get("next", {}).get("url")
+        if link is None:
+            return None
+        url = urljoin(response.url, link)
+        if urlsplit(url).netloc != urlsplit(self.url).netloc:
+            raise ConnectionError(f"{self.url} refers to another host for the next page, {url}. It is not followed.")
+        return url
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Read how many seconds a busy service asks to wait, at most a minute; 0 if it does not say."""
+    text = response.headers.get("Retry-After", "")
+    return min(float(text), MAX_WAIT) if text.isdecimal() else 0.0
+
+
+def _read_page(response: requests.Response, n_before: int) -> list[Entry]:
+    """Read a page of entries; check its columns, the length of each sequence and, on the last page, the total."""
+    text = response.content.decode("utf-8", errors="replace")
+    table = csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE)
+    try:
+        rows = list(table)
+    except csv.Error as error:
+        raise IncompleteAnswerError(f"the answer is not a table: {error}") from error
+    # Login pages of networks answer any request with status 200. They must not be taken for "no entries".
+    if COLUMNS.difference(table.fieldnames or []):
+        raise IncompleteAnswerError(f"the answer is not a table of proteins, it begins {text[:SHOWN_CHARACTERS]!r}")
+    total = response.headers.get("X-Total-Results", "")
+    n_entries = n_before + len(rows)
+    if total.isdecimal() and "next" not in response.links and n_entries < int(total):
+        raise IncompleteAnswerError(f"{n_entries} of {total} entries arrived")
+    release = _one_word(response.headers.get("X-UniProt-Release", ""))
     return [_entry(row, release) for row in rows]
 
 
 def _entry(row: dict[str, str | None], release: str) -> Entry:
-    accession, sequence, length = row.get("Entry"), row.get("Sequence"), row.get("Length")
-    if not accession or not sequence or (length and int(length) != len(sequence)):
-        raise IncompletePageError(f"entry {accession} arrived with {len(sequence or '')} of {length} residues")
+    accession = row["Entry"] or ""
+    sequence = row["Sequence"] or ""
+    # Accession and sequence go to a file: nothing but letters, digits and the like may be in them.
+    if _one_word(accession) != accession or not sequence.isalpha() or row["Length"] != str(len(sequence)):
+        raise IncompleteAnswerError(f"entry {accession} arrived with {len(sequence)} of {row['Length']} residues")
     return Entry(
         accession=accession,
-        reviewed=row.get("Reviewed") == "reviewed",
-        names=_names(row.get("Gene Names (primary)")),
-        synonyms=tuple(name for column in _SYNONYMS for name in _names(row.get(column))),
-        fragment=bool(row.get("Fragment")),
+        reviewed=row["Reviewed"] == "reviewed",
+        names=_names(row[NAMES_COLUMN]),
+        synonyms=tuple(name for column in SYNONYM_COLUMNS for name in _names(row[column])),
+        fragment=bool(row["Fragment"]),
         sequence=sequence,
         release=release,
     )
+
+
+def _one_word(text: str) -> str:
+    """Return the first word of a text, without special characters; "unknown" if there is none."""
+    match = re.search(r"[\w.-]{1,64}", text)
+    return match.group() if match else UNKNOWN
 
 
 def _names(cell: str | None) -> tuple[str, ...]:

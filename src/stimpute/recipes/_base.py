@@ -1,177 +1,270 @@
-"""What a recipe is: networks to train, an order to train them in, and a way to predict any gene."""
+"""Define what a recipe consists of, so that the model, the tools and the report work with any of them."""
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
-from stimpute.data._hiding import Hiding
-from stimpute.data._reference import ReferenceBank
-from stimpute.data._relations import Relation
-from stimpute.data._spatial import SpatialCells
+from stimpute.data._folds import GeneFolds
+from stimpute.data._reference import Reference
+from stimpute.data._spatial import CellChunk, SpatialCells
 from stimpute.module._module import StImputeModule
-from stimpute.train._phases import Phases
-
-State = dict[str, np.ndarray]
+from stimpute.train._trainer import PhaseTrainer
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The reference as a recipe sees it.
+class Capabilities:
+    """What a recipe can do.
 
     Attributes
     ----------
-    bank
-        Expression.
-    panel
-        Positions of the panel's genes in the reference, shape (n_panel,).
-    relations
-        Relations between genes, by name.
+    intervals
+        Whether it predicts intervals.
+    variance_matching
+        Whether it can match the variance of a gene on the spatial platform.
+    latent_space
+        Whether its predictor is a :class:`LatentSpace`, which neighbors and label transfer need.
+    uses_space
+        Whether it reads the positions of cells, where there are any.
+    centers_vectors
+        Whether gene vectors and expression profiles are centered before their cosine is computed.
+    max_relations
+        Maximum number of gene relations that it uses; None for any number.
+    reliability_metric
+        Metric of :mod:`stimpute.tl.metrics` that its reliability predicts.
     """
 
-    bank: ReferenceBank
-    panel: np.ndarray
-    relations: Mapping[str, Relation]
+    intervals: bool = False
+    variance_matching: bool = False
+    latent_space: bool = False
+    uses_space: bool = False
+    centers_vectors: bool = True
+    max_relations: int | None = None
+    reliability_metric: str = "pcc"
 
-    def fingerprint(self) -> str:
-        """Digest of the expression and of the relations, independent of the order of the genes."""
-        digest = hashlib.blake2b(self.bank.fingerprint().encode(), digest_size=16)
-        order = np.argsort(self.bank.genes.to_numpy().astype(str))
-        for name, relation in sorted(self.relations.items()):
-            for part in (name.encode(), *relation.inputs(order)):
-                digest.update(part)
-        return digest.hexdigest()
 
-    def in_panel(self, targets: np.ndarray) -> np.ndarray:
-        """Position in the panel of every target gene, -1 outside of it, shape (n_targets,)."""
-        return pd.Index(self.panel).get_indexer(targets)
+@dataclass(frozen=True)
+class DataSizes:
+    """Sizes that determine the shapes of networks and fitted arrays.
 
-    def n_seen(self, targets: np.ndarray) -> np.ndarray:
-        """Reference cells that have a gene, shape (n_targets,)."""
-        return self.bank.detection[targets] * self.bank.n_cells
+    Attributes
+    ----------
+    n_cells
+        Number of spatial cells that are trained on.
+    n_reference
+        Number of reference cells.
+    n_shared
+        Number of shared genes.
+    relations
+        Names of the gene relations that are used.
+    """
+
+    n_cells: int
+    n_reference: int
+    n_shared: int
+    relations: tuple[str, ...]
+
+    def dimensions(self) -> dict[str, int]:
+        """Return the sizes by the names that declared shapes use."""
+        return {"n_cells": self.n_cells, "n_reference": self.n_reference, "n_shared": self.n_shared}
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is wanted of each predicted value.
+    """Options of predicted values.
 
     Attributes
     ----------
     interval
-        Probability that an interval should cover, or None for no intervals.
-    spread
-        `"expected"` for least squares, `"matched"` for the gene's own spread.
+        Share of the values that an interval should cover, or None for no intervals.
+    variance
+        `"shrunken"` values have the smallest squared error; `"matched"` values vary as much as the gene is expected to
+        vary on the spatial platform.
     """
 
     interval: float | None = None
-    spread: Literal["expected", "matched"] = "expected"
+    variance: Literal["shrunken", "matched"] = "shrunken"
 
     def __post_init__(self) -> None:
         if self.interval is not None and not 0 < self.interval < 1:
             raise ValueError(f"`interval` is {self.interval}; expected a probability between 0 and 1, such as 0.9.")
-        if self.spread not in ("expected", "matched"):
-            raise ValueError(f'`spread` is {self.spread!r}; expected "expected" or "matched".')
+        if self.variance not in ("shrunken", "matched"):
+            raise ValueError(f'`variance` is {self.variance!r}; expected "shrunken" or "matched".')
 
 
+class CellEncoder(Protocol):
+    """Everything that is needed to encode cells; small, without the reference, and can be pickled."""
+
+    def encode(self, chunk: CellChunk) -> Any:
+        """Compute everything about a chunk of cells that does not depend on the target genes: a cell block."""
+
+
+class GeneBlock(Protocol):
+    """Everything that is needed to predict some genes from cell blocks; small, and can be pickled.
+
+    Attributes
+    ----------
+    table
+        One row per gene, with at least the columns `reliability` and `n_edges`.
+    """
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per gene."""
+
+    def predict(self, cells: Any, options: OutputOptions) -> dict[str, np.ndarray]:
+        """Predict the genes for a cell block; depends on nothing else.
+
+        Returns
+        -------
+        Expression `"X"` on the spatial log-normalized scale and, with an interval, `"lower"` and `"upper"`; each
+        float32, shape (n_cells, n_genes).
+        """
+
+
+class Predictor(ABC):
+    """A fitted recipe together with the reference that it reads.
+
+    Attributes
+    ----------
+    folds
+        Folds of the shared genes. A shared gene is predicted with its fold held out.
+    n_spatial_neighbors
+        Number of spatial neighbors that :class:`CellEncoder` reads; None for none.
+    """
+
+    folds: GeneFolds
+    n_spatial_neighbors: int | None = None
+
+    @abstractmethod
+    def gene_block(self, targets: np.ndarray, fold: int | None) -> GeneBlock:
+        """Describe target genes (positions in the reference) once, for any number of cells."""
+
+    @abstractmethod
+    def cell_encoder(self, fold: int | None) -> CellEncoder:
+        """Return the encoder of cells with a fold of the genes held out; with None, nothing is held out."""
+
+
+@runtime_checkable
+class LatentSpace(Protocol):
+    """A predictor that embeds spatial and reference cells in one space."""
+
+    def embed_spatial(self, cells: SpatialCells) -> np.ndarray:
+        """Embed spatial cells, float32, shape (n_cells, n_latent)."""
+
+    def embed_reference(self, shared: np.ndarray | None = None) -> np.ndarray:
+        """Embed reference cells, float32, shape (n_cells, n_latent).
+
+        Parameters
+        ----------
+        shared
+            Log-normalized shared genes of some reference cells, shape (n_cells, n_shared); all cells if None.
+        """
+
+    def nearest_reference_cells(self, cells: SpatialCells, k: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest reference cells and their cosines, each of shape (n_cells, k)."""
+
+
+@dataclass(frozen=True)
 class Recipe(ABC):
-    """Hyperparameters (the fields), learnt arrays (`state`) and the steps of a method.
+    """Hyperparameters of a method, which are the fields of a subclass, and its steps.
 
-    A recipe never sees an AnnData. Its `state` holds plain arrays, which the model saves beside the networks.
+    A recipe never sees an AnnData, and holds nothing that is learned: :meth:`fit` returns a frozen dataclass.
     """
 
     name: ClassVar[str]
-    reliability_of: ClassVar[str]
-    centred: ClassVar[bool] = True  # whether gene vectors are centred before their cosine
-    calibrated: ClassVar[bool] = True  # whether it has intervals, and a choice of spread
-    state: State
+    capabilities: ClassVar[Capabilities]
+    fit_type: ClassVar[type]
 
     @classmethod
-    def configure(cls, options: Mapping[str, Any]) -> Recipe:
-        """A recipe with some hyperparameters replaced; None keeps a default.
+    def configure(cls, options: Mapping[str, Any]) -> Self:
+        """Make a recipe with some hyperparameters replaced; None keeps the default.
 
         Raises
         ------
         TypeError
             If the recipe has no such hyperparameter; the message lists those that it has.
         """
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(options) - known)
+        given = {name: value for name, value in options.items() if value is not None}
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(given) - set(known))
         if unknown:
             raise TypeError(f"The recipe {cls.name!r} has no hyperparameter {unknown}; it has {sorted(known)}.")
-        recipe = cls(**{key: value for key, value in options.items() if value is not None})
-        recipe.state = {}
-        return recipe
+        return cls(**given)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Return the hyperparameters by name."""
+        return asdict(self)
 
     @classmethod
     def check_output(cls, options: OutputOptions) -> None:
-        """Raise ValueError if the recipe cannot give what is wanted of each value."""
-        if not cls.calibrated and options != OutputOptions():
+        """Check that the recipe can give the output that is asked for.
+
+        Raises
+        ------
+        ValueError
+            If it has no intervals, or cannot match the variance.
+        """
+        can = cls.capabilities
+        missing = []
+        if options.interval is not None and not can.intervals:
+            missing.append(f"no intervals (`interval={options.interval}`)")
+        if options.variance != "shrunken" and not can.variance_matching:
+            missing.append(f"no choice of variance (`variance={options.variance!r}`)")
+        if missing:
             raise ValueError(
-                f'The recipe {cls.name!r} has no intervals and no choice of spread. Use `recipe="crossfit"`, or leave '
-                f"`interval` and `spread` alone; found {options}."
+                f'The recipe {cls.name!r} has {" and ".join(missing)}. Use `recipe="crossfit"`, or leave these '
+                "arguments out."
             )
 
-    @abstractmethod
-    def relation_names(self, available: list[str], chosen: Any) -> list[str]:
-        """Which of the available gene relations the recipe uses."""
+    def choose_relations(self, available: Sequence[str], requested: str | Sequence[str]) -> list[str]:
+        """Choose the gene relations to use.
 
-    @abstractmethod
-    def check(self, reference: Reference) -> None:
-        """Raise ValueError if the reference is too small for the hyperparameters."""
+        Parameters
+        ----------
+        available
+            Relations of the reference, co-expression first.
+        requested
+            `"auto"`, a name, or names.
 
-    @abstractmethod
-    def networks(self, n_panel: int, relations: list[str]) -> dict[str, nn.Module]:
-        """Untrained networks, `"autoencoder"` among them."""
-
-    @abstractmethod
-    def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, phases: Phases) -> None:
-        """Train the networks and fill `state`."""
-
-    @abstractmethod
-    def predictor(self, reference: Reference, module: StImputeModule, hiding: int) -> Predictor:
-        """What predicts genes under one hiding; -1 is the hiding that hides nothing."""
-
-    def hiding(self, index: int) -> Hiding:
-        """The hiding of that number, from the state."""
-        hidden_in = self.state["hidden_in"]
-        return Hiding(np.flatnonzero(hidden_in != index), np.flatnonzero(hidden_in == index))
-
-
-class Predictor(ABC):
-    """Predicts target genes for cells under one hiding, chunk by chunk."""
-
-    @abstractmethod
-    def latent(self, cells: SpatialCells) -> np.ndarray:
-        """Latent representation of spatial cells, shape (n_cells, n_latent)."""
-
-    @abstractmethod
-    def reference_latent(self) -> np.ndarray:
-        """Latent representation of the reference cells, shape (n_reference, n_latent)."""
-
-    @abstractmethod
-    def neighbours(self, cells: SpatialCells, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Nearest reference cells in the latent space and their cosines, each of shape (n_cells, k)."""
-
-    @abstractmethod
-    def describe(self, targets: np.ndarray) -> pd.DataFrame:
-        """What is known of the targets before any cell is looked at; has a column `reliability`."""
-
-    @abstractmethod
-    def embed(self, cells: SpatialCells, rows: np.ndarray) -> Any:
-        """Everything about a chunk of the cells that does not depend on the target genes."""
-
-    @abstractmethod
-    def predict(
-        self, embedded: Any, targets: np.ndarray, described: pd.DataFrame, options: OutputOptions
-    ) -> dict[str, np.ndarray]:
-        """Expression `"X"` on the spatial log-normalised scale and, for an interval, `"lower"` and `"upper"`.
-
-        Each is float32, shape (n_cells, n_targets).
+        Raises
+        ------
+        ValueError
+            If more are requested than the recipe can use.
         """
+        if isinstance(requested, str):
+            names = self.default_relations(available) if requested == "auto" else [requested]
+        else:
+            names = list(requested)
+        limit = self.capabilities.max_relations
+        if limit is not None and len(names) > limit:
+            raise ValueError(
+                f"The recipe {self.name!r} uses at most {limit} gene relation(s); found {names}. Name {limit} of "
+                f"{list(available)} by `relations=`."
+            )
+        return names
+
+    def default_relations(self, available: Sequence[str]) -> list[str]:
+        """Return the relations that are used if none are requested."""
+        return list(available)[: self.capabilities.max_relations]
+
+    def check(self, reference: Reference) -> None:  # noqa: B027 - a recipe may accept any reference
+        """Raise ValueError if the reference does not suit the hyperparameters; accept any by default."""
+
+    @abstractmethod
+    def build(self, sizes: DataSizes) -> dict[str, nn.Module]:
+        """Build untrained networks by name."""
+
+    @abstractmethod
+    def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer) -> Any:
+        """Train the networks, and return everything else that is learned, an instance of `fit_type`."""
+
+    @abstractmethod
+    def predictor(self, fit: Any, reference: Reference | None, module: StImputeModule) -> Predictor:
+        """Bring the fit and the reference together; without a reference, spatial cells can be embedded."""

@@ -1,12 +1,10 @@
-"""`crossfit`: hide measured genes, predict them as an unmeasured gene would be, and learn everything from that.
+"""`crossfit`: mask measured genes, predict them like an unmeasured gene, and learn everything from that.
 
-In one line each:
-
-views        attention to reference metacells; messages from measured genes; messages from the cells around
-training     both networks together, on genes that are hidden from them, in every step others
-members      each member of the ensemble never learns from one fold of the genes
-gate         how much of the signal to believe, from each member's own fold
-moments      a gene's mean and spread on the spatial platform, from its reference statistics
+prediction   attention to reference metacells; weighted messages from measured genes, of the cell and of its niche
+training     both networks together, on genes that are masked at the input, other genes in every step
+ensemble     each member never learns from one fold of the genes
+slope        how far to trust the predicted z-score, from each member's own fold
+moments      mean and standard deviation of a gene on the spatial platform, from its statistics in the reference
 calibration  intervals and reliability, from the same out-of-fold predictions
 """
 
@@ -19,32 +17,44 @@ import numpy as np
 import torch
 from torch import nn
 
+from stimpute._messages import check_at_least
 from stimpute.calibrate._intervals import Intervals
 from stimpute.calibrate._moments import Moments
-from stimpute.calibrate._reliability import Reliability
-from stimpute.data._hiding import Hiding, split_genes
-from stimpute.data._panel import find_metacells
-from stimpute.data._relations import COEXPRESSION
+from stimpute.calibrate._reliability import ReliabilityRegression
+from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
+from stimpute.data._metacells import find_metacells, gene_statistics
+from stimpute.data._normalize import column_correlation
+from stimpute.data._reference import Reference
+from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._space import sample_cells
-from stimpute.data._spatial import SpatialCells
+from stimpute.data._spatial import ProbeCells, SpatialCells
 from stimpute.module._attention import AttentionAutoencoder
 from stimpute.module._gene_graph import GeneGraphNetwork
-from stimpute.module._hidden_genes import HiddenGeneModule
+from stimpute.module._masked_genes import MaskedGeneModule
 from stimpute.module._module import StImputeModule
-from stimpute.recipes._base import Recipe, Reference
-from stimpute.recipes._crossfit_batches import HiddenGeneBatches
-from stimpute.recipes._crossfit_genes import N_STATISTICS, gene_statistics
+from stimpute.recipes._base import Capabilities, DataSizes, Recipe
+from stimpute.recipes._crossfit_batches import MaskedGeneBatches
+from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble, niche_mean
+from stimpute.recipes._crossfit_fit import (
+    CrossfitCalibration,
+    CrossfitFit,
+    CrossfitPreparation,
+    OutOfFold,
+    SharedGeneScaling,
+    StatisticScaling,
+)
+from stimpute.recipes._crossfit_genes import N_DERIVED, N_STATISTICS
 from stimpute.recipes._crossfit_predictor import CrossfitPredictor
-from stimpute.train._phases import Phases
 from stimpute.train._plan import OneCyclePlan
+from stimpute.train._trainer import PhaseTrainer
 
-N_DERIVED = 3  # of the correlation: its signed root, over metacells, and as carried over to the spatial platform
-N_ANCHORS = 1000  # cells that stay with the model, on which any gene's prediction is described
-N_CALIBRATION = 2000  # cells on which hidden genes are compared with their truth
+N_PROBE = 1000  # cells that stay with the model, on which the prediction of any gene is examined
+N_CALIBRATION = 2000  # cells on which held-out genes are compared with their truth
 STEPS_PER_EPOCH = 10
+MAX_SLOPE = 1.5  # a larger factor would amplify noise
 
 
-@dataclass
+@dataclass(frozen=True)
 class CrossfitRecipe(Recipe):
     """Hyperparameters of `crossfit`; one set for all data.
 
@@ -52,41 +62,41 @@ class CrossfitRecipe(Recipe):
     ----------
     n_latent
         Width of the latent space.
-    n_neighbors
-        Reference cells that :meth:`stimpute.StImputeModel.get_neighbors` returns.
     n_metacells
-        Groups of reference cells that a cell attends to.
-    n_around
-        Cells around a cell, whose mean is heard too.
-    n_hidings
-        Folds of the genes, and members of the ensemble.
+        Number of groups of reference cells that a cell attends to.
+    n_spatial_neighbors
+        Number of spatial neighbors whose mean is an input too.
+    n_folds
+        Number of folds of the genes, and of members of the ensemble.
     n_hidden
-        Width of the network that makes edge weights.
+        Width of the hidden layer of the network that computes edge weights.
     n_steps, batch_size
-        Training steps, and cells per step.
+        Number of training steps, and of cells per step.
     lr, autoencoder_lr, weight_decay
-        Of AdamW with one cycle.
+        Options of AdamW with one cycle of the learning rate.
     error_weight
         Weight of the squared error beside the correlation.
-    hidden_share
-        Least and largest share of the genes that is hidden in a step.
+    masked_share
+        Minimum and maximum share of the genes that is masked in a step.
     ridge
-        Added to the diagonal of the panel's correlation before it is inverted.
-    attention, space
-        Whether to use attention to the reference, and the cells around. Without gene relations
+        Added to the diagonal of the correlation of the shared genes before it is inverted.
+    use_attention, use_space
+        Whether to use attention to the reference, and the spatial neighbors. Without gene relations
         (`StImputeModel(..., relations=[])`) there are no messages between genes.
-    hide
-        Whether to hide genes in training. Without, everything is learnt in-sample: for comparison only.
+    mask_genes
+        Whether to mask genes in training. Without, everything is learned in-sample: for comparison only.
     """
 
     name: ClassVar[str] = "crossfit"
-    reliability_of: ClassVar[str] = "PCC"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        intervals=True, variance_matching=True, latent_space=True, uses_space=True
+    )
+    fit_type: ClassVar[type] = CrossfitFit
 
     n_latent: int = 32
-    n_neighbors: int = 50
     n_metacells: int = 400
-    n_around: int = 10
-    n_hidings: int = 5
+    n_spatial_neighbors: int = 10
+    n_folds: int = 5
     n_hidden: int = 16
     n_steps: int = 300
     batch_size: int = 128
@@ -94,141 +104,197 @@ class CrossfitRecipe(Recipe):
     autoencoder_lr: float = 3e-3
     weight_decay: float = 1e-2
     error_weight: float = 0.3
-    hidden_share: tuple[float, float] = (0.1, 0.5)
+    masked_share: tuple[float, float] = (0.1, 0.5)
     ridge: float = 1.0
-    attention: bool = True
-    space: bool = True
-    hide: bool = True
+    use_attention: bool = True
+    use_space: bool = True
+    mask_genes: bool = True
 
-    def relation_names(self, available: list[str], chosen: Any) -> list[str]:
-        """All that the reference has, or those that were named."""
-        names = available if chosen == "auto" else [chosen] if isinstance(chosen, str) else list(chosen)
-        return sorted(names, key=lambda name: (name != COEXPRESSION, name))
-
-    def check(self, reference: Reference) -> None:
-        """Neighbours and metacells need cells; something must be left to learn."""
-        if not (self.attention or reference.relations):
-            raise ValueError("`attention=False` with `relations=[]` leaves nothing to predict from. Keep one of them.")
-        if reference.bank.n_cells < self.n_neighbors:
+    def __post_init__(self) -> None:
+        check_at_least(2, n_folds=self.n_folds)
+        check_at_least(1, n_latent=self.n_latent, n_metacells=self.n_metacells, n_hidden=self.n_hidden)
+        check_at_least(
+            1, n_spatial_neighbors=self.n_spatial_neighbors, n_steps=self.n_steps, batch_size=self.batch_size
+        )
+        check_at_least(0, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
+        check_at_least(0, error_weight=self.error_weight, ridge=self.ridge)
+        low, high = self.masked_share
+        if not 0 <= low <= high < 1:
             raise ValueError(
-                f"The reference has {reference.bank.n_cells} cells, fewer than n_neighbors={self.n_neighbors}. Pass "
-                f"`n_neighbors={reference.bank.n_cells}` or less, or a larger reference."
+                f"`masked_share` is {self.masked_share}; expected two shares, 0 <= minimum <= maximum < 1."
             )
 
-    def networks(self, n_panel: int, relations: list[str]) -> dict[str, nn.Module]:
-        """The attention autoencoder and, where genes are related at all, the gene graph."""
-        members = self.n_members(n_panel)
-        networks: dict[str, nn.Module] = {"autoencoder": AttentionAutoencoder(n_panel, self.n_latent, members)}
-        if relations:
-            n_features = len(relations) + (N_DERIVED if COEXPRESSION in relations else 0)
-            n_channels = 2 if self.space else 1
-            networks["graph"] = GeneGraphNetwork(n_features, N_STATISTICS, n_channels, members, self.n_hidden)
+    def check(self, reference: Reference) -> None:
+        """Check that attention or relations are left to predict from."""
+        if not (self.use_attention or reference.relations):
+            raise ValueError(
+                "`use_attention=False` with `relations=[]` leaves nothing to predict from. Keep one of them."
+            )
+
+    def build(self, sizes: DataSizes) -> dict[str, nn.Module]:
+        """Build the attention autoencoder and, where genes are related at all, the gene graph."""
+        n_members = min(self.n_folds, sizes.n_shared)
+        networks: dict[str, nn.Module] = {
+            "autoencoder": AttentionAutoencoder(sizes.n_shared, self.n_latent, n_members),
+        }
+        if sizes.relations:
+            n_features = len(sizes.relations)
+            if COEXPRESSION in sizes.relations:
+                n_features += N_DERIVED
+            n_inputs = 2 if self.use_space else 1
+            networks["graph"] = GeneGraphNetwork(n_features, N_STATISTICS, n_inputs, n_members, self.n_hidden)
         return networks
 
-    def n_members(self, n_panel: int) -> int:
-        """Members of the ensemble: one per fold of the genes."""
-        return min(self.n_hidings, n_panel)
+    def fit(
+        self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer
+    ) -> CrossfitFit:
+        """Prepare; train on masked genes; calibrate on each member's own fold."""
+        neighbors = None
+        if self.use_space and cells.coords is not None:
+            neighbors = cells.neighbors(self.n_spatial_neighbors)
+        preparation = self._prepare(cells, neighbors, reference, trainer.seed)
+        ensemble = CrossfitEnsemble(preparation, reference, module, ridge=self.ridge, use_attention=self.use_attention)
+        self._train(cells, neighbors, ensemble, trainer)
+        return CrossfitFit(preparation, self._calibrate(cells, neighbors, ensemble))
 
-    def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, phases: Phases) -> None:
-        """Prepare; train on hidden genes; calibrate on each member's own fold."""
-        self._prepare(cells, reference, phases.seed)
-        self._keep_anchors(cells, reference, module)
-        self._train(cells, reference, module, phases)
-        self._calibrate(cells, reference, module)
-
-    def _prepare(self, cells: SpatialCells, reference: Reference, seed: int) -> None:
-        """Statistics that a new slice must share with the training data."""
-        n_panel, bank = len(reference.panel), reference.bank
-        hidings = split_genes(n_panel, self.n_hidings, seed)
-        hidden_in = np.empty(n_panel, dtype=int)
-        for index, hiding in enumerate(hidings):
-            hidden_in[hiding.hidden] = index
-        nothing = Hiding.nothing(n_panel)
-        panel = cells.normalised(nothing, cells.typical_total(nothing))
-        raw = gene_statistics(reference, reference.panel)
-        self.state = {
-            "hidden_in": hidden_in,
-            "target": np.array([cells.typical_total(h) for h in [*hidings, nothing]]),
-            "mean": panel.mean(0, dtype=np.float64),
-            "std": panel.std(0, dtype=np.float64),
-            "statistics_mean": raw.mean(0),
-            "statistics_std": raw.std(0) + 1e-6,
-            "metacell": find_metacells(bank, reference.panel, self.n_metacells, seed),
-            "placed": np.array(self.space and cells.coords is not None),
-        }
-
-    def _keep_anchors(self, cells: SpatialCells, reference: Reference, module: StImputeModule) -> None:
-        """Some cells, as they look under each hiding, stay with the model."""
-        rows = sample_cells(np.arange(len(cells)), N_ANCHORS)
-        hidings = [*range(self.n_members(len(reference.panel))), -1]
-        views = [self.predictor(reference, module, h).channels(cells, rows) for h in hidings]
-        self.state["anchors"] = np.stack([np.stack(view) for view in views]).astype(np.float32)
-
-    def _train(self, cells: SpatialCells, reference: Reference, module: StImputeModule, phases: Phases) -> None:
-        """Both networks at once, each step on other hidden genes."""
-        everything = self.predictor(reference, module, -1)
-        autoencoder = module["autoencoder"]
-        autoencoder.start_from(torch.from_numpy(everything.genes.reference_panel.profiles))
-        members = torch.arange(self.n_members(len(reference.panel)))
-        hidden_in = torch.from_numpy(self.state["hidden_in"])
-        together = HiddenGeneModule(
-            autoencoder,
-            module["graph"] if reference.relations else None,
-            everything.genes.relations(reference.panel),
-            everything.genes.statistics(reference.panel),
-            everything.genes.precision,
-            members[:, None] != hidden_in[None],
-            error_weight=self.error_weight,
-            use_attention=self.attention,
-            leave_out=self.hide,
+    def _prepare(
+        self, cells: SpatialCells, neighbors: np.ndarray | None, reference: Reference, seed: int
+    ) -> CrossfitPreparation:
+        """Fix folds, normalization, metacells and probe cells."""
+        n_shared = len(reference.shared)
+        folds = GeneFolds.draw(n_shared, self.n_folds, seed)
+        nothing_held_out = GeneSplit.nothing_held_out(n_shared)
+        target_sum = PerFold(
+            of_fold=np.array([cells.target_sum(folds.split(fold)) for fold in range(len(folds))]),
+            of_all=cells.target_sum(nothing_held_out),
         )
-        batches = HiddenGeneBatches(cells, self.state, self.n_around, self.hidden_share, phases.seed, hide=self.hide)
-        data = phases.batches(
+        expression = cells.log_normalized(nothing_held_out, target_sum.of_all)
+        scaling = SharedGeneScaling(
+            mean=expression.mean(0, dtype=np.float64), std=expression.std(0, dtype=np.float64), target_sum=target_sum
+        )
+        statistics = gene_statistics(reference.expression, reference.shared)
+        probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
+        probe_niche = None
+        chunk = cells.chunk(probe_rows, neighbors)
+        if chunk.neighbors is not None:
+            standardized = scaling.standardize(chunk.cells, nothing_held_out, None)
+            probe_niche = niche_mean(standardized, chunk.neighbors)
+        return CrossfitPreparation(
+            folds=folds,
+            scaling=scaling,
+            statistics=StatisticScaling(mean=statistics.mean(0), std=statistics.std(0) + 1e-6),
+            metacell=find_metacells(reference, self.n_metacells, seed),
+            probe=ProbeCells.take(cells, probe_rows),
+            probe_niche=probe_niche,
+        )
+
+    def _train(
+        self, cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble, trainer: PhaseTrainer
+    ) -> None:
+        """Train both networks at once; every step masks other genes."""
+        features = ensemble.features
+        shared = ensemble.reference.shared
+        autoencoder = ensemble.module["autoencoder"]
+        profiles = torch.from_numpy(features.metacells.shared_profiles)
+        autoencoder.start_from(profiles)
+        fold_of_gene = torch.from_numpy(ensemble.preparation.folds.fold_of_gene)
+        members = torch.arange(len(ensemble.preparation.folds))
+        task = MaskedGeneModule(
+            autoencoder,
+            ensemble.module["graph"] if ensemble.reference.relations else None,
+            profiles,
+            features.relation_features(shared, None),
+            features.statistics(shared),
+            features.precision,
+            members[:, None] != fold_of_gene[None],
+            error_weight=self.error_weight,
+            use_attention=self.use_attention,
+            leave_out=self.mask_genes,
+        )
+        batches = MaskedGeneBatches(
+            cells,
+            ensemble.preparation.scaling,
+            neighbors,
+            self.masked_share,
+            trainer.seed,
+            mask_genes=self.mask_genes,
+        )
+        data = trainer.batches(
             {"rows": torch.arange(len(cells))},
             self.batch_size,
             transform=batches,
             steps_per_epoch=STEPS_PER_EPOCH,
         )
+        n_epochs = -(-self.n_steps // STEPS_PER_EPOCH)  # rounded up
         options: dict[str, Any] = {"lr": self.lr, "slow_lr": self.autoencoder_lr, "weight_decay": self.weight_decay}
-        epochs = -(-self.n_steps // STEPS_PER_EPOCH)
-        phases.run("hidden_genes", together, data, epochs, plan_class=OneCyclePlan, **options)
+        trainer.run("masked_genes", task, data, n_epochs, plan_class=OneCyclePlan, **options)
 
-    def _calibrate(self, cells: SpatialCells, reference: Reference, module: StImputeModule) -> None:
-        """Gate, moments, intervals and reliability from predictions of genes that a member never learnt from."""
+    def _calibrate(
+        self, cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble
+    ) -> CrossfitCalibration:
+        """Learn slope, moments, intervals and reliability from predictions of each member's own fold."""
+        reference = ensemble.reference
+        preparation = ensemble.preparation
+        folds = preparation.folds
+        z_score, truth, features = self._out_of_fold_predictions(cells, neighbors, ensemble)
+        least_squares = (z_score * truth).sum() / np.maximum((z_score**2).sum(), 1e-12)
+        slope = float(np.clip(least_squares, 0, MAX_SLOPE))
+
+        scaling = preparation.scaling
+        statistics = ensemble.features.statistics(reference.shared).numpy()
+        moments = Moments.fit(statistics, scaling.mean, scaling.std)
+        mean, std = Moments.out_of_fold(statistics, scaling.mean, scaling.std, folds.fold_of_gene)
+
+        predicted = np.maximum(mean + std * slope * z_score, 0)
+        intervals = Intervals.fit(truth * scaling.std + scaling.mean, predicted, std, folds.fold_of_gene)
+
+        observed = column_correlation(truth, z_score)
+        predicted_std = slope * z_score.std(0)
+        n_expressing = reference.n_cells_expressing(reference.shared)
+        reliability = ReliabilityRegression.out_of_fold(
+            features, observed, predicted_std, n_expressing, folds.fold_of_gene
+        )
+        return CrossfitCalibration(
+            slope=slope,
+            moments=moments,
+            intervals=intervals,
+            reliability=ReliabilityRegression.fit(features, observed, predicted_std),
+            out_of_fold=OutOfFold(mean, std, np.exp(features[:, 0]), reliability),
+        )
+
+    def _out_of_fold_predictions(
+        self, cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Predict every shared gene by the member that never learned from it.
+
+        Returns
+        -------
+        Predicted and true z-scores, shape (n_cells, n_shared), and reliability features, shape (n_shared, n_features).
+        """
+        shared = ensemble.reference.shared
         rows = sample_cells(np.arange(len(cells)), N_CALIBRATION)
-        state, fold, panel = self.state, self.state["hidden_in"], reference.panel
-        predictors = [self.predictor(reference, module, h) for h in [*range(self.n_members(len(panel))), -1]]
+        probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
+        z_score = np.zeros((len(rows), len(shared)), np.float32)
+        truth = np.zeros((len(rows), len(shared)), np.float32)
+        features = np.empty((len(shared), N_FEATURES))
+        for fold in range(len(ensemble.preparation.folds)):
+            encoder = ensemble.cell_encoder(fold)
+            held_out = encoder.split.held_out
+            weights = ensemble.gene_weights(shared[held_out], fold)
+            z_score[:, held_out] = weights.z_score(encoder.encode(cells.chunk(rows, neighbors)))
+            standardized = ensemble.preparation.scaling.standardize(cells[rows], encoder.split, fold)
+            truth[:, held_out] = standardized[:, held_out]
+            probe = encoder.encode(cells.chunk(probe_rows, neighbors))
+            features[held_out] = ensemble.reliability_features(shared[held_out], weights, probe)
+        return z_score, truth, features
 
-        signal, truth = (np.zeros((len(rows), len(panel)), np.float32) for _ in range(2))
-        for predictor in predictors[:-1]:
-            hidden = predictor.hiding.hidden
-            signal[:, hidden] = predictor.signal(predictor.embed(cells, rows), panel[hidden])
-            truth[:, hidden] = predictor.standardised(cells[rows])[:, hidden]
-        state["gate"] = np.clip((signal * truth).sum() / np.maximum((signal**2).sum(), 1e-12), 0, 1.5)
-
-        statistics = predictors[-1].genes.statistics(panel).numpy()
-        moments = Moments.fit(statistics, state["mean"], state["std"])
-        mean, std = Moments.out_of_fold(statistics, state["mean"], state["std"], fold)
-        state |= {"moments": moments.coefficients, "panel_mean": mean, "panel_std": std}
-
-        predicted = np.maximum(mean + std * state["gate"] * signal, 0)
-        intervals = Intervals.fit(truth * state["std"] + state["mean"], predicted, std, fold)
-        state |= {f"interval_{name}": value for name, value in vars(intervals).items()}
-
-        features = np.empty((len(panel), predictors[-1].features(panel[:1]).shape[1]))
-        for predictor in predictors[:-1]:
-            features[predictor.hiding.hidden] = predictor.features(panel[predictor.hiding.hidden])
-        reached, spread = correlation(truth, signal), state["gate"] * signal.std(0)
-        reliability = Reliability.fit(features, reached, spread)
-        state |= {f"reliability_{name}": value for name, value in vars(reliability).items()}
-        state["panel_reliability"] = Reliability.out_of_fold(features, reached, spread, reference.n_seen(panel), fold)
-
-    def predictor(self, reference: Reference, module: StImputeModule, hiding: int) -> CrossfitPredictor:
-        """See :class:`~stimpute.recipes._base.Recipe`."""
-        return CrossfitPredictor(self, reference, module, hiding)
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson correlation of columns; 0 for a constant one."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    return (a * b).sum(0) / np.maximum(np.linalg.norm(a, axis=0) * np.linalg.norm(b, axis=0), 1e-12)
+    def predictor(self, fit: CrossfitFit, reference: Reference | None, module: StImputeModule) -> CrossfitPredictor:
+        """See :class:`~stimpute.recipes.Recipe`."""
+        return CrossfitPredictor(
+            fit,
+            reference,
+            module,
+            ridge=self.ridge,
+            use_attention=self.use_attention,
+            n_spatial_neighbors=self.n_spatial_neighbors,
+        )

@@ -1,149 +1,112 @@
-"""The gene side of `crossfit`: how target genes relate to the panel, and what they hear of it."""
+"""Describe genes for `crossfit`: relations to the shared genes, and statistics in the reference."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stimpute.data._panel import ReferencePanel
-from stimpute.data._relations import COEXPRESSION, Coexpression
+from stimpute.data._metacells import Metacells, gene_statistics
+from stimpute.data._reference import Reference
+from stimpute.data._relation_store import COEXPRESSION
+from stimpute.data._relations import Coexpression
 from stimpute.module._gene_graph import whiten
-from stimpute.module._module import StImputeModule
-from stimpute.recipes._base import Reference, State
+from stimpute.recipes._crossfit_fit import CrossfitPreparation
 
-N_STATISTICS = 3  # of a gene in the reference: mean, spread, detection rate
-
-
-class Listening(NamedTuple):
-    """What target genes hear.
-
-    Attributes
-    ----------
-    edges
-        Weights on the visible genes of the cell and of those around, shape (n_channels, n_targets, n_panel).
-    profiles
-        Standardised expression in the metacells, shape (n_metacells, n_targets).
-    """
-
-    edges: Tensor
-    profiles: Tensor
+N_STATISTICS = 3  # mean, standard deviation and detection rate in the reference
+N_DERIVED = 3  # features made from co-expression: signed root, over metacells, transferred to the spatial platform
 
 
-class CrossfitGenes:
-    """Relations, statistics and edges of genes under one hiding.
+class GeneFeatures:
+    """Features of genes that edge weights and reliability are computed from.
+
+    What depends on the shared genes alone is computed once. Nothing is kept of target genes.
 
     Parameters
     ----------
     reference
         The reference.
-    module
-        The networks.
-    state
-        Learnt arrays of the recipe.
-    hiding
-        Which hiding's view of the spatial cells to use; -1 for the one that hides nothing.
-    members
-        Members of the ensemble to average.
+    preparation
+        What was fixed before training.
     ridge
-        Added to the diagonal of the panel's correlation.
+        Added to the diagonal of the correlation of the shared genes before it is inverted.
     """
 
-    def __init__(
-        self, reference: Reference, module: StImputeModule, state: State, hiding: int, members: Tensor, ridge: float
-    ) -> None:
-        self.reference, self.module, self.state, self.index = reference, module, state, hiding
-        self.members, self.ridge = members, ridge
-        self._heard: dict[bytes, Listening] = {}
-
-    @cached_property
-    def reference_panel(self) -> ReferencePanel:
-        """Metacells and correlations."""
-        return ReferencePanel(self.reference.bank, self.reference.panel, self.state["metacell"])
+    def __init__(self, reference: Reference, preparation: CrossfitPreparation, ridge: float) -> None:
+        self.reference = reference
+        self.preparation = preparation
+        self.ridge = ridge
+        self.metacells = Metacells(reference, preparation.metacell)
+        self._spatial_correlations: dict[int | None, tuple[np.ndarray, float]] = {}
 
     @cached_property
     def coexpression(self) -> Coexpression:
-        """Correlation of genes in the reference."""
+        """Correlation of genes in the reference, whether or not it is among the relations in use."""
         known = self.reference.relations.get(COEXPRESSION)
-        return known if isinstance(known, Coexpression) else Coexpression(self.reference.bank, self.reference.panel)
+        if isinstance(known, Coexpression):
+            return known
+        return Coexpression(self.reference.expression, self.reference.shared)
 
     @cached_property
     def precision(self) -> Tensor:
-        """Regularised inverse of the panel's correlation, shape (n_panel, n_panel)."""
-        correlation = np.eye(len(self.reference.panel))
+        """Compute the regularized inverse of the correlation of the shared genes, shape (n_shared, n_shared)."""
+        n_shared = len(self.reference.shared)
+        correlation = np.eye(n_shared)
         if COEXPRESSION in self.reference.relations:
-            correlation = self.coexpression.similarity(self.reference.panel).astype(np.float64)
+            correlation = self.coexpression.similarity(self.reference.shared).astype(np.float64)
             correlation = (correlation + correlation.T) / 2
-        inverse = np.linalg.inv(correlation + self.ridge * np.eye(len(correlation)))
+        inverse = np.linalg.inv(correlation + self.ridge * np.eye(n_shared))
         return torch.from_numpy(inverse.astype(np.float32))
 
-    def relations(self, targets: np.ndarray) -> Tensor:
-        """How targets relate to the panel, shape (n_targets, n_panel, n_features); nothing without relations."""
-        given = {name: relation.similarity(targets) for name, relation in self.reference.relations.items()}
-        features = list(given.values())
-        if COEXPRESSION in given:
-            c = given[COEXPRESSION]
-            over_metacells = self.reference_panel.metacell_correlation(targets)
-            features += [np.sign(c) * np.sqrt(np.abs(c)), over_metacells, self._carried_over(c, targets)]
-        shape = (len(targets), len(self.reference.panel), 0)
-        return torch.from_numpy(np.stack(features, axis=-1) if features else np.empty(shape, np.float32))
+    def statistics(self, genes: np.ndarray) -> Tensor:
+        """Compute standardized statistics of genes in the reference, shape (n_genes, n_statistics)."""
+        statistics = gene_statistics(self.reference.expression, genes)
+        return torch.from_numpy(self.preparation.statistics.standardize(statistics))
 
-    def _carried_over(self, correlation: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        r"""Correlation of targets with the panel on the spatial platform, as regression would predict it.
+    def relation_features(self, targets: np.ndarray, fold: int | None) -> Tensor:
+        """Compute how target genes relate to the shared genes, shape (n_targets, n_shared, n_features).
+
+        The features are the relations in use and, where co-expression is among them, three more that are made from it.
+        """
+        features = [relation.similarity(targets) for relation in self.reference.relations.values()]
+        if COEXPRESSION in self.reference.relations:
+            correlation = features[list(self.reference.relations).index(COEXPRESSION)]
+            features.append(np.sign(correlation) * np.sqrt(np.abs(correlation)))
+            features.append(self.metacells.correlation(targets))
+            features.append(self._transferred_correlation(correlation, targets, fold))
+        if not features:
+            return torch.empty(len(targets), len(self.reference.shared), 0)
+        return torch.from_numpy(np.stack(features, axis=-1))
+
+    def _transferred_correlation(self, correlation: np.ndarray, targets: np.ndarray, fold: int | None) -> np.ndarray:
+        r"""Predict the correlation of targets with the shared genes on the spatial platform by regression.
 
         .. math:: A_g = C_g P (S - I)
 
-        :math:`C` is the correlation in the reference, :math:`S` that of the panel in the spatial cells.
+        :math:`C` is the correlation in the reference, :math:`S` that of the shared genes in the spatial cells.
         """
-        own = torch.from_numpy(self.reference.in_panel(targets))
-        carried = whiten(torch.from_numpy(correlation), self.precision, own).numpy() @ self._spatial_correlation
-        return carried * self._carried_scale
+        spatial_correlation, scale = self._spatial_correlation(fold)
+        return self._regressed(correlation, targets) @ spatial_correlation * scale
 
-    @cached_property
-    def _spatial_correlation(self) -> np.ndarray:
-        panel = self.state["anchors"][self.index][0]
-        correlation = panel.T @ panel / len(panel)
-        np.fill_diagonal(correlation, 0)
-        return correlation
+    def _regressed(self, correlation: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        position = torch.from_numpy(self.reference.position_among_shared(targets))
+        return whiten(torch.from_numpy(correlation), self.precision, position).numpy()
 
-    @cached_property
-    def _carried_scale(self) -> float:
-        correlation = torch.from_numpy(self.coexpression.similarity(self.reference.panel))
-        own = torch.arange(len(self.reference.panel))
-        carried = whiten(correlation, self.precision, own).numpy() @ self._spatial_correlation
-        return float(correlation.std()) / max(float(carried.std()), 1e-6)
+    def _spatial_correlation(self, fold: int | None) -> tuple[np.ndarray, float]:
+        """Correlate the shared genes over the probe cells without the diagonal, and scale the result.
 
-    def statistics(self, genes: np.ndarray) -> Tensor:
-        """Standardised statistics of genes in the reference, shape (n_genes, n_statistics)."""
-        raw, state = gene_statistics(self.reference, genes), self.state
-        standard = np.clip((raw - state["statistics_mean"]) / state["statistics_std"], -3, 3)
-        return torch.from_numpy(standard.astype(np.float32))
-
-    @torch.inference_mode()
-    def listen(self, targets: np.ndarray) -> Listening:
-        """Edges and metacell profiles of target genes; kept, since every chunk of cells needs them."""
-        key = targets.tobytes()
-        if key not in self._heard:
-            device = self.module.device
-            profiles = torch.from_numpy(self.reference_panel.metacell_profiles(targets)).to(device)
-            self._heard[key] = Listening(self._edges(targets), profiles)
-        return self._heard[key]
-
-    def _edges(self, targets: np.ndarray) -> Tensor:
-        """Mean of the members' edges, shape (n_channels, n_targets, n_panel)."""
-        device, panel = self.module.device, self.reference.panel
-        if not self.reference.relations:
-            return torch.zeros(1, len(targets), len(panel), device=device)
-        graph, relations = self.module["graph"], self.relations(targets).to(device)
-        target, source = (self.statistics(genes).to(device) for genes in (targets, panel))
-        weights = torch.stack([graph(relations, target, source, m[None])[0] for m in self.members]).mean(0)
-        return whiten(weights, self.precision.to(device), torch.from_numpy(self.reference.in_panel(targets)).to(device))
-
-
-def gene_statistics(reference: Reference, genes: np.ndarray) -> np.ndarray:
-    """Mean, spread and detection rate in the reference, shape (n_genes, 3)."""
-    bank = reference.bank
-    return np.c_[bank.mean[genes], bank.std[genes], bank.detection[genes]]
+        The scale gives the transferred correlations of the shared genes the standard deviation of the original ones.
+        """
+        if fold not in self._spatial_correlations:
+            split = self.preparation.folds.split(fold)
+            standardized = self.preparation.scaling.standardize(self.preparation.probe.cells(), split, fold)
+            spatial = standardized.T @ standardized / len(standardized)
+            np.fill_diagonal(spatial, 0)
+            shared = self.reference.shared
+            original = self.coexpression.similarity(shared)
+            transferred = self._regressed(original, shared) @ spatial
+            scale = float(torch.from_numpy(original).std()) / max(float(transferred.std()), 1e-6)
+            self._spatial_correlations[fold] = (spatial, scale)
+        return self._spatial_correlations[fold]

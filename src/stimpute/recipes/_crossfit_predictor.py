@@ -1,9 +1,9 @@
-"""Prediction with a trained `crossfit`: three matrix products for each chunk of cells and genes."""
+"""Predict genes with a trained `crossfit`: three matrix products for each chunk of cells and genes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,193 +12,178 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stimpute.calibrate._intervals import Intervals
-from stimpute.calibrate._moments import MIN_STD, Moments
-from stimpute.calibrate._reliability import Reliability
-from stimpute.data._normalize import standardise
+from stimpute.calibrate._moments import MIN_STD
+from stimpute.data._knn import nearest_by_cosine
+from stimpute.data._metacells import standardized_shared
+from stimpute.data._normalize import standardize
+from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._module import StImputeModule
-from stimpute.recipes._base import OutputOptions, Predictor, Reference
-from stimpute.recipes._crossfit_genes import CrossfitGenes, Listening
-from stimpute.views._neighbours import nearest
+from stimpute.recipes._base import OutputOptions, Predictor
+from stimpute.recipes._crossfit_ensemble import CellBlock, CrossfitCellEncoder, CrossfitEnsemble, GeneWeights
+from stimpute.recipes._crossfit_fit import CrossfitFit
 
-if TYPE_CHECKING:
-    from stimpute.recipes._crossfit import CrossfitRecipe
+DEFAULT_NEIGHBORS = 50  # reference cells that are returned for a spatial cell
 
 
-class Embedded(NamedTuple):
-    """A chunk of cells.
+@dataclass(frozen=True)
+class CrossfitGeneBlock:
+    """Everything that is needed to predict some genes; see :class:`~stimpute.recipes.GeneBlock`.
 
     Attributes
     ----------
-    attention
-        Shape (n_cells, n_metacells).
-    channels
-        Standardised panel of the cells and of those around, shape (n_channels, n_cells, n_panel).
+    table
+        One row per gene: reliability, effective number of edges, expected mean and standard deviation on the spatial
+        platform, and standard deviation of the z-score.
+    weights
+        Edge weights and metacell profiles.
+    slope
+        Factor on the z-score.
+    intervals
+        Quantiles of the residual.
     """
 
-    attention: Tensor
-    channels: Tensor
+    table: pd.DataFrame
+    weights: GeneWeights
+    slope: float
+    intervals: Intervals
+
+    def predict(self, cells: CellBlock, options: OutputOptions) -> dict[str, np.ndarray]:
+        """See :class:`~stimpute.recipes.GeneBlock`."""
+        z_score = self.weights.z_score(cells)
+        mean = self.table["expected_mean"].to_numpy(np.float32)
+        std = self.table["expected_std"].to_numpy(np.float32)
+        shrunken = np.maximum(mean + std * self.slope * z_score, 0)
+        values = {"X": shrunken}
+        if options.variance == "matched":
+            z_score_std = np.maximum(self.table["z_score_std"].to_numpy(np.float32), MIN_STD)
+            values["X"] = np.maximum(mean + std * z_score / z_score_std, 0)
+        if options.interval is not None:
+            values["lower"], values["upper"] = self.intervals.bounds(shrunken, std, options.interval)
+        return values
 
 
 class CrossfitPredictor(Predictor):
-    """Predicts genes under one hiding, with the members of the ensemble that never learnt from its hidden genes.
+    """Trained networks with their calibration; see :class:`~stimpute.recipes.Predictor`."""
 
-    Everything is linear in what a member says, so the members are averaged before cells and genes meet: the cost of
-    a value does not grow with the ensemble.
-    """
+    def __init__(
+        self,
+        fit: CrossfitFit,
+        reference: Reference | None,
+        module: StImputeModule,
+        *,
+        ridge: float,
+        use_attention: bool,
+        n_spatial_neighbors: int,
+    ) -> None:
+        self.fit = fit
+        self.module = module
+        self.folds = fit.preparation.folds
+        self.n_spatial_neighbors = n_spatial_neighbors if fit.preparation.uses_space else None
+        self._reference = reference
+        if reference is not None:
+            self.ensemble = CrossfitEnsemble(
+                fit.preparation, reference, module, ridge=ridge, use_attention=use_attention
+            )
 
-    def __init__(self, recipe: CrossfitRecipe, reference: Reference, module: StImputeModule, hiding: int) -> None:
-        self.recipe, self.reference, self.module, self.index = recipe, reference, module, hiding
-        self.state, self.hiding = recipe.state, recipe.hiding(hiding)
-        n_members = recipe.n_members(len(recipe.state["hidden_in"]))
-        self.members = torch.arange(n_members) if hiding < 0 else torch.tensor([hiding])
-        self.genes = CrossfitGenes(reference, module, self.state, hiding, self.members, recipe.ridge)
+    def cell_encoder(self, fold: int | None) -> CrossfitCellEncoder:
+        """See :class:`~stimpute.recipes.Predictor`."""
+        return self.ensemble.cell_encoder(fold)
 
-    def standardised(self, cells: SpatialCells) -> np.ndarray:
-        """Standardised panel, hidden genes included, shape (n_cells, n_panel)."""
-        panel = cells.normalised(self.hiding, float(self.state["target"][self.index]))
-        return standardise(panel, self.state["mean"], self.state["std"])
+    def gene_block(self, targets: np.ndarray, fold: int | None) -> CrossfitGeneBlock:
+        """See :class:`~stimpute.recipes.Predictor`."""
+        weights = self.ensemble.gene_weights(targets, fold)
+        table = self._new_genes(targets, weights) if fold is None else self._shared_genes(targets)
+        varies = self.ensemble.reference.expression.std[targets] > 0
+        table["reliability"] = np.where(varies, table["reliability"], 0.0)
+        table.insert(1, "n_edges", effective_number(weights.edge_weights))
+        calibration = self.fit.calibration
+        return CrossfitGeneBlock(table, weights, calibration.slope, calibration.intervals)
 
-    def channels(self, cells: SpatialCells, rows: np.ndarray) -> list[np.ndarray]:
-        """Standardised panel of some cells and, where cells have a place, the mean of those around."""
-        if not self.state["placed"]:
-            return [self.standardised(cells[rows])]
-        around = cells.around(self.recipe.n_around)[rows]
-        needed, position = np.unique(np.concatenate([rows[:, None], around], 1), return_inverse=True)
-        panel, position = self.standardised(cells[needed]), position.reshape(len(rows), -1)
-        total = np.zeros((len(rows), panel.shape[1]), np.float32)
-        for column in position[:, 1:].T:
-            total += panel[column]
-        return [panel[position[:, 0]], total / around.shape[1]]
+    def _new_genes(self, targets: np.ndarray, weights: GeneWeights) -> pd.DataFrame:
+        """Describe genes that were not trained on."""
+        calibration = self.fit.calibration
+        features = self.ensemble.reliability_features(targets, weights, self._probe)
+        statistics = self.ensemble.features.statistics(targets).numpy()
+        mean, std = calibration.moments.predict(statistics)
+        z_score_std = np.exp(features[:, 0])
+        n_expressing = self.ensemble.reference.n_cells_expressing(targets)
+        reliability = calibration.reliability.predict(features, calibration.slope * z_score_std, n_expressing)
+        columns = {"reliability": reliability, "expected_mean": mean, "expected_std": std, "z_score_std": z_score_std}
+        return pd.DataFrame(columns)
+
+    def _shared_genes(self, targets: np.ndarray) -> pd.DataFrame:
+        """Describe shared genes as they were described when they were held out."""
+        position = self.ensemble.reference.position_among_shared(targets)
+        known = self.fit.calibration.out_of_fold
+        columns = {
+            "reliability": known.reliability[position],
+            "expected_mean": known.mean[position],
+            "expected_std": known.std[position],
+            "z_score_std": known.z_score_std[position],
+        }
+        return pd.DataFrame(columns)
 
     @cached_property
-    def _mask(self) -> Tensor:
-        mask = torch.ones(len(self.state["hidden_in"]))
-        mask[self.hiding.hidden] = 0
-        return mask.to(self.module.device)
+    def _probe(self) -> CellBlock:
+        """Encode the probe cells with nothing held out."""
+        preparation = self.fit.preparation
+        split = preparation.folds.split(None)
+        inputs = [preparation.scaling.standardize(preparation.probe.cells(), split, None)]
+        if preparation.probe_niche is not None:
+            inputs.append(preparation.probe_niche)
+        return self.cell_encoder(None).encode_inputs(np.stack(inputs))
 
-    @cached_property
-    def _keys(self) -> Tensor:
-        profiles = torch.from_numpy(self.genes.reference_panel.profiles).to(self.module.device)
-        return self.module["autoencoder"].embed_reference(profiles, self._mask)
-
-    @torch.inference_mode()
-    def embed(self, cells: SpatialCells, rows: np.ndarray) -> Embedded:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        return self._embed(np.stack(self.channels(cells, rows)))
+    # ------------------------------------------------------------ latent space
 
     @torch.inference_mode()
-    def _embed(self, channels: np.ndarray) -> Embedded:
-        heard = torch.from_numpy(channels).to(self.module.device)
-        autoencoder = self.module["autoencoder"]
-        z = autoencoder.inference(heard[0], self._mask)["z"]
-        attention = autoencoder.attention(z, self._keys, self.members).mean(0)
-        return Embedded(attention * float(self.recipe.attention), heard)
+    def embed_spatial(self, cells: SpatialCells) -> np.ndarray:
+        """See :class:`~stimpute.recipes.LatentSpace`."""
+        return self._embed_spatial(cells).cpu().numpy()
 
     @torch.inference_mode()
-    def latent(self, cells: SpatialCells) -> np.ndarray:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        return self._latent(self.standardised(cells), "inference").cpu().numpy()
+    def embed_reference(self, shared: np.ndarray | None = None) -> np.ndarray:
+        """See :class:`~stimpute.recipes.LatentSpace`."""
+        if shared is None:
+            return self._reference_latent.cpu().numpy()
+        reference = self.ensemble.reference
+        genes = reference.shared
+        standardized = standardize(shared, reference.expression.mean[genes], reference.expression.std[genes])
+        return self._embed_profiles(standardized).cpu().numpy()
+
+    def nearest_reference_cells(self, cells: SpatialCells, k: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`~stimpute.recipes.LatentSpace`."""
+        base = self._reference_latent
+        return nearest_by_cosine(self._embed_spatial(cells), base, k or min(DEFAULT_NEIGHBORS, len(base)))
 
     @torch.inference_mode()
-    def reference_latent(self) -> np.ndarray:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        return self._reference_latent.cpu().numpy()
+    def _embed_spatial(self, cells: SpatialCells) -> Tensor:
+        preparation = self.fit.preparation
+        x = preparation.scaling.standardize(cells, preparation.folds.split(None), None)
+        z = self.module["autoencoder"].embed_cells(torch.from_numpy(x).to(self.module.device), self._all_genes)
+        return F.normalize(z.mean(0), dim=-1)
+
+    @torch.inference_mode()
+    def _embed_profiles(self, standardized: np.ndarray) -> Tensor:
+        on_device = torch.from_numpy(standardized).to(self.module.device)
+        z = self.module["autoencoder"].embed_reference(on_device, self._all_genes)
+        return F.normalize(z.mean(0), dim=-1)
+
+    @property
+    def _all_genes(self) -> Tensor:
+        """A mask that hides no gene."""
+        return torch.ones(len(self.folds.fold_of_gene), device=self.module.device)
 
     @cached_property
     def _reference_latent(self) -> Tensor:
-        return self._latent(self.genes.reference_panel.cells, "reference")
+        return self._embed_profiles(standardized_shared(self.ensemble.reference))
 
-    @torch.inference_mode()
-    def _latent(self, panel: np.ndarray, side: str) -> Tensor:
-        autoencoder, x = self.module["autoencoder"], torch.from_numpy(panel).to(self.module.device)
-        z = (
-            autoencoder.inference(x, self._mask)["z"]
-            if side == "inference"
-            else autoencoder.embed_reference(x, self._mask)
-        )
-        return F.normalize(z[self.members].mean(0), dim=-1)
 
-    def neighbours(self, cells: SpatialCells, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        query = self._latent(self.standardised(cells), "inference")
-        return nearest(query, self._reference_latent, k or self.recipe.n_neighbors)
+def effective_number(edge_weights: Tensor) -> np.ndarray:
+    """Count the genes that effectively contribute to each target, shape (n_genes,).
 
-    @torch.inference_mode()
-    def signal(self, embedded: Embedded, targets: np.ndarray) -> np.ndarray:
-        """Standardised expression before the gate, shape (n_cells, n_targets)."""
-        return self._signal(embedded, self.genes.listen(targets)).cpu().numpy()
-
-    def _signal(self, embedded: Embedded, heard: Listening) -> Tensor:
-        total = embedded.attention @ heard.profiles
-        for channel, edges in zip(embedded.channels, heard.edges, strict=False):
-            total = total + channel @ edges.T
-        return total
-
-    @cached_property
-    def _anchors(self) -> Embedded:
-        return self._embed(self.state["anchors"][self.index])
-
-    @torch.inference_mode()
-    def features(self, targets: np.ndarray) -> np.ndarray:
-        """What a gene's reliability is read from, shape (n_targets, n_features).
-
-        Spread of the signal, and of its two parts; how far the parts agree; how strongly the gene is related to the
-        panel at all; and its mean, spread and detection rate in the reference.
-        """
-        heard = self.genes.listen(targets)
-        parts = [self._anchors.attention @ heard.profiles, self._anchors.channels[0] @ heard.edges[0].T]
-        whole = self._signal(self._anchors, heard)
-        centred = [F.normalize(part - part.mean(0), dim=0) for part in parts]
-        relations = self.genes.coexpression.similarity(targets)
-        own = self.reference.in_panel(targets)
-        relations[own[:, None] == np.arange(relations.shape[1])] = 0
-        spreads = [np.log(part.std(0, correction=0).cpu().numpy() + MIN_STD) for part in (whole, *parts)]
-        agreement = (centred[0] * centred[1]).sum(0).cpu().numpy()
-        strongest = np.sort(np.abs(relations), axis=1)[:, -3:].mean(1)
-        return np.column_stack([*spreads, agreement, strongest, self.genes.statistics(targets).numpy()])
-
-    def describe(self, targets: np.ndarray) -> pd.DataFrame:
-        """Reliability, edges and moments: out of fold for measured genes."""
-        own = self.reference.in_panel(targets)
-        features = self.features(targets)
-        mean, std = Moments(self.state["moments"]).predict(self.genes.statistics(targets).numpy())
-        signal_std = np.exp(features[:, 0])
-        spread = float(self.state["gate"]) * signal_std
-        reliability = Reliability(**self._learnt("reliability_")).predict(
-            features, spread, self.reference.n_seen(targets)
-        )
-        for name, values in (("panel_mean", mean), ("panel_std", std), ("panel_reliability", reliability)):
-            values[own >= 0] = self.state[name][own[own >= 0]]
-        expressed = self.reference.bank.std[targets] > 0
-        edges = self.genes.listen(targets).edges.abs().sum(0).cpu().numpy()
-        effective = edges.sum(1) ** 2 / np.maximum((edges**2).sum(1), 1e-12)
-        return pd.DataFrame(
-            {
-                "reliability": np.where(expressed, reliability, 0.0),
-                "n_edges": effective.round().astype(int),
-                "expected_mean": mean,
-                "expected_std": std,
-                "signal_std": signal_std,
-            }
-        )
-
-    def _learnt(self, prefix: str) -> dict[str, np.ndarray]:
-        return {name.removeprefix(prefix): value for name, value in self.state.items() if name.startswith(prefix)}
-
-    @torch.inference_mode()
-    def predict(
-        self, embedded: Embedded, targets: np.ndarray, described: pd.DataFrame, options: OutputOptions
-    ) -> dict[str, np.ndarray]:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        signal = self.signal(embedded, targets)
-        mean, std = (described[name].to_numpy(np.float32) for name in ("expected_mean", "expected_std"))
-        expected = np.maximum(mean + std * float(self.state["gate"]) * signal, 0)
-        values = {"X": expected}
-        if options.spread == "matched":
-            spread = np.maximum(described["signal_std"].to_numpy(np.float32), MIN_STD)
-            values["X"] = np.maximum(mean + std * signal / spread, 0)
-        if options.interval is not None:
-            intervals = Intervals(**self._learnt("interval_"))
-            values["lower"], values["upper"] = intervals.bounds(expected, std, options.interval)
-        return values
+    The inverse participation ratio of absolute edge weights: n equal weights count as n.
+    """
+    weights = edge_weights.abs().sum(0).cpu().numpy()
+    effective = weights.sum(1) ** 2 / np.maximum((weights**2).sum(1), 1e-12)
+    return effective.round().astype(int)

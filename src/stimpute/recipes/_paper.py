@@ -1,37 +1,50 @@
 """stImpute as its paper defines it (Zeng et al. 2024, Commun. Biol. 7:1271), equation by equation.
 
-Where the text is silent, the choice is said at the place. Differences from the published code are in the user guide.
+Where the text leaves a choice open, a comment at that place says what was chosen. The user guide lists the differences
+from the published code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 from torch import Tensor, nn
 
-from stimpute.data._hiding import Hiding, split_genes
-from stimpute.data._relations import COEXPRESSION
+from stimpute._messages import check_at_least
+from stimpute.data._folds import GeneFolds, PerFold
+from stimpute.data._reference import Reference
+from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._space import sample_cells
-from stimpute.data._spatial import SpatialCells
-from stimpute.module._autoencoder import TARGET_KEY, Autoencoder
+from stimpute.data._spatial import ProbeCells, SpatialCells
+from stimpute.module._autoencoder import RESIDUAL_KEY, Autoencoder
 from stimpute.module._module import StImputeModule
-from stimpute.module._paper_graph import NEIGHBOURS_KEY, NeighbourGraphNetwork
-from stimpute.module._reliability import SCORE_KEY, ReliabilityNetwork
-from stimpute.recipes._base import Recipe, Reference
-from stimpute.recipes._paper_predictor import N_QUANTILES, PaperPredictor, quantiles, scale_factor, score_profiles
-from stimpute.train._phases import Phases
+from stimpute.module._neighbor_graph import NEIGHBORS_KEY, NeighborGraphNetwork
+from stimpute.module._reliability_network import SCORE_KEY, ReliabilityNetwork
+from stimpute.recipes._base import Capabilities, DataSizes, Recipe
+from stimpute.recipes._paper_fit import PaperFit, PaperPreparation
+from stimpute.recipes._paper_predictor import PaperPredictor, PaperView
+from stimpute.recipes._paper_scores import N_QUANTILES, profile_quantiles, reference_factor, score_profiles
+from stimpute.train._trainer import PhaseTrainer
 
-SMALL = 10_000  # cells; below it the paper uses other epochs and another alpha
-N_ANCHORS = 1000  # cells whose predicted profile a gene's reliability is read from
-BATCH_SIZE = 1024  # cells per batch of the autoencoder; the text names none
-BATCH_ELEMENTS = 2**23  # genes × cells × k per batch of the graph network: eq. 10 is over all cells, where they fit
+SMALL_DATA = 10_000  # cells; the paper uses other epochs and another alpha for larger data
+ALPHA_SMALL, ALPHA_LARGE = 0.7, 0.5
+GRAPH_EPOCHS_SMALL, GRAPH_EPOCHS_LARGE = 10, 32
+N_PROBE = 1000  # cells in which the predicted profile of a gene is computed
+AUTOENCODER_BATCH = 1024  # cells; the text names no batch size
+GRAPH_BATCH_ELEMENTS = 2**23  # genes × cells × neighbors in a batch: eq. 10 is over all cells, where they fit
+RELIABILITY_BATCH = 64  # genes
+RELIABILITY_EPOCHS = 60  # the text names none
+PREDICTION_BATCH = 512  # cells at once when the residual of eq. 11 is computed
+PROTEIN = "protein"
 
 
-@dataclass
+@dataclass(frozen=True)
 class PaperRecipe(Recipe):
     """Hyperparameters of the paper, with the paper's defaults.
 
@@ -40,38 +53,39 @@ class PaperRecipe(Recipe):
     n_latent
         Width of the autoencoder's latent space.
     n_neighbors
-        Reference cells per spatial cell, k.
+        Number of reference cells per spatial cell, k.
     n_hidden, n_layers
         Width and number of GraphSAGE layers.
-    rounds
-        Alternations of graph network and autoencoder after the first autoencoder.
+    n_rounds
+        Number of alternations of graph network and autoencoder after the first autoencoder.
     alpha
         Share of the graph network in the output (eq. 12); 0.7 below 10,000 cells and 0.5 above if None.
     autoencoder_epochs, graph_epochs
         Epochs per phase; `graph_epochs` is 10 below 10,000 cells and 32 above if None.
     retraining_epochs
-        Epochs of the autoencoder after each graph network (eq. 11). The text names none; its target is what the graph
-        network left over, and a long training on that makes the latent space forget the expression itself.
+        Epochs of the autoencoder after each graph network (eq. 11). The text names none. Its target is the residual of
+        the graph network, and after a long training on that the latent space no longer describes expression.
     lr
         Learning rate of Adam in all phases.
     similarity_weight, residual_weight
-        Weights of the two parts of eq. 10; the published code's.
+        Weights of the two parts of eq. 10; those of the published code.
     normalize_nodes
-        Scale node states to unit length, as the published code does and the paper does not.
-    n_hidings
-        Folds of genes for what is predicted as if hidden, and for the reliability network.
+        Scale the states of genes to unit length, as the published code does and the paper does not.
+    n_folds
+        Number of folds of the genes, for the prediction of shared genes and for the reliability network.
     """
 
     name: ClassVar[str] = "paper"
-    reliability_of: ClassVar[str] = "CSS"
-    centred: ClassVar[bool] = False
-    calibrated: ClassVar[bool] = False
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        latent_space=True, centers_vectors=False, max_relations=1, reliability_metric="css"
+    )
+    fit_type: ClassVar[type] = PaperFit
 
     n_latent: int = 100
     n_neighbors: int = 50
     n_hidden: int = 50
     n_layers: int = 2
-    rounds: int = 2
+    n_rounds: int = 2
     alpha: float | None = None
     autoencoder_epochs: int = 30
     graph_epochs: int | None = None
@@ -80,34 +94,41 @@ class PaperRecipe(Recipe):
     similarity_weight: float = 2.0
     residual_weight: float = 1.0
     normalize_nodes: bool = False
-    n_hidings: int = 5
+    n_folds: int = 5
 
-    def relation_names(self, available: list[str], chosen: Any) -> list[str]:
-        """One relation: proteins where the reference has them, else expression."""
-        if chosen == "auto":
-            return ["protein" if "protein" in available else COEXPRESSION]
-        names = [chosen] if isinstance(chosen, str) else list(chosen)
-        if len(names) != 1:
-            raise ValueError(f"The recipe 'paper' uses one gene relation; found {names}. Name one of {available}.")
-        return names
+    def __post_init__(self) -> None:
+        check_at_least(2, n_folds=self.n_folds)
+        check_at_least(1, n_latent=self.n_latent, n_neighbors=self.n_neighbors, n_hidden=self.n_hidden)
+        check_at_least(1, n_layers=self.n_layers, n_rounds=self.n_rounds, graph_epochs=self.graph_epochs)
+        check_at_least(1, autoencoder_epochs=self.autoencoder_epochs, retraining_epochs=self.retraining_epochs)
+        check_at_least(0, lr=self.lr, similarity_weight=self.similarity_weight, residual_weight=self.residual_weight)
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise ValueError(f"`alpha` is {self.alpha}; expected a share between 0 and 1.")
+
+    def default_relations(self, available: Sequence[str]) -> list[str]:
+        """Use proteins where the reference has them, else expression."""
+        return [PROTEIN if PROTEIN in available else COEXPRESSION]
 
     def check(self, reference: Reference) -> None:
-        """Every cell needs k neighbours."""
-        if reference.bank.n_cells < self.n_neighbors:
+        """Check that every cell can have k neighbors, and that genes are related."""
+        n_cells = reference.expression.n_cells
+        if n_cells < self.n_neighbors:
             raise ValueError(
-                f"The reference has {reference.bank.n_cells} cells, fewer than n_neighbors={self.n_neighbors}. Pass "
-                f"`n_neighbors={reference.bank.n_cells}` or less, or a larger reference."
+                f"The reference has {n_cells} cells, fewer than n_neighbors={self.n_neighbors}. Pass "
+                f"`n_neighbors={n_cells}` or less, or a larger reference."
             )
+        if not reference.relations:
+            raise ValueError(f"The recipe {self.name!r} needs a gene relation. Name one by `relations=`.")
 
-    def networks(self, n_panel: int, relations: list[str]) -> dict[str, nn.Module]:
-        """Autoencoder, graph network and reliability network."""
+    def build(self, sizes: DataSizes) -> dict[str, nn.Module]:
+        """Build autoencoder, graph network and reliability network."""
         return {
-            "autoencoder": Autoencoder(n_panel, self.n_latent),
-            "graph": NeighbourGraphNetwork(
+            "autoencoder": Autoencoder(sizes.n_shared, self.n_latent),
+            "graph": NeighborGraphNetwork(
                 self.n_neighbors,
                 self.n_hidden,
                 self.n_layers,
-                n_panel,
+                sizes.n_shared,
                 normalize=self.normalize_nodes,
                 similarity_weight=self.similarity_weight,
                 residual_weight=self.residual_weight,
@@ -115,96 +136,124 @@ class PaperRecipe(Recipe):
             "reliability": ReliabilityNetwork(N_QUANTILES),
         }
 
-    def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, phases: Phases) -> None:
-        """Autoencoder; then rounds of neighbours, graph network and autoencoder; then reliability."""
-        n_panel = len(reference.panel)
-        self._start(cells, reference, split_genes(n_panel, self.n_hidings, phases.seed))
-        predictor = self.predictor(reference, module, -1)
-        truth = torch.from_numpy(predictor.panel(cells))
-        autoencoder, graph = module["autoencoder"], module["graph"]
-        graph.adjacency.copy_(torch.from_numpy(predictor.adjacency(reference.panel)))
-
+    def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer) -> PaperFit:
+        """Train the autoencoder; then rounds of neighbors, graph network and autoencoder; then reliability."""
+        preparation = self._prepare(cells, reference, trainer.seed)
+        view = PaperView(preparation, reference, module, self.n_neighbors, fold=None)
+        truth = torch.from_numpy(view.log_normalized(cells))
         inputs = {REGISTRY_KEYS.X_KEY: truth}
-        gather = _Gather(torch.from_numpy(predictor.expression(reference.panel)))
-        epochs = self.graph_epochs or (10 if len(cells) < SMALL else 32)
-        size = max(1, BATCH_ELEMENTS // (n_panel * self.n_neighbors))
-        self._fit_autoencoder(phases, autoencoder, inputs, self.autoencoder_epochs)
-        for _ in range(self.rounds):
-            predictor = self.predictor(reference, module, -1)  # forgets the latent space of the last round
-            neighbours = torch.from_numpy(predictor.neighbours(cells)[0])
-            batches = phases.batches({**inputs, NEIGHBOURS_KEY: neighbours}, size, transform=gather)
-            phases.run("gene_graph", graph, batches, epochs, lr=self.lr)
-            residual = truth - _predict_panel(graph, neighbours, gather)
-            self._fit_autoencoder(phases, autoencoder, {**inputs, TARGET_KEY: residual}, self.retraining_epochs)
-        self._fit_reliability(cells, reference, module, phases)
+        expression = torch.from_numpy(view.reference_expression(reference.shared))
+        graph = module["graph"]
+        graph.adjacency.copy_(torch.from_numpy(view.adjacency(reference.shared)))
+        look_up = partial(_look_up_neighbors, expression)
 
-    def _start(self, cells: SpatialCells, reference: Reference, hidings: list[Hiding]) -> None:
-        """The arrays of the state that are known before training; the last hiding hides nothing."""
-        panel, n_panel = reference.bank.dense(reference.panel), len(reference.panel)
-        anchors = cells[sample_cells(np.arange(len(cells)), N_ANCHORS)]
-        self.state = {
-            "alpha": np.array(self.alpha if self.alpha is not None else 0.7 if len(cells) < SMALL else 0.5),
-            "target": np.empty(len(hidings) + 1),
-            "factor": np.empty(len(hidings) + 1),
-            "hidden_in": np.empty(n_panel, dtype=int),
-            "anchor_counts": anchors.panel.toarray(),
-            "anchor_totals": np.empty(0) if anchors.total is None else anchors.total,
-            "reliability": np.zeros(n_panel),
-        }
-        for index, hiding in enumerate([*hidings, Hiding.nothing(n_panel)]):
-            seen, target = hiding.visible, cells.typical_total(hiding)
-            self.state["target"][index] = target
-            self.state["factor"][index] = scale_factor(cells.normalised(hiding, target)[:, seen], panel[:, seen])
-            self.state["hidden_in"][hiding.hidden] = index
+        self._train_autoencoder(trainer, module, inputs, self.autoencoder_epochs)
+        for _ in range(self.n_rounds):
+            # A new view: the latent space of the last round is outdated.
+            view = PaperView(preparation, reference, module, self.n_neighbors, fold=None)
+            neighbors = torch.from_numpy(view.nearest_reference_cells(cells, self.n_neighbors)[0])
+            self._train_graph(trainer, graph, {**inputs, NEIGHBORS_KEY: neighbors}, look_up)
+            residual = truth - _predict_shared(graph, neighbors, expression)
+            residual_inputs = {**inputs, RESIDUAL_KEY: residual}
+            self._train_autoencoder(trainer, module, residual_inputs, self.retraining_epochs)
+        return PaperFit(preparation, self._fit_reliability(preparation, reference, module, trainer))
 
-    def _fit_autoencoder(
-        self, phases: Phases, autoencoder: Autoencoder, tensors: dict[str, Tensor], epochs: int
+    def _prepare(self, cells: SpatialCells, reference: Reference, seed: int) -> PaperPreparation:
+        """Fix folds, totals and probe cells."""
+        folds = GeneFolds.draw(len(reference.shared), self.n_folds, seed)
+        shared = reference.expression.dense(reference.shared)
+        target_sums: list[float] = []
+        factors: list[float] = []
+        for fold in [*range(len(folds)), None]:
+            split = folds.split(fold)
+            target_sum = cells.target_sum(split)
+            spatial = cells.log_normalized(split, target_sum)
+            target_sums.append(target_sum)
+            factors.append(reference_factor(spatial[:, split.inputs], shared[:, split.inputs]))
+        alpha = self.alpha
+        if alpha is None:
+            alpha = ALPHA_SMALL if len(cells) < SMALL_DATA else ALPHA_LARGE
+        return PaperPreparation(
+            folds=folds,
+            alpha=alpha,
+            target_sum=PerFold(np.array(target_sums[:-1]), target_sums[-1]),
+            reference_factor=PerFold(np.array(factors[:-1]), factors[-1]),
+            probe=ProbeCells.take(cells, sample_cells(np.arange(len(cells)), N_PROBE)),
+        )
+
+    def _train_autoencoder(
+        self, trainer: PhaseTrainer, module: StImputeModule, tensors: dict[str, Tensor], n_epochs: int
     ) -> None:
-        """Eq. 3, or eq. 11 where the tensors have a target."""
-        phases.run("autoencoder", autoencoder, phases.batches(tensors, BATCH_SIZE), epochs, lr=self.lr)
+        """Minimize eq. 3, or eq. 11 where the tensors hold a residual."""
+        batches = trainer.batches(tensors, AUTOENCODER_BATCH)
+        trainer.run("autoencoder", module["autoencoder"], batches, n_epochs, lr=self.lr)
+
+    def _train_graph(
+        self, trainer: PhaseTrainer, graph: NeighborGraphNetwork, tensors: dict[str, Tensor], look_up: partial
+    ) -> None:
+        """Minimize eq. 10."""
+        n_cells, n_shared = tensors[REGISTRY_KEYS.X_KEY].shape
+        n_epochs = self.graph_epochs
+        if n_epochs is None:
+            n_epochs = GRAPH_EPOCHS_SMALL if n_cells < SMALL_DATA else GRAPH_EPOCHS_LARGE
+        batch_size = max(1, GRAPH_BATCH_ELEMENTS // (n_shared * self.n_neighbors))
+        batches = trainer.batches(tensors, batch_size, transform=look_up)
+        trainer.run("gene_graph", graph, batches, n_epochs, lr=self.lr)
 
     def _fit_reliability(
-        self, cells: SpatialCells, reference: Reference, module: StImputeModule, phases: Phases
-    ) -> None:
-        """Eq. 13, out of fold over genes; then once more on all, for the genes that were never measured."""
-        profiles, scores = np.zeros((len(reference.panel), N_QUANTILES), np.float32), np.zeros(len(reference.panel))
-        for index in range(self.state["hidden_in"].max() + 1):
-            predictor = self.predictor(reference, module, index)
-            hidden = predictor.hiding.hidden
-            predicted = predictor.anchor_profile(reference.panel[hidden])
-            truth = predictor.panel(predictor.anchors)[:, hidden]
-            profiles[hidden] = quantiles(predicted)
+        self, preparation: PaperPreparation, reference: Reference, module: StImputeModule, trainer: PhaseTrainer
+    ) -> np.ndarray:
+        """Train the network of eq. 13 out of fold over genes; then once more on all, for unmeasured genes.
+
+        Returns
+        -------
+        Out-of-fold score of the shared genes, shape (n_shared,).
+        """
+        folds = preparation.folds
+        n_shared = len(reference.shared)
+        profiles = np.zeros((n_shared, N_QUANTILES), np.float32)
+        scores = np.zeros(n_shared)
+        probe = preparation.probe.cells()
+        for fold in range(len(folds)):
+            view = PaperView(preparation, reference, module, self.n_neighbors, fold)
+            held_out = view.split.held_out
+            predicted = view.probe_profiles(reference.shared[held_out])
+            truth = view.log_normalized(probe)[:, held_out]
+            profiles[held_out] = profile_quantiles(predicted)
             norm = np.linalg.norm(truth, axis=0) * np.linalg.norm(predicted, axis=0)
-            scores[hidden] = (truth * predicted).sum(0) / np.maximum(norm, 1e-12)
-        network, target = module["reliability"], torch.from_numpy(scores.astype(np.float32))
+            scores[held_out] = (truth * predicted).sum(0) / np.maximum(norm, 1e-12)
+
+        network = module["reliability"]
         initial = {name: value.clone() for name, value in network.state_dict().items()}
-        for index in [*range(self.state["hidden_in"].max() + 1), -1]:
-            seen = torch.from_numpy(self.state["hidden_in"] != index)
+        out_of_fold = np.zeros(n_shared)
+        for fold in [*range(len(folds)), None]:
+            split = folds.split(fold)
             network.load_state_dict(initial)
-            tensors = {REGISTRY_KEYS.X_KEY: torch.from_numpy(profiles)[seen], SCORE_KEY: target[seen]}
-            phases.run("reliability", network, phases.batches(tensors, 64), 60, bar=False, lr=self.lr)
-            if index >= 0:
-                self.state["reliability"][~seen.numpy()] = score_profiles(network, profiles[~seen.numpy()])
+            tensors = {
+                REGISTRY_KEYS.X_KEY: torch.from_numpy(profiles[split.inputs]),
+                SCORE_KEY: torch.from_numpy(scores[split.inputs].astype(np.float32)),
+            }
+            batches = trainer.batches(tensors, RELIABILITY_BATCH)
+            trainer.run("reliability", network, batches, RELIABILITY_EPOCHS, show_progress=False, lr=self.lr)
+            if fold is not None:
+                out_of_fold[split.held_out] = score_profiles(network, profiles[split.held_out])
+        return out_of_fold
 
-    def predictor(self, reference: Reference, module: StImputeModule, hiding: int) -> PaperPredictor:
-        """See :class:`~stimpute.recipes._base.Recipe`."""
-        return PaperPredictor(self, reference, module, hiding)
+    def predictor(self, fit: PaperFit, reference: Reference | None, module: StImputeModule) -> PaperPredictor:
+        """See :class:`~stimpute.recipes.Recipe`."""
+        return PaperPredictor(fit, reference, module, self.n_neighbors)
 
 
-class _Gather:
-    """Replaces the neighbours' positions of a batch by their expression, shape (n_panel, n_cells, k)."""
-
-    def __init__(self, expression: Tensor) -> None:
-        self.expression = expression
-
-    def __call__(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {**batch, NEIGHBOURS_KEY: self.expression[:, batch[NEIGHBOURS_KEY]]}
+def _look_up_neighbors(expression: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Replace the positions of neighbors in a batch by their expression, shape (n_shared, n_cells, k)."""
+    return {**batch, NEIGHBORS_KEY: expression[:, batch[NEIGHBORS_KEY]]}
 
 
 @torch.inference_mode()
-def _predict_panel(graph: NeighbourGraphNetwork, neighbours: Tensor, gather: _Gather) -> Tensor:
-    def predict(rows: Tensor) -> Tensor:
-        expression = gather({NEIGHBOURS_KEY: rows})[NEIGHBOURS_KEY]
-        return graph.generative(graph.inference(expression)["hidden"])["expression"].cpu()
-
-    return torch.cat([predict(rows) for rows in neighbours.split(512)])
+def _predict_shared(graph: NeighborGraphNetwork, neighbors: Tensor, expression: Tensor) -> Tensor:
+    """Predict the shared genes of all cells with the graph network, shape (n_cells, n_shared)."""
+    predicted = []
+    for rows in neighbors.split(PREDICTION_BATCH):
+        states = graph.inference(expression[:, rows])["states"]
+        predicted.append(graph.generative(states)["expression"].cpu())
+    return torch.cat(predicted)

@@ -1,169 +1,285 @@
-"""How the paper's recipe predicts: embed, find neighbours, pass messages, blend."""
+"""Predict genes with a trained `paper`: embed cells, find reference neighbors, aggregate over genes, blend."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy import sparse
 from torch import Tensor
 
-from stimpute.data._normalize import typical_total
-from stimpute.data._relations import adjacency
-from stimpute.data._spatial import SpatialCells
+from stimpute.data._folds import GeneSplit
+from stimpute.data._knn import nearest_by_cosine
+from stimpute.data._reference import Reference
+from stimpute.data._relations import row_normalized
+from stimpute.data._spatial import CellChunk, SpatialCells
+from stimpute.module._autoencoder import Autoencoder
 from stimpute.module._module import StImputeModule
-from stimpute.module._reliability import ReliabilityNetwork
-from stimpute.recipes._base import OutputOptions, Predictor, Reference
-from stimpute.views._neighbours import nearest
+from stimpute.module._neighbor_graph import NeighborGraphNetwork
+from stimpute.recipes._base import OutputOptions, Predictor
+from stimpute.recipes._paper_fit import PaperFit, PaperPreparation
+from stimpute.recipes._paper_scores import profile_quantiles, rescale, score_profiles
 
-if TYPE_CHECKING:
-    from stimpute.recipes._paper import PaperRecipe
-
-N_QUANTILES = 32
-CHUNK_ELEMENTS = 2**22  # of targets × cells × k held at once: 16 MB
-LARGEST_LOGARITHM = 30.0  # no log1p of a count reaches it: larger values were never logarithms
+CHUNK_ELEMENTS = 2**22  # of targets × cells × neighbors held at once: 16 MB
 
 
-class _Embedded(NamedTuple):
-    neighbours: np.ndarray  # [cells, k]
-    said: list[Tensor]
+@dataclass(frozen=True)
+class CellBlock:
+    """A chunk of encoded cells.
+
+    Attributes
+    ----------
+    neighbors
+        Nearest reference cells, shape (n_cells, k).
+    source_states
+        States of the input genes for each layer, shape (n_inputs, n_cells, width) each.
+    """
+
+    neighbors: np.ndarray
+    source_states: list[Tensor]
 
 
-class PaperPredictor(Predictor):
-    """Predicts genes for cells: embed, find neighbours, pass messages, blend."""
+@dataclass(frozen=True)
+class PaperGeneBlock:
+    """Everything that is needed to predict some genes; see :class:`~stimpute.recipes.GeneBlock`.
 
-    def __init__(self, recipe: PaperRecipe, reference: Reference, module: StImputeModule, hiding: int) -> None:
-        self.recipe, self.reference, self.module = recipe, reference, module
-        self.index, self.hiding = hiding, recipe.hiding(hiding)
-        self.target = float(recipe.state["target"][hiding])
-        self.factor = float(recipe.state["factor"][hiding])
+    Attributes
+    ----------
+    table
+        One row per gene: reliability and number of edges.
+    expression
+        The genes in the reference cells, scaled, CSR, shape (n_genes, n_reference).
+    adjacency
+        Edge weights from the input genes, shape (n_genes, n_inputs).
+    graph
+        The graph network.
+    alpha
+        Share of the graph network in the output.
+    """
 
-    def expression(self, genes: np.ndarray) -> np.ndarray:
-        """Reference expression, its cells scaled to the spatial cells' total, shape (n_genes, n_reference)."""
-        rows = self.reference.bank.by_gene[genes]
-        rows.data = rescale(rows.data, self.factor)  # zeros stay zeros
-        return rows.toarray()
+    table: pd.DataFrame
+    expression: sparse.csr_matrix
+    adjacency: np.ndarray
+    graph: NeighborGraphNetwork
+    alpha: float
 
-    @cached_property
-    def _reference_latent(self) -> Tensor:
-        return self._encode(self.expression(self.reference.panel).T)
-
-    @torch.inference_mode()
-    def _encode(self, panel: np.ndarray) -> Tensor:
-        masked = panel.copy()
-        masked[:, self.hiding.hidden] = 0
-        self.module.eval()
-        return self.module["autoencoder"].inference(torch.from_numpy(masked).to(self.module.device))["z"]
-
-    def panel(self, cells: SpatialCells) -> np.ndarray:
-        """Log-normalised panel, shape (n_cells, n_panel)."""
-        return cells.normalised(self.hiding, self.target)
-
-    @cached_property
-    def anchors(self) -> SpatialCells:
-        """The cells that a gene's reliability is read from."""
-        state = self.recipe.state
-        total = state["anchor_totals"] if len(state["anchor_totals"]) else None
-        return SpatialCells.from_panel(state["anchor_counts"], total)
-
-    def latent(self, cells: SpatialCells) -> np.ndarray:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        return self._encode(self.panel(cells)).cpu().numpy()
-
-    def reference_latent(self) -> np.ndarray:
-        """Latent representation of the reference, shape (n_reference, n_latent)."""
-        return self._reference_latent.cpu().numpy()
-
-    def neighbours(self, cells: SpatialCells, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        return nearest(self._encode(self.panel(cells)), self._reference_latent, k or self.recipe.n_neighbors)
-
-    def adjacency(self, targets: np.ndarray) -> np.ndarray:
-        """Graph from the visible genes to the targets (eq. 4 to 6), shape (n_targets, n_visible)."""
-        (relation,) = self.reference.relations.values()
-        own = self.reference.in_panel(targets)
-        return adjacency(relation.similarity(targets), own, self.hiding.visible)
-
-    def _in_neighbours(self, targets: np.ndarray, neighbours: np.ndarray) -> Tensor:
-        """Expression of targets in each cell's neighbours, shape (n_targets, n_cells, k)."""
-        expression = torch.from_numpy(self.expression(targets)).to(self.module.device)
-        return expression[:, torch.from_numpy(neighbours).to(self.module.device)]
+    def predict(self, cells: CellBlock, options: OutputOptions) -> dict[str, np.ndarray]:
+        """See :class:`~stimpute.recipes.GeneBlock`."""
+        return {"X": self.blend(cells)}
 
     @torch.inference_mode()
-    def embed(self, cells: SpatialCells, rows: np.ndarray) -> _Embedded:
-        """Neighbours of the cells, and what their visible genes say."""
-        neighbours = self.neighbours(cells[rows])[0]
-        visible = self.reference.panel[self.hiding.visible]
-        weights = torch.from_numpy(self.adjacency(visible)).to(self.module.device)
-        return _Embedded(neighbours, self.module["graph"].sources(self._in_neighbours(visible, neighbours), weights))
-
-    def predict(
-        self, embedded: _Embedded, targets: np.ndarray, described: pd.DataFrame, options: OutputOptions
-    ) -> dict[str, np.ndarray]:
-        """See :class:`~stimpute.recipes._base.Predictor`."""
-        return {"X": self._blend(embedded, targets)}
-
-    @torch.inference_mode()
-    def _blend(self, embedded: _Embedded, targets: np.ndarray) -> np.ndarray:
-        """Blend of the graph network and the mean of the neighbours (eq. 12), shape (n_cells, n_targets)."""
-        weights = torch.from_numpy(self.adjacency(targets)).to(self.module.device)
-        alpha, blended = float(self.recipe.state["alpha"]), []
-        step = max(1, CHUNK_ELEMENTS // max(1, embedded.neighbours.size))
-        for part in range(0, len(targets), step):
-            expression = self._in_neighbours(targets[part : part + step], embedded.neighbours)
-            network = self.module["graph"].listen(expression, embedded.said, weights[part : part + step])
-            blended.append(alpha * network + (1 - alpha) * expression.mean(2).T)
+    def blend(self, cells: CellBlock) -> np.ndarray:
+        """Blend the graph network and the mean of the neighbors (eq. 12), shape (n_cells, n_genes)."""
+        device = self.graph.device
+        neighbors = torch.from_numpy(cells.neighbors).to(device)
+        weights = torch.from_numpy(self.adjacency).to(device)
+        n_genes = len(self.adjacency)
+        step = max(1, CHUNK_ELEMENTS // max(1, cells.neighbors.size))
+        blended = []
+        for start in range(0, n_genes, step):
+            part = slice(start, start + step)
+            expression = torch.from_numpy(self.expression[part].toarray()).to(device)[:, neighbors]
+            network = self.graph.predict_targets(expression, cells.source_states, weights[part])
+            blended.append(self.alpha * network + (1 - self.alpha) * expression.mean(2).T)
         return torch.cat(blended, 1).cpu().numpy()
 
-    @cached_property
-    def _embedded_anchors(self) -> _Embedded:
-        return self.embed(self.anchors, np.arange(len(self.anchors)))
 
-    def anchor_profile(self, targets: np.ndarray) -> np.ndarray:
-        """Prediction of targets in the anchor cells, shape (n_anchors, n_targets)."""
-        return self._blend(self._embedded_anchors, targets)
+@dataclass(frozen=True)
+class PaperCellEncoder:
+    """Everything that is needed to encode cells; see :class:`~stimpute.recipes.CellEncoder`.
 
-    def describe(self, targets: np.ndarray) -> pd.DataFrame:
-        """Reliability: out of fold for the panel's genes, from the predicted profile for the others."""
-        own = self.reference.in_panel(targets)
-        score = self.recipe.state["reliability"][own].copy()
-        if (own < 0).any():
-            profiles = quantiles(self.anchor_profile(targets[own < 0]))
-            score[own < 0] = score_profiles(self.module["reliability"], profiles)
-        reliability = np.where(self.reference.bank.std[targets] > 0, score, 0.0)
-        return pd.DataFrame({"reliability": reliability, "n_edges": (self.adjacency(targets) > 0).sum(1)})
+    Of the reference it holds the latent representation, and the input genes.
+
+    Attributes
+    ----------
+    split, target_sum
+        Normalization of the cells.
+    autoencoder, graph
+        The networks.
+    reference_latent
+        Latent representation of the reference cells, shape (n_reference, n_latent).
+    expression
+        Input genes in the reference cells, scaled, shape (n_inputs, n_reference).
+    adjacency
+        Edge weights between input genes, shape (n_inputs, n_inputs).
+    n_neighbors
+        Number of reference cells per spatial cell.
+    """
+
+    split: GeneSplit
+    target_sum: float
+    autoencoder: Autoencoder
+    graph: NeighborGraphNetwork
+    reference_latent: Tensor
+    expression: Tensor
+    adjacency: Tensor
+    n_neighbors: int
+
+    @torch.inference_mode()
+    def encode(self, chunk: CellChunk) -> CellBlock:
+        """Find the neighbors of cells, and compute the states of their input genes."""
+        shared = chunk.cells[chunk.rows].log_normalized(self.split, self.target_sum)
+        latent = embed(self.autoencoder, shared, self.split)
+        neighbors, _ = nearest_by_cosine(latent, self.reference_latent, self.n_neighbors)
+        in_neighbors = self.expression[:, torch.from_numpy(neighbors).to(self.expression.device)]
+        return CellBlock(neighbors, self.graph.source_states(in_neighbors, self.adjacency))
 
 
-def scale_factor(spatial: np.ndarray, reference: np.ndarray) -> float:
-    """By how much to multiply the reference's totals, for its cells to have the spatial cells' typical panel total.
-
-    The paper scales cells by "the median number of transcripts per cell" and does not say whose. Both datasets are
-    brought to one: that of the spatial cells, over the genes that both measured.
+class PaperView:
+    """Cells and genes as the networks see them with one fold of the genes held out.
 
     Parameters
     ----------
-    spatial, reference
-        Log-normalised visible genes, shape (n_cells, n_visible).
+    preparation
+        What was fixed before training.
+    reference
+        The reference.
+    module
+        The networks, trained or in training.
+    n_neighbors
+        Number of reference cells per spatial cell.
+    fold
+        The fold that is held out; None for none.
     """
-    if max(spatial.max(initial=0), reference.max(initial=0)) > LARGEST_LOGARITHM:
-        return 1.0
-    wanted, found = (np.expm1(x.astype(np.float64)).sum(1) for x in (spatial, reference))
-    return typical_total(wanted) / typical_total(found)
+
+    def __init__(
+        self,
+        preparation: PaperPreparation,
+        reference: Reference,
+        module: StImputeModule,
+        n_neighbors: int,
+        fold: int | None,
+    ) -> None:
+        self.preparation = preparation
+        self.reference = reference
+        self.module = module
+        self.n_neighbors = n_neighbors
+        self.split = preparation.folds.split(fold)
+        self.target_sum = preparation.target_sum[fold]
+        self.factor = preparation.reference_factor[fold]
+
+    def log_normalized(self, cells: SpatialCells) -> np.ndarray:
+        """Log-normalize the shared genes, shape (n_cells, n_shared)."""
+        return cells.log_normalized(self.split, self.target_sum)
+
+    def scaled_rows(self, genes: np.ndarray) -> sparse.csr_matrix:
+        """Return genes in the reference cells, scaled to the spatial cells' total, CSR, shape (n_genes, n_cells)."""
+        rows = self.reference.expression.by_gene[genes]
+        rows.data = rescale(rows.data, self.factor)
+        return rows
+
+    def reference_expression(self, genes: np.ndarray) -> np.ndarray:
+        """Return :meth:`scaled_rows` as a dense array."""
+        return self.scaled_rows(genes).toarray()
+
+    @cached_property
+    def reference_latent(self) -> Tensor:
+        """Embed the reference cells, shape (n_reference, n_latent)."""
+        shared = self.reference_expression(self.reference.shared).T
+        return embed(self.module["autoencoder"], shared, self.split)
+
+    def nearest_reference_cells(self, cells: SpatialCells, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest reference cells and their cosines, each of shape (n_cells, k)."""
+        latent = embed(self.module["autoencoder"], self.log_normalized(cells), self.split)
+        return nearest_by_cosine(latent, self.reference_latent, k)
+
+    def adjacency(self, targets: np.ndarray) -> np.ndarray:
+        """Compute the gene graph from input genes to targets (eq. 4 to 6), shape (n_targets, n_inputs)."""
+        (relation,) = self.reference.relations.values()
+        position = self.reference.position_among_shared(targets)
+        return row_normalized(relation.similarity(targets), position, self.split.inputs)
+
+    def cell_encoder(self) -> PaperCellEncoder:
+        """Collect everything that is needed to encode cells."""
+        inputs = self.reference.shared[self.split.inputs]
+        device = self.module.device
+        return PaperCellEncoder(
+            split=self.split,
+            target_sum=self.target_sum,
+            autoencoder=self.module["autoencoder"],
+            graph=self.module["graph"],
+            reference_latent=self.reference_latent,
+            expression=torch.from_numpy(self.reference_expression(inputs)).to(device),
+            adjacency=torch.from_numpy(self.adjacency(inputs)).to(device),
+            n_neighbors=self.n_neighbors,
+        )
+
+    def gene_block(self, targets: np.ndarray, table: pd.DataFrame | None = None) -> PaperGeneBlock:
+        """Collect everything that is needed to predict target genes."""
+        adjacency = self.adjacency(targets)
+        if table is None:
+            table = pd.DataFrame(index=range(len(targets)))
+        expression = self.scaled_rows(targets)
+        return PaperGeneBlock(table, expression, adjacency, self.module["graph"], self.preparation.alpha)
+
+    def probe_profiles(self, targets: np.ndarray) -> np.ndarray:
+        """Predict target genes in the probe cells, shape (n_probe, n_targets)."""
+        return self.gene_block(targets).blend(self._probe)
+
+    @cached_property
+    def _probe(self) -> CellBlock:
+        probe = self.preparation.probe.cells()
+        return self.cell_encoder().encode(probe.chunk(np.arange(len(probe))))
 
 
-def rescale(expression: np.ndarray, factor: float) -> np.ndarray:
-    """Log-normalised expression as if totals had been multiplied by a factor."""
-    return expression if factor == 1 else np.log1p(np.expm1(expression) * np.float32(factor))
+class PaperPredictor(Predictor):
+    """Trained networks of the paper; see :class:`~stimpute.recipes.Predictor`."""
+
+    def __init__(self, fit: PaperFit, reference: Reference | None, module: StImputeModule, n_neighbors: int) -> None:
+        self.fit = fit
+        self.module = module
+        self.n_neighbors = n_neighbors
+        self.folds = fit.preparation.folds
+        if reference is not None:
+            self.reference = reference
+            self._view = self._view_of(None)  # of unmeasured genes, for which nothing is held out
+
+    def _view_of(self, fold: int | None) -> PaperView:
+        return PaperView(self.fit.preparation, self.reference, self.module, self.n_neighbors, fold)
+
+    def cell_encoder(self, fold: int | None) -> PaperCellEncoder:
+        """See :class:`~stimpute.recipes.Predictor`."""
+        view = self._view if fold is None else self._view_of(fold)
+        return view.cell_encoder()
+
+    def gene_block(self, targets: np.ndarray, fold: int | None) -> PaperGeneBlock:
+        """See :class:`~stimpute.recipes.Predictor`; the score of shared genes is out of fold."""
+        if fold is None:
+            view = self._view
+            profiles = profile_quantiles(view.probe_profiles(targets))
+            score = score_profiles(self.module["reliability"], profiles)
+        else:
+            view = self._view_of(fold)
+            score = self.fit.reliability[self.reference.position_among_shared(targets)]
+        varies = self.reference.expression.std[targets] > 0
+        n_edges = (view.adjacency(targets) > 0).sum(1)
+        table = pd.DataFrame({"reliability": np.where(varies, score, 0.0), "n_edges": n_edges})
+        return view.gene_block(targets, table)
+
+    def embed_spatial(self, cells: SpatialCells) -> np.ndarray:
+        """See :class:`~stimpute.recipes.LatentSpace`."""
+        split = self.folds.split(None)
+        shared = cells.log_normalized(split, self.fit.preparation.target_sum[None])
+        return embed(self.module["autoencoder"], shared, split).cpu().numpy()
+
+    def embed_reference(self, shared: np.ndarray | None = None) -> np.ndarray:
+        """See :class:`~stimpute.recipes.LatentSpace`."""
+        if shared is None:
+            return self._view.reference_latent.cpu().numpy()
+        return embed(self.module["autoencoder"], rescale(shared, self._view.factor), self._view.split).cpu().numpy()
+
+    def nearest_reference_cells(self, cells: SpatialCells, k: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`~stimpute.recipes.LatentSpace`."""
+        return self._view.nearest_reference_cells(cells, k or self.n_neighbors)
 
 
 @torch.inference_mode()
-def score_profiles(network: ReliabilityNetwork, profiles: np.ndarray) -> np.ndarray:
-    """Reliability of genes from their quantiles, shape (n_genes,)."""
-    return network.inference(torch.from_numpy(profiles).to(network.device))["score"].cpu().numpy()
-
-
-def quantiles(predicted: np.ndarray) -> np.ndarray:
-    """Fixed-length description of each gene's profile, shape (n_genes, N_QUANTILES)."""
-    return np.quantile(predicted, np.linspace(0, 1, N_QUANTILES), axis=0).T.astype(np.float32)
+def embed(autoencoder: Autoencoder, shared: np.ndarray, split: GeneSplit) -> Tensor:
+    """Embed cells from the shared genes, with held-out genes set to zero, shape (n_cells, n_latent)."""
+    masked = shared.copy()
+    masked[:, split.held_out] = 0
+    autoencoder.eval()
+    return autoencoder.inference(torch.from_numpy(masked).to(autoencoder.device))["z"]

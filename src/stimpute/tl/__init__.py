@@ -1,30 +1,35 @@
 """Evaluation and analysis of imputed expression."""
 
-from . import metrics
-from ._clustering import clustering_scores
-from ._coexpression import coexpression_modules
-from ._coherence import spatial_coherence
-from ._cross_validate import CrossValidation, cross_validate
-from ._folds import GeneFold
-from ._graph_control import GraphControl, graph_control
-from ._impute import impute
-from ._measured import measured_expression
-from ._score import score, summarise
-from ._spatialdata import to_spatialdata
+from stimpute.tl import metrics
+from stimpute.tl._baselines import BASELINES
+from stimpute.tl._clustering import clustering_scores
+from stimpute.tl._coexpression import coexpression_modules
+from stimpute.tl._cross_validate import MODEL_NAME, CrossValidation, CrossValidationSettings, cross_validate
+from stimpute.tl._folds import GeneFold, fit_fold, gene_folds
+from stimpute.tl._impute import impute
+from stimpute.tl._morans_i import morans_i
+from stimpute.tl._relation_ablation import RelationAblation, relation_ablation
+from stimpute.tl._score import LOWER_IS_BETTER, score, summarize
+from stimpute.tl._spatialdata import to_spatialdata
 
 __all__ = [
+    "BASELINES",
+    "LOWER_IS_BETTER",
+    "MODEL_NAME",
     "CrossValidation",
+    "CrossValidationSettings",
     "GeneFold",
-    "GraphControl",
+    "RelationAblation",
     "clustering_scores",
     "coexpression_modules",
     "cross_validate",
-    "graph_control",
+    "fit_fold",
+    "gene_folds",
     "impute",
-    "measured_expression",
     "metrics",
+    "morans_i",
+    "relation_ablation",
     "score",
-    "spatial_coherence",
-    "summarise",
+    "summarize",
     "to_spatialdata",
 ]

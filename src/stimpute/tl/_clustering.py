@@ -1,11 +1,10 @@
-"""Do clusters of measured and of imputed expression find known cell types?"""
+"""Compare clusters of measured and of imputed expression with known labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import anndata as ad
-import numpy as np
 import pandas as pd
 from sklearn.metrics import (
     adjusted_mutual_info_score,
@@ -14,7 +13,9 @@ from sklearn.metrics import (
     fowlkes_mallows_score,
 )
 
-from ._measured import Expression, measured_expression
+from stimpute._messages import missing_key
+from stimpute.data._expression import Expression
+from stimpute.pp import measured_expression
 
 AGREEMENT = {
     "ari": adjusted_rand_score,
@@ -37,90 +38,103 @@ def clustering_scores(
     n_neighbors: int = 15,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Cluster cells on measured, imputed and most variable imputed genes, and compare with known labels.
+    """Cluster cells by measured, imputed and highly variable imputed genes, and compare the clusters with labels.
 
-    As in the paper: principal components, Leiden, and agreement with the labels. Measured genes within ``imputed``
-    (``var["measured"]``) are left out of it wherever unmeasured ones remain.
+    As in the paper: principal components, Leiden clusters, and their agreement with the labels. Imputed genes that were
+    also measured (`imputed.var["measured"]`) are left out, unless there are no others.
 
     Parameters
     ----------
     spatial
-        Spatial data [cells, measured genes] with ``obs[labels]``; cells without a label are left out.
+        Spatial data, shape (n_cells, n_measured_genes), with `obs[labels]`. Cells without a label are left out.
     imputed
-        What ``model.impute`` returns for the same cells.
+        Result of `model.impute` for the same cells.
     labels
-        Column of ``spatial.obs``.
-    layer, expression
-        Where the measured values are and what they are: see ``StImputeModel.setup_anndata``.
+        Column of `spatial.obs`.
+    layer
+        Layer with the measured expression; `X` if None.
+    expression
+        Whether the measured values are `"counts"` or `"normalized"`.
     resolutions
         Resolutions of Leiden.
     n_top_genes
-        How many of the most variable imputed genes make the third matrix.
+        Number of highly variable imputed genes in the third matrix.
     n_pcs
-        Principal components, where a matrix has more genes.
+        Maximum number of principal components.
     n_neighbors
-        Neighbours of a cell in the graph that is clustered.
+        Number of neighbors of each cell in the graph that is clustered.
     seed
-        Seed of PCA, the neighbour graph and Leiden.
+        Seed of PCA, of the neighbor graph and of Leiden.
 
     Returns
     -------
-    Columns ``matrix`` (``"measured"``, ``"imputed"``, ``"imputed top <n>"``), ``resolution``, ``n_clusters``,
-    ``metric`` (``"ari"``, ``"fmi"``, ``"completeness"``, ``"ami"``) and ``value``; higher is better.
+    Tidy table with columns `matrix` (`"measured"`, `"imputed"`, `"imputed top <n>"`), `resolution`, `n_clusters`,
+    `metric` (`"ari"`, `"fmi"`, `"completeness"`, `"ami"`) and `value`; higher is better.
 
     Raises
     ------
     KeyError
-        If ``labels`` is missing.
+        If the labels or the layer are missing.
     ValueError
-        If the two have different cells.
+        If the two AnnData have different cells.
     """
     if labels not in spatial.obs:
-        raise KeyError(f"labels={labels!r} is not in spatial.obs, found {list(spatial.obs)}.")
+        raise missing_key(labels, "spatial.obs", spatial.obs.columns, "Name the column of cell types by `labels=`.")
     if not spatial.obs_names.equals(imputed.obs_names):
-        raise ValueError("spatial and imputed have different cells: pass imputed[spatial.obs_names].")
-    known = spatial.obs[labels].notna().to_numpy()
-    truth = spatial.obs[labels][known].astype(str)
-    measured = measured_expression(spatial[known], layer=layer, expression=expression)
-    new = _unmeasured(imputed[known])
-    matrices = {"measured": measured, "imputed": new, f"imputed top {n_top_genes}": _most_variable(new, n_top_genes)}
-    rows = [
-        {"matrix": name, "resolution": resolution, "n_clusters": found.nunique(), "metric": metric, "value": value}
-        for name, matrix in matrices.items()
-        for resolution, found in _leiden(matrix, resolutions, n_pcs, n_neighbors, seed).items()
-        for metric, value in ((m, agree(truth, found)) for m, agree in AGREEMENT.items())
-    ]
+        raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
+    is_labeled = spatial.obs[labels].notna().to_numpy()
+    truth = spatial.obs[labels][is_labeled].astype(str)
+    unmeasured = _unmeasured_genes(imputed[is_labeled])
+    matrices = {
+        "measured": measured_expression(spatial[is_labeled], layer=layer, expression=expression),
+        "imputed": unmeasured,
+        f"imputed top {n_top_genes}": _highly_variable_genes(unmeasured, n_top_genes),
+    }
+    rows = []
+    for name, matrix in matrices.items():
+        clusters = _leiden(matrix, resolutions, n_pcs, n_neighbors, seed)
+        for resolution, cluster in clusters.items():
+            row = {"matrix": name, "resolution": resolution, "n_clusters": cluster.nunique()}
+            for metric, agreement in AGREEMENT.items():
+                rows.append({**row, "metric": metric, "value": agreement(truth, cluster)})
     return pd.DataFrame(rows)
 
 
-def _unmeasured(imputed: ad.AnnData) -> ad.AnnData:
-    new = ~imputed.var["measured"].to_numpy(bool) if "measured" in imputed.var else np.ones(imputed.n_vars, bool)
-    chosen = imputed[:, new] if new.any() else imputed
-    return ad.AnnData(chosen.X.copy(), obs=chosen.obs[[]], var=chosen.var[[]])
+def _unmeasured_genes(imputed: ad.AnnData) -> ad.AnnData:
+    """Select the genes that were not measured; all genes if none are left."""
+    selected = imputed
+    if "measured" in imputed.var:
+        is_new = ~imputed.var["measured"].to_numpy(bool)
+        if is_new.any():
+            selected = imputed[:, is_new]
+    return ad.AnnData(selected.X.copy(), obs=selected.obs[[]], var=selected.var[[]])
 
 
-def _most_variable(adata: ad.AnnData, n: int) -> ad.AnnData:
+def _highly_variable_genes(adata: ad.AnnData, n: int) -> ad.AnnData:
     import scanpy as sc
 
     if adata.n_vars <= n:
         return adata
-    found = sc.pp.highly_variable_genes(adata, n_top_genes=n, inplace=False)
-    return adata[:, found["highly_variable"].to_numpy()].copy()
+    table = sc.pp.highly_variable_genes(adata, n_top_genes=n, inplace=False)
+    return adata[:, table["highly_variable"].to_numpy()].copy()
 
 
 def _leiden(
     matrix: ad.AnnData, resolutions: Sequence[float], n_pcs: int, n_neighbors: int, seed: int
 ) -> dict[float, pd.Series]:
-    """Clusters of the cells at every resolution."""
+    """Cluster the cells at every resolution."""
     import scanpy as sc
 
     adata = ad.AnnData(matrix.X, obs=matrix.obs[[]])
-    components = min(n_pcs, min(adata.shape) - 1)
-    if components > 1:
-        sc.pp.pca(adata, n_comps=components, random_state=seed)
-    representation = "X_pca" if components > 1 else "X"
+    n_components = min(n_pcs, min(adata.shape) - 1)
+    representation = "X"
+    if n_components > 1:
+        sc.pp.pca(adata, n_comps=n_components, random_state=seed)
+        representation = "X_pca"
     sc.pp.neighbors(adata, n_neighbors=n_neighbors, use_rep=representation, random_state=seed)
+    clusters = {}
     for resolution in resolutions:
         options = {"flavor": "igraph", "n_iterations": 2, "directed": False, "random_state": seed}
-        sc.tl.leiden(adata, resolution=resolution, key_added=str(resolution), **options)
-    return {resolution: adata.obs[str(resolution)] for resolution in resolutions}
+        sc.tl.leiden(adata, resolution=resolution, key_added="cluster", **options)
+        clusters[resolution] = adata.obs["cluster"].copy()
+    return clusters

@@ -1,22 +1,56 @@
-"""What to expect on one's own data: every measured gene predicted by a model that never saw it."""
+"""Cross-validate over genes: predict every measured gene by a model that never saw it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from importlib.metadata import version
+from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
-from stimpute.data._expression import Expression
-from stimpute.tl._baselines import BASELINES, BaselineInput
-from stimpute.tl._folds import GeneFold, fold_model, forget, gene_folds, light_copy
-from stimpute.tl._score import score
+from stimpute.recipes import OutputOptions, Recipe, get_recipe
+from stimpute.tl._baselines import BASELINES
+from stimpute.tl._folds import GeneFold, Setup, Totals, fit_fold, gene_folds
+from stimpute.tl._score import score, summarize
 
-MODEL = "stimpute"
+MODEL_NAME = "stimpute"  # of the model in tables of methods
+PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 Method = Callable[[GeneFold], np.ndarray]
+
+
+@dataclass(frozen=True)
+class CrossValidationSettings:
+    """How a cross-validation was made.
+
+    Attributes
+    ----------
+    recipe, hyperparameters, relations, reliability_metric
+        Of the model.
+    interval
+        Share of the values that intervals should cover, or None.
+    n_folds, folds, seed, totals
+        Number of folds, those that were run, the seed, and over which genes totals were computed.
+    spatial_setup, reference_setup
+        Arguments of `setup_anndata`.
+    versions
+        Versions of packages.
+    """
+
+    recipe: str
+    hyperparameters: dict[str, Any]
+    relations: list[str]
+    reliability_metric: str
+    interval: float | None
+    n_folds: int
+    folds: list[int]
+    seed: int
+    totals: Totals
+    spatial_setup: dict[str, Any]
+    reference_setup: dict[str, Any]
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -28,38 +62,47 @@ class CrossValidation:
     genes
         Tidy: `method`, `gene`, `metric`, `value`.
     cells
-        Cosine similarity and correlation of every cell over the held-out genes; tidy.
+        Cosine similarity and correlation of every cell over the held-out genes: `method`, `cell`, `metric`, `value`.
     predicted
-        Cells × genes on the spatial scale: `X` is the measured truth, a layer per method the predictions; `var` holds
-        the model's `reliability` and `fold`.
+        Cells × genes on the spatial scale: `X` is the measured truth, and there is one layer of predictions per
+        method; `var` holds the model's `reliability` and `fold`.
+    settings
+        How it was made.
     """
 
     genes: pd.DataFrame
     cells: pd.DataFrame
-    predicted: ad.AnnData
+    predicted: AnnData
+    settings: CrossValidationSettings
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Mean over genes (and over cells, prefixed `cell_`), methods in rows."""
-        by_gene = self.genes.pivot_table(index="method", columns="metric", values="value", sort=False)
-        by_cell = self.cells.pivot_table(index="method", columns="metric", values="value", sort=False)
-        return by_gene.join(by_cell.add_prefix("cell_")).rename_axis(index=None, columns=None)
+        """Mean over genes (and over cells, prefixed `cell_`), one row per method."""
+        return summarize(self.genes).join(summarize(self.cells).add_prefix("cell_"))
+
+    def __repr__(self) -> str:
+        settings = self.settings
+        shown = [name for name in ("pcc", "spearman", "css", "mse", "cell_pcc") if name in self.summary]
+        interval = "none" if settings.interval is None else f"{settings.interval:.0%}"
+        return (
+            f"CrossValidation of {settings.recipe!r}: {self.predicted.n_vars} held-out genes in {len(settings.folds)} "
+            f"of {settings.n_folds} folds, {self.predicted.n_obs} cells, seed {settings.seed}\n"
+            f"  relations  {', '.join(settings.relations) or 'none'}\n  intervals  {interval}\n"
+            f"{self.summary[shown].round(3).to_string()}"
+        )
 
 
 def cross_validate(
-    spatial: ad.AnnData,
-    reference: ad.AnnData,
+    spatial: AnnData,
+    reference: AnnData,
     *,
     n_folds: int = 5,
+    folds: Sequence[int] | None = None,
     seed: int = 0,
-    totals: Literal["visible", "whole"] = "visible",
-    layer: str | None = None,
-    batch_key: str | None = None,
-    spatial_key: str | None = "spatial",
-    expression: Expression = "counts",
-    gene_symbols: str | None = None,
-    reference_setup: Mapping[str, Any] | None = None,
-    train_kwargs: Mapping[str, Any] | None = None,
+    totals: Totals = "input",
+    spatial_setup: Setup | None = None,
+    reference_setup: Setup | None = None,
+    train_kwargs: Setup | None = None,
     interval: float | None = None,
     methods: Mapping[str, Method] | None = None,
     baselines: bool = True,
@@ -68,8 +111,8 @@ def cross_validate(
 ) -> CrossValidation:
     """Hide each fifth of the measured genes in turn, predict it, and compare.
 
-    Folds are over genes. The model of a fold gets an AnnData from which the held-out genes are gone, so that neither
-    neighbours nor totals nor training can see them.
+    Folds are over genes. The model of a fold gets an AnnData without the held-out genes, so that neither neighbors nor
+    totals nor training can see them.
 
     Parameters
     ----------
@@ -77,20 +120,18 @@ def cross_validate(
         The two datasets; need not be set up, and are not changed.
     n_folds, seed
         Number of folds, and seed of their shuffle and of training.
+    folds
+        Numbers of the folds to run, from 0; all if None.
     totals
-        `"visible"`: the truth and the input are scaled by totals over the genes that are not held out.
-        `"whole"`: by totals over the whole panel, as many publications do. That lets a trace of the held-out genes
-        reach the method, and is offered for comparison only.
-    layer, batch_key, spatial_key, expression, gene_symbols
-        Setup of the spatial data, see :meth:`stimpute.StImputeModel.setup_anndata`.
-    reference_setup
-        Setup of the reference.
+        `"input"` or `"all"`, see :func:`gene_folds`.
+    spatial_setup, reference_setup
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each.
     train_kwargs
         Arguments of :meth:`stimpute.StImputeModel.train`.
     interval
-        Probability; adds the layers `"lower"` and `"upper"`.
+        Share of the values that intervals should cover; adds the layers `"lower"` and `"upper"`.
     methods
-        Further methods to compare: functions from a fold to predictions, shape (n_cells, n_targets).
+        Further methods to compare: functions from a :class:`GeneFold` to predictions, shape (n_cells, n_targets).
     baselines
         Whether to compare with a constant, the calibrated mean of the reference, and kNN.
     progress
@@ -107,67 +148,83 @@ def cross_validate(
     >>> result = stimpute.tl.cross_validate(spatial, reference)
     >>> result.summary
     """
-    setup = {
-        "layer": layer,
-        "batch_key": batch_key,
-        "spatial_key": spatial_key,
-        "expression": expression,
-        "gene_symbols": gene_symbols,
-    }
+    _recipe_class(model_kwargs).check_output(OutputOptions(interval))  # before time is spent
     train = {"enable_progress_bar": progress, "seed": seed, **(train_kwargs or {})}
-    setups = (setup, dict(reference_setup or {}))
-    compared: dict[str, Method] = {**(BASELINE_METHODS if baselines else {}), **(methods or {})}
-    spatial, reference = light_copy(spatial, setup), light_copy(reference, setups[1])
-    folds, names = gene_folds(spatial, reference, setups, n_folds=n_folds, seed=seed, totals=totals)
+    others: dict[str, Method] = {**(BASELINES if baselines else {}), **(methods or {})}
+    setups = {"spatial_setup": spatial_setup, "reference_setup": reference_setup}
+    drawn = gene_folds(spatial, reference, n_folds=n_folds, seed=seed, totals=totals, **setups)
+    chosen = drawn if folds is None else [drawn[_fold_number(number, len(drawn))] for number in folds]
 
-    shape = (spatial.n_obs, len(names))
-    layers = [*compared, MODEL, *(["lower", "upper"] if interval is not None else [])]
-    values = {name: np.zeros(shape, np.float32) for name in ["truth", *layers]}
-    var = pd.DataFrame({"reliability": 0.0, "fold": -1}, index=names)
-    for number, fold in enumerate(folds):
-        columns = names.get_indexer(fold.targets)
-        imputed = _impute(fold, train, interval, progress, model_kwargs)
-        values["truth"][:, columns], values[MODEL][:, columns] = fold.truth, imputed.X
-        for name in layers[len(compared) + 1 :]:
-            values[name][:, columns] = imputed.layers[name]
-        for name, method in compared.items():
-            values[name][:, columns] = method(fold)
-        var.iloc[columns] = np.column_stack([imputed.var["reliability"], np.full(len(columns), number)])
-    predicted = ad.AnnData(values.pop("truth"), obs=spatial.obs.copy(), var=var, layers=values)
-    for key, positions in spatial.obsm.items():
-        predicted.obsm[key] = positions
-    return CrossValidation(*_scores(predicted, [*compared, MODEL]), predicted)
+    if not chosen:
+        raise ValueError("`folds` is empty. Name at least one fold, or pass None for all.")
 
-
-def baseline_input(fold: GeneFold) -> BaselineInput:
-    """The dense arrays of a fold."""
-    model = fold_model(fold)
-    inputs = BaselineInput.of(model, model._need_reference().bank.genes.get_indexer(fold.targets))
-    forget(model)
-    return inputs
-
-
-def _baseline(method: Callable[[BaselineInput], np.ndarray]) -> Method:
-    return lambda fold: method(baseline_input(fold))
+    parts = []
+    for fold in chosen:
+        model = fit_fold(fold, train_kwargs=train, **model_kwargs)
+        imputed = model.impute(genes=fold.targets, interval=interval, progress=progress)
+        parts.append(_predicted(fold, imputed, others))
+    settings = CrossValidationSettings(
+        recipe=model.recipe.name,
+        hyperparameters=model.recipe.hyperparameters(),
+        relations=model.relations,
+        reliability_metric=model.recipe.capabilities.reliability_metric,
+        interval=interval,
+        n_folds=n_folds,
+        folds=[fold.number for fold in chosen],
+        seed=seed,
+        totals=totals,
+        spatial_setup=dict(spatial_setup or {}),
+        reference_setup=dict(reference_setup or {}),
+        versions={name: version(name) for name in PACKAGES},
+    )
+    predicted = _join(parts, spatial)
+    compared = [*others, MODEL_NAME]
+    return CrossValidation(_gene_scores(predicted, compared), _cell_scores(predicted, compared), predicted, settings)
 
 
-BASELINE_METHODS: dict[str, Method] = {name: _baseline(method) for name, method in BASELINES.items()}
+def _recipe_class(model_kwargs: Mapping[str, Any]) -> type[Recipe]:
+    recipe = model_kwargs.get("recipe", "crossfit")
+    return type(recipe) if isinstance(recipe, Recipe) else get_recipe(recipe)
 
 
-def _impute(
-    fold: GeneFold, train: dict[str, Any], interval: float | None, progress: bool, model_kwargs: dict[str, Any]
-) -> ad.AnnData:
-    model = fold_model(fold, **model_kwargs)
-    model.train(**train)
-    imputed = model.impute(genes=fold.targets, interval=interval, progress=progress)
-    forget(model)
-    return imputed
+def _fold_number(number: int, n_folds: int) -> int:
+    if not 0 <= number < n_folds:
+        raise ValueError(f"`folds` names fold {number}; expected numbers from 0 to {n_folds - 1}.")
+    return number
 
 
-def _scores(predicted: ad.AnnData, methods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    truth, names = predicted.X, list(predicted.var_names)
-    genes = [score(truth, predicted.layers[m], names).assign(method=m) for m in methods]
-    cells = [
-        score(truth, predicted.layers[m], names, axis="cell", metrics=("css", "pcc")).assign(method=m) for m in methods
-    ]
-    return pd.concat(genes, ignore_index=True), pd.concat(cells, ignore_index=True)
+def _predicted(fold: GeneFold, imputed: AnnData, others: Mapping[str, Method]) -> AnnData:
+    """Collect truth and predictions of one fold."""
+    layers = {name: np.asarray(method(fold), dtype=np.float32) for name, method in others.items()}
+    layers[MODEL_NAME] = imputed.X
+    for name in ("lower", "upper"):
+        if name in imputed.layers:
+            layers[name] = imputed.layers[name]
+    var = imputed.var[["reliability"]].assign(fold=fold.number)
+    return AnnData(fold.truth.astype(np.float32), var=var, layers=layers)
+
+
+def _join(parts: list[AnnData], spatial: AnnData) -> AnnData:
+    """Join the folds, with genes in the order of their names."""
+    var = pd.concat([part.var for part in parts])
+    order = np.argsort(var.index.to_numpy().astype(str))
+    layers = {name: np.concatenate([part.layers[name] for part in parts], axis=1)[:, order] for name in parts[0].layers}
+    truth = np.concatenate([part.X for part in parts], axis=1)[:, order]
+    columns = [column for column in spatial.obs if not str(column).startswith("_scvi")]
+    obsm = {key: value.copy() for key, value in spatial.obsm.items()}
+    return AnnData(truth, obs=spatial.obs[columns].copy(), var=var.iloc[order], layers=layers, obsm=obsm)
+
+
+def _gene_scores(predicted: AnnData, methods: Sequence[str]) -> pd.DataFrame:
+    names = list(predicted.var_names)
+    tables = [score(predicted.X, predicted.layers[name], names).assign(method=name) for name in methods]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _cell_scores(predicted: AnnData, methods: Sequence[str]) -> pd.DataFrame:
+    tables = []
+    for name in methods:
+        of_method = AnnData(predicted.layers[name], obs=predicted.obs[[]], var=predicted.var[[]])
+        table = score(predicted, of_method, axis="cell", metrics=("css", "pcc"))
+        tables.append(table.assign(method=name))
+    return pd.concat(tables, ignore_index=True)

@@ -1,20 +1,72 @@
-"""Folds over genes: what a method may see, and the truth that it may not see."""
+"""Split the measured genes into folds, and train models that see all genes but those of one fold."""
 
 from __future__ import annotations
 
-import gc
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-import anndata as ad
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from scipy import sparse
-from sklearn.model_selection import KFold
 
-from stimpute.data._normalize import log_normalise, typical_total
+from stimpute.data._expression import read_expression
+from stimpute.data._folds import GeneFolds, GeneSplit
+from stimpute.data._genes import expressed_shared_genes, genes_in_totals
+from stimpute.data._normalize import log_normalize, median_total
+from stimpute.data._reference import ReferenceExpression
+from stimpute.data._relation_store import copy_relations, relation_names
+from stimpute.data._spatial import SpatialCells
 from stimpute.model import StImputeModel
-from stimpute.model._setup import find_panel
+
+Setup = Mapping[str, Any]
+Totals = Literal["input", "all"]
+EXPRESSION_ARGUMENTS = ("layer", "expression", "gene_symbols")
+
+
+@dataclass(frozen=True)
+class DenseData:
+    """Log-normalized arrays of one fold, for simple methods.
+
+    Attributes
+    ----------
+    spatial
+        Input genes of the spatial cells, shape (n_cells, n_inputs).
+    reference
+        The same genes of the reference cells, shape (n_reference, n_inputs).
+    targets
+        Genes to predict, in the reference cells, shape (n_reference, n_targets).
+    """
+
+    spatial: np.ndarray
+    reference: np.ndarray
+    targets: np.ndarray
+
+    @classmethod
+    def read(
+        cls,
+        cells: SpatialCells,
+        reference: ReferenceExpression,
+        shared: np.ndarray,
+        targets: np.ndarray,
+        split: GeneSplit,
+    ) -> DenseData:
+        """Read input genes and targets.
+
+        Parameters
+        ----------
+        cells, reference
+            The two datasets.
+        shared, targets
+            Positions of the shared genes, and of the genes to predict, in the reference.
+        split
+            Input and held-out genes among the shared genes.
+        """
+        spatial = cells.log_normalized(split, cells.target_sum(split))
+        inputs = shared[split.inputs]
+        return cls(spatial[:, split.inputs], reference.dense(inputs), reference.dense(targets))
 
 
 @dataclass(frozen=True)
@@ -23,98 +75,161 @@ class GeneFold:
 
     Attributes
     ----------
+    number
+        Number of the fold.
     spatial
         The spatial data without the held-out genes.
     reference
-        The reference, whole.
+        The reference with all genes.
     targets
         Names of the held-out genes, shape (n_targets,).
     truth
-        Their measured values, log-normalised by totals over the other genes, shape (n_cells, n_targets).
-    setup
-        Arguments of `setup_anndata` for the spatial data and the reference.
+        Their measured values, log-normalized by totals over the other genes, shape (n_cells, n_targets).
+    spatial_setup, reference_setup
+        Arguments of `setup_anndata` for `spatial` and `reference`.
     """
 
-    spatial: ad.AnnData
-    reference: ad.AnnData
+    number: int
+    spatial: AnnData
+    reference: AnnData
     targets: list[str]
     truth: np.ndarray
-    setup: tuple[dict[str, Any], dict[str, Any]]
+    spatial_setup: dict[str, Any]
+    reference_setup: dict[str, Any]
+
+    @cached_property
+    def dense(self) -> DenseData:
+        """Log-normalized arrays of the fold."""
+        spatial = read_expression(self.spatial, expression=self.spatial_setup["expression"])
+        reference = read_expression(self.reference, expression=self.reference_setup["expression"])
+        shared = expressed_shared_genes(spatial, reference)
+        cells = SpatialCells.from_matrix(spatial, genes_in_totals(spatial, reference, shared), shared)
+        nothing_held_out = GeneSplit.nothing_held_out(len(shared))
+        positions = reference.genes.get_indexer(shared)
+        targets = reference.genes.get_indexer(self.targets)
+        return DenseData.read(cells, ReferenceExpression(reference), positions, targets, nothing_held_out)
 
 
 def gene_folds(
-    spatial: ad.AnnData,
-    reference: ad.AnnData,
-    setups: tuple[dict[str, Any], dict[str, Any]],
+    spatial: AnnData,
+    reference: AnnData,
     *,
     n_folds: int = 5,
     seed: int = 0,
-    totals: str = "visible",
-) -> tuple[list[GeneFold], pd.Index]:
-    """Folds over the genes that both datasets name and have seen, and the names of those genes."""
-    names = _shared_genes(spatial, reference, setups)
+    totals: Totals = "input",
+    spatial_setup: Setup | None = None,
+    reference_setup: Setup | None = None,
+) -> list[GeneFold]:
+    """Split the genes that both datasets measured into folds.
+
+    Parameters
+    ----------
+    spatial, reference
+        The two datasets; need not be set up, and are not changed.
+    n_folds, seed
+        Number of folds, and seed of the shuffle.
+    totals
+        `"input"`: truth and input are scaled by totals over the genes that are not held out. `"all"`: by totals over
+        all measured genes, as many publications do. Then the held-out genes leave a trace in the input; this is
+        offered for comparison only.
+    spatial_setup, reference_setup
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each.
+
+    Returns
+    -------
+    One :class:`GeneFold` per fold.
+
+    Raises
+    ------
+    ValueError
+        If there are too few shared genes, or `totals` is unknown.
+    """
+    if totals not in ("input", "all"):
+        raise ValueError(f'`totals` is {totals!r}; expected "input" or "all".')
+    spatial, spatial_setup = minimal_copy(spatial, spatial_setup)
+    reference, reference_setup = minimal_copy(reference, reference_setup)
+    matrix = read_expression(spatial, expression=spatial_setup["expression"])
+    reference_matrix = read_expression(reference, expression=reference_setup["expression"])
+    names = pd.Index(np.sort(expressed_shared_genes(matrix, reference_matrix)))
     if len(names) < 2 * n_folds:
         raise ValueError(f"{len(names)} shared genes are too few for n_folds={n_folds}; pass `n_folds=` of 2 or more.")
-    x = sparse.csc_matrix(spatial.X)
-    counts = setups[0]["expression"] == "counts"
-    whole = np.asarray(x.sum(1)).ravel()
-    folds = []
-    for _, test in KFold(n_folds, shuffle=True, random_state=seed).split(names):
-        hidden = spatial.var_names.isin(names[test])
-        visible, truth = x[:, ~hidden], x[:, spatial.var_names.get_indexer(names[test])].toarray()
-        seen = visible
-        if counts:
-            total = whole if totals == "whole" else np.asarray(visible.sum(1)).ravel()
-            truth = log_normalise(truth, total, typical_total(total))
-            if totals == "whole":
-                seen = sparse.csr_matrix(log_normalise(visible.toarray(), total, typical_total(total)))
-        fold = ad.AnnData(seen.tocsr(), obs=spatial.obs, var=spatial.var[~hidden], obsm=dict(spatial.obsm))
-        own = {**setups[0], "expression": "counts" if counts and totals == "visible" else "normalized"}
-        folds.append(GeneFold(fold, reference, list(names[test]), truth, (own, setups[1])))
-    return folds, names
+    folds = GeneFolds.draw(len(names), n_folds, seed)
+    by_gene = sparse.csc_matrix(matrix.values)
+    setups = (spatial_setup, reference_setup)
+    made = []
+    for number in range(len(folds)):
+        targets = names[folds.split(number).held_out]
+        made.append(_make_fold(number, spatial, by_gene, targets, totals, reference, setups))
+    return made
 
 
-def _shared_genes(
-    spatial: ad.AnnData, reference: ad.AnnData, setups: tuple[dict[str, Any], dict[str, Any]]
-) -> pd.Index:
-    managers = []
-    for adata, setup in zip((spatial, reference), setups, strict=True):
-        light = light_copy(adata, dict(setup))  # what is set up gets columns of its own
-        StImputeModel.setup_anndata(light, **setup)
-        managers.append(StImputeModel._get_most_recent_anndata_manager(light))
-        _release(light)
-    return pd.Index(np.sort(find_panel(*managers)))
+def _make_fold(
+    number: int,
+    spatial: AnnData,
+    by_gene: sparse.csc_matrix,
+    targets: pd.Index,
+    totals: Totals,
+    reference: AnnData,
+    setups: tuple[dict[str, Any], dict[str, Any]],
+) -> GeneFold:
+    """Remove the targets from the spatial data, and keep them as the truth."""
+    spatial_setup, reference_setup = setups
+    is_target = spatial.var_names.isin(targets)
+    inputs = by_gene[:, ~is_target]
+    truth = by_gene[:, spatial.var_names.get_indexer(targets)].toarray()
+    expression = spatial_setup["expression"]
+    if expression == "counts":
+        counted = by_gene if totals == "all" else inputs
+        total_counts = np.asarray(counted.sum(1)).ravel()
+        target_sum = median_total(total_counts)
+        truth = log_normalize(truth, total_counts, target_sum)
+        if totals == "all":
+            inputs = sparse.csr_matrix(log_normalize(inputs.toarray(), total_counts, target_sum))
+            expression = "normalized"
+    without = AnnData(inputs.tocsr(), obs=spatial.obs, var=spatial.var[~is_target], obsm=dict(spatial.obsm))
+    setup = {**spatial_setup, "expression": expression}
+    return GeneFold(number, without, reference, list(targets), truth, setup, reference_setup)
 
 
-def light_copy(adata: ad.AnnData, setup: dict[str, Any]) -> ad.AnnData:
-    """A copy that holds what the method reads, with genes named as they are matched; `setup` is changed to fit."""
-    layer, symbols = setup.pop("layer", None), setup.pop("gene_symbols", None)
-    x = adata.X if layer is None else adata.layers[layer]
-    light = ad.AnnData(sparse.csr_matrix(x), obs=adata.obs.copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
-    light.varm.update(adata.varm), light.varp.update(adata.varp)
-    light.uns = {key: value for key, value in adata.uns.items() if key == "stimpute"}
-    if symbols is not None:
-        light.var_names = adata.var[symbols].astype(str).to_numpy()
-    return light
+def fit_fold(fold: GeneFold, *, train_kwargs: Setup | None = None, **model_kwargs: Any) -> StImputeModel:
+    """Train a model on what a fold may see.
 
+    Nothing is left in scvi-tools' memory of the session: the data are freed with the model and the fold.
 
-def fold_model(fold: GeneFold, **model_kwargs: Any) -> StImputeModel:
-    """An untrained model on what a fold may see."""
-    StImputeModel.setup_anndata(fold.spatial, **fold.setup[0])
-    StImputeModel.setup_anndata(fold.reference, **fold.setup[1])
-    return StImputeModel(fold.spatial, fold.reference, **model_kwargs)
+    Parameters
+    ----------
+    fold
+        From :func:`gene_folds`.
+    train_kwargs
+        Arguments of :meth:`stimpute.StImputeModel.train`.
+    model_kwargs
+        Arguments of :class:`stimpute.StImputeModel`, such as `recipe`.
 
-
-def forget(model: StImputeModel) -> None:
-    """Let go of a model's data, which scvi-tools would keep for the rest of the session.
-
-    Models and trainers refer to one another, so that nothing is freed before the garbage collector has passed.
+    Returns
+    -------
+    The trained model; `model.impute(genes=fold.targets)` predicts the held-out genes.
     """
-    _release(model.adata, model._reference_data())
-    model.deregister_manager()
-    gc.collect()
+    StImputeModel.setup_anndata(fold.spatial, **fold.spatial_setup)
+    StImputeModel.setup_anndata(fold.reference, **fold.reference_setup)
+    try:
+        model = StImputeModel(fold.spatial, fold.reference, **model_kwargs)
+        model.train(**(train_kwargs or {}))
+    finally:
+        StImputeModel.release(fold.spatial, fold.reference)
+    return model
 
 
-def _release(*datasets: ad.AnnData) -> None:
-    for adata in datasets:
-        StImputeModel._setup_adata_manager_store.pop(adata.uns["_scvi_uuid"], None)
+def minimal_copy(adata: AnnData, setup: Setup | None) -> tuple[AnnData, dict[str, Any]]:
+    """Copy what a model reads of an AnnData, with genes named as they are matched.
+
+    Returns
+    -------
+    The copy, whose expression is in `X`, and the arguments of `setup_anndata` for it.
+    """
+    setup = {"expression": "counts", **(setup or {})}
+    matrix = read_expression(adata, **{name: setup[name] for name in EXPRESSION_ARGUMENTS if name in setup})
+    copy = AnnData(matrix.values, obs=adata.obs.copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
+    copy.var_names = matrix.genes
+    copy_relations(adata, copy, relation_names(adata))
+    rest = {name: value for name, value in setup.items() if name not in ("layer", "gene_symbols")}
+    return copy, rest

@@ -1,56 +1,62 @@
-"""One line from two datasets to imputed genes."""
+"""Impute genes in one call from two datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
-from stimpute.data._hiding import Hiding, split_genes
+from stimpute.data._expression import read_expression
+from stimpute.data._folds import GeneFolds
+from stimpute.data._genes import expressed_shared_genes, genes_in_totals, locate_genes
+from stimpute.data._reference import ReferenceExpression
+from stimpute.data._result import units, without_values
+from stimpute.data._spatial import SpatialCells
 from stimpute.model import StImputeModel
-from stimpute.model._result import to_anndata, units
-from stimpute.model._setup import gene_names
-from stimpute.recipes import OutputOptions
-from stimpute.tl._baselines import BaselineInput, knn
+from stimpute.recipes import RECIPES
+from stimpute.tl._baselines import neighbor_mean
+from stimpute.tl._folds import DenseData, Setup, minimal_copy
 
-N_HIDINGS = 5
+KNN = "knn"
+N_FOLDS = 5  # folds of the shared genes; a fold is left out of the search for neighbors when it is predicted
 
 
 def impute(
-    spatial: ad.AnnData,
-    reference: ad.AnnData,
+    spatial: AnnData,
+    reference: AnnData,
     genes: str | Sequence[str] | None = None,
-    method: Literal["crossfit", "paper", "knn"] = "crossfit",
+    method: str = "crossfit",
     *,
     interval: float | None = None,
     progress: bool = True,
-    setup_kwargs: dict[str, Any] | None = None,
-    reference_setup: dict[str, Any] | None = None,
-    train_kwargs: dict[str, Any] | None = None,
+    spatial_setup: Setup | None = None,
+    reference_setup: Setup | None = None,
+    train_kwargs: Setup | None = None,
     **model_kwargs: Any,
-) -> ad.AnnData:
+) -> AnnData:
     """Impute genes by a named method.
 
     Parameters
     ----------
     spatial, reference
-        The two datasets. They are set up here.
+        The two datasets; set up here for a recipe.
     genes
-        Names of reference genes; every gene that is not measured if None. A measured gene is predicted as if it were
-        hidden.
+        Names of reference genes; every gene that is not measured if None. A measured gene is predicted as if it had
+        not been measured.
     method
         A recipe of :class:`stimpute.StImputeModel`, or `"knn"` for the mean of the 50 nearest reference cells over the
-        standardised panel, on the scale of the reference.
+        standardized shared genes, on the scale of the reference.
     interval
-        Probability, such as 0.9, for which to add the layers `lower` and `upper`. Not with `"knn"`.
+        Share of the values that an interval should cover, such as 0.9; adds the layers `lower` and `upper`. Not with
+        `"knn"`.
     progress
         Whether to draw progress bars.
-    setup_kwargs, reference_setup
-        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for either.
+    spatial_setup, reference_setup
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each.
     train_kwargs
         Arguments of :meth:`stimpute.StImputeModel.train`.
     model_kwargs
@@ -69,28 +75,52 @@ def impute(
     --------
     >>> imputed = stimpute.tl.impute(spatial, reference, genes=["Rorb"])
     """
-    if method == "knn" and (interval is not None or train_kwargs or model_kwargs):
-        raise ValueError("method='knn' has no intervals, training or hyperparameters: leave those arguments out.")
-    StImputeModel.setup_anndata(spatial, **(setup_kwargs or {}))
+    if method == KNN:
+        if interval is not None or train_kwargs or model_kwargs:
+            raise ValueError("method='knn' has no intervals, training or hyperparameters: leave those arguments out.")
+        return _impute_knn(spatial, reference, genes, spatial_setup, reference_setup)
+    if method not in RECIPES:
+        raise ValueError(f"`method` is {method!r}; expected one of {sorted([*RECIPES, KNN])}.")
+    StImputeModel.setup_anndata(spatial, **(spatial_setup or {}))
     StImputeModel.setup_anndata(reference, **(reference_setup or {}))
-    if method == "knn":
-        return _knn(StImputeModel(spatial, reference), genes)
     model = StImputeModel(spatial, reference, recipe=method, **model_kwargs)
-    model._recipe.check_output(OutputOptions(interval))  # mistakes are told before the training, not after it
-    model._targets(genes, gene_names(model.adata_manager))
-    model.train(**({"enable_progress_bar": progress} | (train_kwargs or {})))
+    model.check_request(genes, interval=interval)  # before training, which takes time
+    model.train(**({"enable_progress_bar": progress} | dict(train_kwargs or {})))
     return model.impute(genes=genes, interval=interval, progress=progress)
 
 
-def _knn(model: StImputeModel, genes: str | Sequence[str] | None) -> ad.AnnData:
-    """Neighbours over the panel without the genes that are asked for."""
-    panel, spatial = model._need_reference().panel, model.adata
-    targets, names = model._targets(genes, gene_names(model.adata_manager))
+def _impute_knn(
+    spatial: AnnData,
+    reference: AnnData,
+    genes: str | Sequence[str] | None,
+    spatial_setup: Setup | None,
+    reference_setup: Setup | None,
+) -> AnnData:
+    """Average nearest reference cells, found over the shared genes without those that are asked for."""
+    spatial_copy, spatial_setup = minimal_copy(spatial, spatial_setup)
+    reference_copy, reference_setup = minimal_copy(reference, reference_setup)
+    matrix = read_expression(spatial_copy, expression=spatial_setup["expression"])
+    reference_matrix = read_expression(reference_copy, expression=reference_setup["expression"])
+    shared = expressed_shared_genes(matrix, reference_matrix)
+    cells = SpatialCells.from_matrix(matrix, genes_in_totals(matrix, reference_matrix, shared), shared)
+    expression = ReferenceExpression(reference_matrix)
+    available = expression.genes
+    if genes is None:
+        genes = list(available.difference(matrix.genes, sort=False))
+    targets = locate_genes(genes, available, "the reference")
+    positions = available.get_indexer(shared)
+
+    folds = GeneFolds.draw(len(shared), N_FOLDS)
     values = np.empty((spatial.n_obs, len(targets)), np.float32)
-    for hiding in (Hiding.nothing(len(panel)), *split_genes(len(panel), N_HIDINGS)):
-        asked = np.isin(targets, panel[hiding.hidden]) if len(hiding.hidden) else ~np.isin(targets, panel)
-        if asked.any():
-            values[:, asked] = knn(BaselineInput.of(model, targets[asked], hiding))
-    var = pd.DataFrame({"measured": np.isin(targets, panel)}, index=names)
-    about = {"units": units(counts=model._counts), "recipe": "knn", "version": version("stimpute")}
-    return to_anndata(spatial, {"X": values}, var, about, None)
+    for fold in [None, *range(len(folds))]:
+        split = folds.split(fold)
+        wanted = ~np.isin(targets, positions) if fold is None else np.isin(targets, positions[split.held_out])
+        if wanted.any():
+            data = DenseData.read(cells, expression, positions, targets[wanted], split)
+            values[:, wanted] = neighbor_mean(data)
+    names = available[targets]
+    var = pd.DataFrame({"measured": names.isin(matrix.genes)}, index=names)
+    about = {"units": units(counts=matrix.is_counts), "recipe": KNN, "version": version("stimpute")}
+    result = without_values(spatial, var, about)
+    result.X = values
+    return result

@@ -1,4 +1,4 @@
-"""All metrics at once, as a tidy table."""
+"""Compute all metrics at once, as a tidy table."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from . import metrics
-from .metrics._profiles import Axis, Matrix
+import stimpute.tl.metrics as metric_functions
+from stimpute._messages import name_list
+from stimpute.tl.metrics._profiles import Axis, Matrix
 
-METRICS: dict[str, Callable[..., np.ndarray]] = {name: getattr(metrics, name) for name in metrics.__all__}
+METRICS: dict[str, Callable[..., np.ndarray]] = {
+    name: getattr(metric_functions, name) for name in metric_functions.__all__
+}
 LOWER_IS_BETTER = frozenset({"js", "mse", "rmse_z"})
 
 
@@ -23,70 +26,71 @@ def score(
     axis: Axis = "gene",
     metrics: Sequence[str] = ("pcc", "spearman", "css", "mse", "ssim", "rmse_z", "js"),
 ) -> pd.DataFrame:
-    """Compare predicted with measured expression.
+    """Compare predicted with measured expression by several metrics.
 
     Parameters
     ----------
     truth, predicted
-        Expression [cells, genes] on one scale: two arrays with the same cells and genes, or two AnnData, which are
-        brought together by name.
+        Expression on one scale, shape (n_cells, n_genes): two matrices with the same cells and genes, or two AnnData,
+        which are matched by the names of cells and genes.
     genes
-        Names of the columns of two arrays; of two AnnData, which genes to compare (all shared ones by default).
+        Of two matrices, the names of the columns. Of two AnnData, the genes to compare; all shared genes if None.
     axis
-        One value for each ``"gene"`` or for each ``"cell"``.
+        Compute one value per `"gene"` or per `"cell"`.
     metrics
-        Which functions of :mod:`stimpute.tl.metrics`.
+        Names of functions in :mod:`stimpute.tl.metrics`.
 
     Returns
     -------
-    Columns ``gene`` (or ``cell``), ``metric`` and ``value``.
+    Tidy table with columns `gene` (or `cell`), `metric` and `value`.
 
     Raises
     ------
-    ValueError
-        If a metric is unknown or the two do not fit together.
     KeyError
-        If a gene of ``genes`` is missing.
+        If a gene is missing.
+    TypeError
+        If one argument is an AnnData and the other is not.
+    ValueError
+        If a metric is unknown, or shapes, cells or genes do not match.
     """
-    unknown = [m for m in metrics if m not in METRICS]
+    unknown = [name for name in metrics if name not in METRICS]
     if unknown:
-        raise ValueError(f"metrics={unknown}: unknown; expected some of {sorted(METRICS)}.")
+        raise ValueError(f"Unknown `metrics` {unknown}; expected some of {sorted(METRICS)}.")
     if isinstance(truth, ad.AnnData) and isinstance(predicted, ad.AnnData):
-        truth, predicted = _together(truth, predicted, genes)
-        names = {"gene": truth.var_names, "cell": truth.obs_names}[axis]
+        truth, predicted = _match_names(truth, predicted, genes)
+        names = truth.obs_names if axis == "cell" else truth.var_names
         truth, predicted = truth.X, predicted.X
     elif isinstance(truth, ad.AnnData) or isinstance(predicted, ad.AnnData):
-        raise ValueError("Found one AnnData and one array: expected two of the same kind.")
+        raise TypeError("Found one AnnData and one matrix; expected two AnnData or two matrices.")
     else:
-        if genes is not None and len(genes) != truth.shape[1]:
-            raise ValueError(f"genes has {len(genes)} names and truth has {truth.shape[1]} columns: expected as many.")
-        size = truth.shape[axis == "gene"]
-        names = pd.Index(genes if axis == "gene" and genes is not None else [str(i) for i in range(size)])
-    values = {m: METRICS[m](truth, predicted, axis=axis) for m in metrics}
-    return pd.DataFrame(values, index=names.rename(axis)).reset_index().melt(axis, var_name="metric")
+        names = _number_or_name(truth.shape, genes, axis)
+    values = {name: METRICS[name](truth, predicted, axis=axis) for name in metrics}
+    table = pd.DataFrame(values, index=names.rename(axis))
+    return table.reset_index().melt(axis, var_name="metric")
 
 
-def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean of every metric over genes or cells.
+def summarize(scores: pd.DataFrame) -> pd.DataFrame:
+    """Average every metric over genes or cells.
 
     Parameters
     ----------
     scores
-        Tables of :func:`score`, put below one another with a column ``method`` to compare several.
+        Table from :func:`score`, or several of them below one another with a column `method`.
 
     Returns
     -------
-    Methods in rows (or one row, ``"mean"``), metrics in columns, in the order of ``scores``.
+    Methods in rows (or one row, `"mean"`), metrics in columns, in the order of `scores`.
 
     Raises
     ------
     KeyError
-        If ``scores`` lacks a column.
+        If `scores` lacks a column.
     """
     missing = {"metric", "value"} - set(scores)
     if missing:
         raise KeyError(
-            f"scores lacks {sorted(missing)}, found {list(scores)}: expected what stimpute.tl.score returns."
+            f"`scores` lacks the columns {sorted(missing)}; it has {list(scores)}. Pass what `stimpute.tl.score` "
+            "returned."
         )
     if "method" not in scores:
         scores = scores.assign(method="mean")
@@ -94,19 +98,36 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis(index=None, columns=None)
 
 
-def _together(truth: ad.AnnData, predicted: ad.AnnData, genes: Sequence[str] | None) -> tuple[ad.AnnData, ad.AnnData]:
-    """Both with the same genes and cells, in the order of ``predicted``."""
+def _number_or_name(shape: tuple[int, int], genes: Sequence[str] | None, axis: Axis) -> pd.Index:
+    """Name the genes or cells of a matrix: numbers as text, or the gene names that were given."""
+    if genes is not None and len(genes) != shape[1]:
+        raise ValueError(
+            f"`genes` has {len(genes)} names, but `truth` has {shape[1]} columns; expected one per column."
+        )
+    if axis == "gene" and genes is not None:
+        return pd.Index(genes)
+    n_profiles = shape[0] if axis == "cell" else shape[1]
+    return pd.Index([str(i) for i in range(n_profiles)])
+
+
+def _match_names(
+    truth: ad.AnnData, predicted: ad.AnnData, genes: Sequence[str] | None
+) -> tuple[ad.AnnData, ad.AnnData]:
+    """Select the same genes and cells from both, in the order of `predicted`."""
     shared = predicted.var_names[predicted.var_names.isin(truth.var_names)]
-    missing = [g for g in genes if g not in shared] if genes is not None else []
+    missing = [] if genes is None else [gene for gene in genes if gene not in shared]
     if missing:
         raise KeyError(
-            f"genes: {missing[:5]} are not in both truth and predicted; leave genes=None for the shared ones."
+            f"`genes`: {name_list(missing)} not in both `truth` and `predicted`. Use `genes=None` for all shared genes."
         )
     if len(shared) == 0:
         raise ValueError(
-            f"No shared genes: truth has {list(truth.var_names[:3])}, predicted {list(predicted.var_names[:3])}."
+            f"No shared genes: `truth` has {name_list(truth.var_names, 3)}; `predicted` has "
+            f"{name_list(predicted.var_names, 3)}. Use the same kind of gene names in both."
         )
     if len(truth) != len(predicted) or not predicted.obs_names.isin(truth.obs_names).all():
-        raise ValueError(f"truth has {len(truth)} cells and predicted {len(predicted)}: expected the same obs_names.")
-    columns = list(genes) if genes is not None else shared
+        raise ValueError(
+            f"`truth` has {len(truth)} cells and `predicted` {len(predicted)}; expected the same `obs_names` in both."
+        )
+    columns = list(shared if genes is None else genes)
     return truth[predicted.obs_names, columns], predicted[:, columns]

@@ -1,10 +1,12 @@
-"""Imputed expression as one more table of a SpatialData object."""
+"""Add imputed expression to a SpatialData object."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import anndata as ad
+
+from stimpute._messages import missing_key
 
 if TYPE_CHECKING:
     from spatialdata import SpatialData
@@ -15,16 +17,16 @@ ATTRS = "spatialdata_attrs"
 def to_spatialdata(
     sdata: SpatialData, imputed: ad.AnnData, table_name: str = "imputed", source: str = "table"
 ) -> SpatialData:
-    """Add imputed expression as a table that annotates the same regions as the measured one.
+    """Add imputed expression as a new table that annotates the same regions as the measured table.
 
-    Tables of a SpatialData are AnnData, so that they can be set up and imputed as they are.
+    The tables of a SpatialData are AnnData, so they can be set up and imputed directly.
 
     Parameters
     ----------
     sdata
-        Gets the new table; nothing else of it is changed.
+        SpatialData that gets the new table; nothing else in it changes.
     imputed
-        What `model.impute` returns for the cells of the table `source`, or for some of them, in any order.
+        Result of `model.impute` for the cells of the table `source`, or for some of them, in any order.
     table_name
         Name of the new table.
     source
@@ -41,7 +43,7 @@ def to_spatialdata(
     KeyError
         If there is no table `source`.
     ValueError
-        If the name is taken, the source annotates no region, or cells are not in the source.
+        If the name is taken, the table `source` annotates no region, or it lacks some of the cells.
 
     Examples
     --------
@@ -54,37 +56,37 @@ def to_spatialdata(
         from spatialdata.models import TableModel
     except ImportError as error:
         raise ImportError("This needs spatialdata: `pip install 'stimpute[spatialdata]'`.") from error
-    measured = _source(sdata, source)
+    measured = _source_table(sdata, source)
     if table_name in sdata:
         raise ValueError(
-            f"{table_name!r} is taken in this SpatialData. Name another `table_name=`, or delete it first."
+            f"{table_name!r} is taken in this SpatialData. Pass another `table_name=`, or delete it first."
         )
     unknown = imputed.obs_names.difference(measured.obs_names)
     if len(unknown):
         raise ValueError(
             f"{len(unknown)} of {imputed.n_obs} imputed cells are not in the table {source!r}, for example "
-            f"{unknown[0]!r}. Pass what `model.impute` returned for this table, or name another `source=`."
+            f"{unknown[0]!r}. Pass the result of `model.impute` for this table, or another `source=`."
         )
-    attrs = measured.uns[ATTRS]
+    region_key = measured.uns[ATTRS]["region_key"]
+    instance_key = measured.uns[ATTRS]["instance_key"]
     table = imputed.copy()
-    keys = [attrs["region_key"], attrs["instance_key"]]
-    table.obs[keys] = measured.obs.loc[table.obs_names, keys]
     table.uns.pop(ATTRS, None)
-    annotated = table.obs[attrs["region_key"]].astype("category").cat.remove_unused_categories()
-    table.obs[attrs["region_key"]] = annotated
+    table.obs[[region_key, instance_key]] = measured.obs.loc[table.obs_names, [region_key, instance_key]]
+    regions = table.obs[region_key].astype("category").cat.remove_unused_categories()
+    table.obs[region_key] = regions
     sdata.tables[table_name] = TableModel.parse(
-        table, region=list(annotated.cat.categories), region_key=keys[0], instance_key=keys[1]
+        table, region=list(regions.cat.categories), region_key=region_key, instance_key=instance_key
     )
     return sdata
 
 
-def _source(sdata: SpatialData, source: str) -> ad.AnnData:
+def _source_table(sdata: SpatialData, source: str) -> ad.AnnData:
     if source not in sdata.tables:
-        raise KeyError(f"{source!r} is not a table of this SpatialData, which has {sorted(sdata.tables)}.")
+        raise missing_key(source, "sdata.tables", sdata.tables.keys(), "Name the measured table by `source=`.")
     measured = sdata.tables[source]
     if not measured.uns.get(ATTRS, {}).get("region_key"):
         raise ValueError(
-            f"The table {source!r} annotates no region. Make it with `spatialdata.models.TableModel.parse(adata, "
+            f"The table {source!r} annotates no region. Create it with `spatialdata.models.TableModel.parse(adata, "
             "region=..., region_key=..., instance_key=...)`."
         )
     return measured

@@ -1,4 +1,4 @@
-"""How a module is trained: scvi-tools' training plan without the parts of a variational model."""
+"""Adapt scvi-tools' training plan to networks that are not variational."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from scvi.train import TrainingPlan
 
+ADAM_BETAS = (0.9, 0.98)  # a short memory of squared gradients suits a few hundred steps
+
 
 class LossPlan(TrainingPlan):
-    """Minimise a module's loss and log it, with all optimiser options of scvi-tools' plan.
+    """Minimize a module's loss and log it, with all optimizer options of scvi-tools' plan.
 
     Parameters
     ----------
     module
-        What is trained. Only its parameters that require gradients are.
+        The module to train. Only its parameters that require gradients are trained.
     eps, weight_decay
         PyTorch's defaults in place of those that scvi-tools chose for variational models.
     plan_kwargs
@@ -27,56 +29,58 @@ class LossPlan(TrainingPlan):
     ) -> None:
         plan_kwargs.setdefault("lr_scheduler_metric", "validation_loss")
         super().__init__(module, eps=eps, weight_decay=weight_decay, **plan_kwargs)
-        self._noted: dict[str, tuple[torch.Tensor | float, int]] = {}
+        self._epoch_sums: dict[str, tuple[torch.Tensor | float, int]] = {}
 
     def forward(self, batch: dict[str, torch.Tensor]) -> LossOutput:
-        """Loss of one batch."""
+        """Compute the loss of one batch."""
         return self.module(batch, loss_kwargs=self.loss_kwargs)[2]
 
-    def _note(self, output: LossOutput, name: str) -> None:
-        """Add a batch to the epoch's means; Lightning's own bookkeeping per step costs as much as a small network."""
-        values = {f"{name}_loss": output.loss.detach(), **{f"{k}_{name}": v for k, v in output.extra_metrics.items()}}
-        for key, value in values.items():
-            total, n = self._noted.get(key, (0.0, 0))
-            self._noted[key] = (total + output.n_obs_minibatch * value, n + output.n_obs_minibatch)
+    def _add_to_epoch(self, output: LossOutput, part: str) -> None:
+        """Add a batch to the sums of the epoch; Lightning's own logging per step costs as much as a small network."""
+        values = {f"{part}_loss": output.loss.detach()}
+        values.update({f"{name}_{part}": value for name, value in output.extra_metrics.items()})
+        n_rows = output.n_obs_minibatch
+        for name, value in values.items():
+            total, n = self._epoch_sums.get(name, (0.0, 0))
+            self._epoch_sums[name] = (total + n_rows * value, n + n_rows)
 
-    def _log_noted(self) -> None:
-        for key, (total, n) in self._noted.items():
-            self.log(key, total / n, prog_bar=key.endswith("_loss"))
-        self._noted = {}
+    def _log_epoch(self) -> None:
+        for name, (total, n) in self._epoch_sums.items():
+            self.log(name, total / n, prog_bar=name.endswith("_loss"))
+        self._epoch_sums = {}
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """One step."""
+        """Compute the training loss of one batch."""
         output = self(batch)
-        self._note(output, "train")
+        self._add_to_epoch(output, "train")
         return output.loss
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means."""
-        self._log_noted()
+        """Log the means of the epoch."""
+        self._log_epoch()
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        """Loss of rows that nothing is learnt from."""
-        self._note(self(batch), "validation")
+        """Compute the loss of held-out rows."""
+        self._add_to_epoch(self(batch), "validation")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the epoch's means."""
-        self._log_noted()
+        """Log the means of the epoch."""
+        self._log_epoch()
 
 
 class OneCyclePlan(LossPlan):
-    """AdamW with one cycle of the learning rate, and another rate for some of the parameters.
+    """Train with AdamW and one cycle of the learning rate, slower for one of the submodules.
 
     Parameters
     ----------
     module
-        What is trained.
+        The module to train.
     lr, weight_decay
         Peak learning rate, and weight decay.
     slow_lr
-        Peak learning rate of parameters whose names start with `slow`.
-    slow
-        Prefix of names.
+        Peak learning rate of the slow parameters.
+    slow_prefix
+        Prefix of the names of the slow parameters.
     """
 
     def __init__(
@@ -85,23 +89,23 @@ class OneCyclePlan(LossPlan):
         *,
         lr: float = 1e-2,
         slow_lr: float = 3e-3,
-        slow: str = "autoencoder",
+        slow_prefix: str = "autoencoder",
         weight_decay: float = 1e-2,
         **plan_kwargs: Any,
     ) -> None:
         super().__init__(module, lr=lr, weight_decay=weight_decay, **plan_kwargs)
-        self.slow_lr, self.slow = slow_lr, slow
+        self.slow_lr = slow_lr
+        self.slow_prefix = slow_prefix
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW and a schedule over all steps of the training."""
+        """Make the optimizer, and a schedule over all steps of the training."""
         named = list(self.module.named_parameters())
-        rates = (self.lr, self.slow_lr)
-        groups = [
-            {"params": [p for name, p in named if name.startswith(self.slow) == slow], "lr": rate}
-            for slow, rate in zip((False, True), rates, strict=True)
-        ]
+        fast = [parameter for name, parameter in named if not name.startswith(self.slow_prefix)]
+        slow = [parameter for name, parameter in named if name.startswith(self.slow_prefix)]
+        groups: list[dict[str, Any]] = [{"params": fast, "lr": self.lr}, {"params": slow, "lr": self.slow_lr}]
         groups = [group for group in groups if group["params"]]
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, betas=(0.9, 0.98), eps=self.eps)
-        steps = max(int(self.trainer.estimated_stepping_batches), 1)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [group["lr"] for group in groups], total_steps=steps)
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, betas=ADAM_BETAS, eps=self.eps)
+        n_steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        peak_rates = [group["lr"] for group in groups]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak_rates, total_steps=n_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,11 +1,11 @@
-"""Accuracy of predicted expression, one value for each gene or each cell."""
+"""Metrics of predicted expression: one value per gene or per cell."""
 
-from ._css import css
-from ._js import js
-from ._mse import mse
-from ._pcc import pcc
-from ._rmse_z import rmse_z
-from ._spearman import spearman
-from ._ssim import ssim
+from stimpute.tl.metrics._css import css
+from stimpute.tl.metrics._js import js
+from stimpute.tl.metrics._mse import mse
+from stimpute.tl.metrics._pcc import pcc
+from stimpute.tl.metrics._rmse_z import rmse_z
+from stimpute.tl.metrics._spearman import spearman
+from stimpute.tl.metrics._ssim import ssim
 
 __all__ = ["css", "js", "mse", "pcc", "rmse_z", "spearman", "ssim"]

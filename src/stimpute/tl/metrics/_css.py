@@ -1,27 +1,29 @@
+"""Cosine similarity score."""
+
 from __future__ import annotations
 
 import numpy as np
 
-from ._profiles import Axis, Matrix, cosine, over_profiles
+from stimpute.tl.metrics._profiles import Axis, Matrix, cosine, over_profiles
 
 
 def css(truth: Matrix, predicted: Matrix, axis: Axis = "gene") -> np.ndarray:
-    r"""Cosine similarity score, the paper's first metric; higher is better.
+    r"""Compute the cosine similarity score, the first metric of the paper; higher is better.
 
     .. math:: \frac{\sum_i a_i b_i}{\sqrt{\sum_i a_i^2}\,\sqrt{\sum_i b_i^2}}
 
-    It does not centre the profiles, so a constant already scores high on genes that are expressed everywhere: read it
-    beside :func:`pcc`. A profile that is all zero scores 0.
+    Profiles are not centered, so a constant prediction already scores high on genes that most cells express: compare
+    with :func:`pcc`. A profile that is all zero scores 0.
 
     Parameters
     ----------
     truth, predicted
-        Expression [cells, genes].
+        Expression, shape (n_cells, n_genes).
     axis
-        One value for each ``"gene"`` or for each ``"cell"``.
+        Compute one value per `"gene"` or per `"cell"`.
 
     Returns
     -------
-    [genes] or [cells], between -1 and 1, and not below 0 for expression.
+    Shape (n_genes,) or (n_cells,), between -1 and 1; at least 0 where no value is negative.
     """
     return over_profiles(cosine, truth, predicted, axis)

@@ -1,24 +1,30 @@
+"""Mean squared error."""
+
 from __future__ import annotations
 
 import numpy as np
 
-from ._profiles import Axis, Matrix, over_profiles
+from stimpute.tl.metrics._profiles import Axis, Matrix, over_profiles
 
 
 def mse(truth: Matrix, predicted: Matrix, axis: Axis = "gene") -> np.ndarray:
-    """Mean squared error, the paper's second metric; lower is better.
+    """Compute the mean squared error, the second metric of the paper; lower is better.
 
-    It depends on the scale of the genes: a prediction of each gene's mean is hard to beat.
+    It depends on the scale of the genes: few methods do better than predicting the mean of each gene.
 
     Parameters
     ----------
     truth, predicted
-        Expression [cells, genes].
+        Expression, shape (n_cells, n_genes).
     axis
-        One value for each ``"gene"`` or for each ``"cell"``.
+        Compute one value per `"gene"` or per `"cell"`.
 
     Returns
     -------
-    [genes] or [cells], not below 0, in squared units of the expression.
+    Shape (n_genes,) or (n_cells,), at least 0, in squared units of the expression.
     """
-    return over_profiles(lambda a, b: ((a - b) ** 2).mean(axis=0), truth, predicted, axis)
+    return over_profiles(_mean_squared_error, truth, predicted, axis)
+
+
+def _mean_squared_error(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return ((truth - predicted) ** 2).mean(axis=0)

@@ -1,26 +1,32 @@
+"""Spearman correlation."""
+
 from __future__ import annotations
 
 import numpy as np
 from scipy.stats import rankdata
 
-from ._pcc import correlation
-from ._profiles import Axis, Matrix, over_profiles
+from stimpute.tl.metrics._pcc import correlation
+from stimpute.tl.metrics._profiles import Axis, Matrix, over_profiles
 
 
 def spearman(truth: Matrix, predicted: Matrix, axis: Axis = "gene") -> np.ndarray:
-    """Spearman correlation: :func:`pcc` of the ranks, ties at their mean rank; higher is better.
+    """Compute the Spearman correlation, :func:`pcc` of the ranks with ties at their mean rank; higher is better.
 
-    A profile that is constant scores 0.
+    A constant profile scores 0.
 
     Parameters
     ----------
     truth, predicted
-        Expression [cells, genes].
+        Expression, shape (n_cells, n_genes).
     axis
-        One value for each ``"gene"`` or for each ``"cell"``.
+        Compute one value per `"gene"` or per `"cell"`.
 
     Returns
     -------
-    [genes] or [cells], between -1 and 1.
+    Shape (n_genes,) or (n_cells,), between -1 and 1.
     """
-    return over_profiles(lambda a, b: correlation(rankdata(a, axis=0), rankdata(b, axis=0)), truth, predicted, axis)
+    return over_profiles(_rank_correlation, truth, predicted, axis)
+
+
+def _rank_correlation(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    return correlation(rankdata(truth, axis=0), rankdata(predicted, axis=0))

@@ -1,4 +1,4 @@
-"""The reliability network: from a gene's predicted profile to how well it was predicted."""
+"""Define the paper's reliability network: predict how well a gene is predicted from its predicted profile."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SCORE_KEY = "score"
 
 
 class ReliabilityNetwork(BaseModuleClass):
-    r"""MLP from a gene's predicted expression to its cosine similarity score (eq. 13).
+    r"""Predict the cosine similarity score of a gene from its predicted expression (eq. 13).
 
     .. math:: L = (\mathrm{MLP}(\hat g) - \mathrm{CSS}(g, \hat g))^2
 
-    The profile comes as a fixed number of quantiles, so that its length does not depend on the number of cells.
+    A profile enters as a fixed number of quantiles, so that its length does not depend on the number of cells.
 
     Parameters
     ----------
@@ -37,15 +37,15 @@ class ReliabilityNetwork(BaseModuleClass):
 
     @auto_move_data
     def inference(self, profile: Tensor) -> dict[str, Tensor]:
-        """Score of every gene, shape (n_genes,)."""
+        """Predict the score of every gene, shape (n_genes,)."""
         return {"score": self.network(profile).squeeze(-1)}
 
     @auto_move_data
     def generative(self, score: Tensor) -> dict[str, Tensor]:
-        """The score is the output."""
+        """Pass the score on."""
         return {"score": score}
 
     def loss(self, tensors: dict[str, Tensor], inference_outputs: dict, generative_outputs: dict) -> LossOutput:
-        """Squared error of the score."""
+        """Compute the squared error of the score."""
         error = F.mse_loss(generative_outputs["score"], tensors[SCORE_KEY], reduction="none")
         return LossOutput(loss=error.mean(), reconstruction_loss=error)

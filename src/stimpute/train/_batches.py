@@ -1,4 +1,4 @@
-"""Batches of cells out of memory, without a loader that densifies the reference."""
+"""Make batches of rows from tensors in memory, without a loader that densifies the reference."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 Batch = dict[str, Tensor]
+Transform = Callable[[Batch], Batch]
 
 
 class _Rows(Dataset):
-    def __init__(self, tensors: Mapping[str, Tensor], transform: Callable[[Batch], Batch] | None) -> None:
-        self.tensors, self.transform = tensors, transform
+    """Rows of several tensors; a whole batch is read and transformed at once."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], transform: Transform | None) -> None:
+        self.tensors = tensors
+        self.transform = transform
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
@@ -24,8 +28,8 @@ class _Rows(Dataset):
         return self.transform(batch) if self.transform else batch
 
 
-class BatchModule(pl.LightningDataModule):
-    """Shuffled batches of rows, some of them held out for validation.
+class RowBatches(pl.LightningDataModule):
+    """Shuffled batches of rows, some of which are held out for validation.
 
     Parameters
     ----------
@@ -34,12 +38,12 @@ class BatchModule(pl.LightningDataModule):
     batch_size
         Rows per batch. The last batch may hold a single row.
     transform
-        Applied to a whole batch, for instance to gather what would be too large for all rows at once.
+        Applied to a whole batch, for instance to look up values that would be too large for all rows at once.
     validation_size
         Share of the rows that is held out.
     steps_per_epoch
-        Draw so many batches with replacement in an epoch, so that its cost does not grow with the rows; all rows once
-        if None.
+        Number of batches to draw with replacement in an epoch, so that its cost does not grow with the rows; all rows
+        once if None.
     seed
         Seed of the split and the shuffle.
     """
@@ -48,32 +52,37 @@ class BatchModule(pl.LightningDataModule):
         self,
         tensors: Mapping[str, Tensor],
         batch_size: int,
-        transform: Callable[[Batch], Batch] | None = None,
+        transform: Transform | None = None,
         validation_size: float = 0.0,
         steps_per_epoch: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.transform, self.batch_size, self.steps_per_epoch = transform, batch_size, steps_per_epoch
+        self.tensors = tensors
+        self.batch_size = batch_size
+        self.transform = transform
+        self.steps_per_epoch = steps_per_epoch
         self.generator = torch.Generator().manual_seed(seed)
         n_rows = len(next(iter(tensors.values())))
         order = torch.randperm(n_rows, generator=self.generator)
         n_held_out = min(int(validation_size * n_rows), n_rows - 1)
-        self.held_out, self.kept = order[:n_held_out].sort()[0], order[n_held_out:].sort()[0]
-        self.tensors = tensors
+        self.held_out = order[:n_held_out].sort()[0]
+        self.kept = order[n_held_out:].sort()[0]
 
     def _loader(self, rows: Tensor, shuffle: bool) -> DataLoader:
         data = _Rows({name: tensor[rows] for name, tensor in self.tensors.items()}, self.transform)
         sampler: RandomSampler | SequentialSampler = SequentialSampler(data)
-        if shuffle:
-            n = None if self.steps_per_epoch is None else self.batch_size * self.steps_per_epoch
-            sampler = RandomSampler(data, replacement=n is not None, num_samples=n, generator=self.generator)
+        if shuffle and self.steps_per_epoch is not None:
+            n_samples = self.batch_size * self.steps_per_epoch
+            sampler = RandomSampler(data, replacement=True, num_samples=n_samples, generator=self.generator)
+        elif shuffle:
+            sampler = RandomSampler(data, generator=self.generator)
         return DataLoader(data, sampler=BatchSampler(sampler, self.batch_size, drop_last=False), batch_size=None)
 
     def train_dataloader(self) -> DataLoader:
-        """Batches to learn from, in a new order every epoch."""
+        """Return batches to learn from, in a new order every epoch."""
         return self._loader(self.kept, shuffle=True)
 
     def val_dataloader(self) -> DataLoader | list:
-        """Batches to watch, in a fixed order."""
+        """Return the held-out batches, in a fixed order."""
         return self._loader(self.held_out, shuffle=False) if len(self.held_out) else []

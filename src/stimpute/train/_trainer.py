@@ -1,4 +1,4 @@
-"""Run the phases of a recipe one after another through scvi-tools' trainer."""
+"""Run the training phases of a recipe one after another through scvi-tools' trainer."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from scvi.train import Trainer
 from scvi.train._progress import ProgressBar
 from scvi.utils import track
 
-from stimpute.train._data import BatchModule
+from stimpute.train._batches import RowBatches
 from stimpute.train._plan import LossPlan
 
 HARDWARE_REPORTS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
+VALIDATION_SHARE = 0.1  # of the rows, with early stopping
+PATIENCE = 10  # epochs without a lower validation loss before a phase ends
+LOGGED = ("_train", "_validation", "_loss")  # endings of the quantities that the history keeps
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's random numbers from a seed, and the global state as it was afterwards."""
+    """Seed torch's random numbers, and restore their global state afterwards."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
 
-@dataclass
-class Phases:
-    """What all phases of a training have in common, and what they left behind.
+@dataclass(kw_only=True)
+class PhaseTrainer:
+    """Options that all phases of a training share, and the history of the phases that were run.
 
     Attributes
     ----------
@@ -41,9 +44,9 @@ class Phases:
     max_epochs
         Upper bound on the epochs of each phase; the recipe's own numbers if None.
     batch_size
-        Cells per batch; each phase's own if None.
+        Rows per batch; each phase's own number if None.
     early_stopping
-        Hold out a tenth of the rows and stop a phase when their loss no longer falls.
+        Hold out a tenth of the rows, and stop a phase when their loss no longer falls.
     seed
         Seed of everything random.
     plan_kwargs
@@ -66,17 +69,23 @@ class Phases:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks live between phases."""
+        """Return the device on which the networks are kept between phases."""
         return parse_device_args(self.accelerator, self.devices, return_device="torch")[2]
+
+    def batches(self, tensors: dict[str, torch.Tensor], batch_size: int, **kwargs: Any) -> RowBatches:
+        """Make batches for one phase, with the batch size and the seed of this training."""
+        validation_size = VALIDATION_SHARE if self.early_stopping else 0.0
+        size = batch_size if self.batch_size is None else self.batch_size
+        return RowBatches(tensors, size, validation_size=validation_size, seed=self.seed, **kwargs)
 
     def run(
         self,
         name: str,
         module: BaseModuleClass,
-        data: BatchModule,
+        data: RowBatches,
         max_epochs: int,
         *,
-        bar: bool = True,
+        show_progress: bool = True,
         plan_class: type[LossPlan] = LossPlan,
         **plan_kwargs: Any,
     ) -> None:
@@ -87,80 +96,93 @@ class Phases:
         name
             Name of the phase, in the progress bar and in the history.
         module
-            What is trained.
+            The module to train.
         data
             Its batches.
         max_epochs
             The recipe's number of epochs.
-        bar
-            Whether the phase is long enough to deserve a progress bar.
+        show_progress
+            Whether the phase is long enough for a progress bar.
         plan_class
-            How to minimise.
+            Training plan.
         plan_kwargs
             The recipe's options of the plan.
+
+        Raises
+        ------
+        FloatingPointError
+            If the weights are no longer finite.
         """
-        epochs = max_epochs if self.max_epochs is None else min(max_epochs, self.max_epochs)
+        if self.max_epochs is not None:
+            max_epochs = min(max_epochs, self.max_epochs)
         plan = plan_class(module, **{**plan_kwargs, **self.plan_kwargs})
-        options = dict(self.trainer_kwargs)
-        show = options.pop("enable_progress_bar", True) and bar and options.pop("progress_bar_refresh_rate", 1) > 0
-        callbacks = [*options.pop("callbacks", []), *([PhaseBar(name)] if show else [])]
-        if self.early_stopping and len(data.held_out):
-            options = {"early_stopping_monitor": "validation_loss", "early_stopping_patience": 10, **options}
-            options |= {"early_stopping": True}
+        options = self._trainer_options(name, data, show_progress)
         with quiet(*HARDWARE_REPORTS):
             trainer = Trainer(
-                max_epochs=epochs,
+                max_epochs=max_epochs,
                 accelerator=self.accelerator,
                 devices=self.devices,
-                enable_progress_bar=show,
                 simple_progress_bar=False,
-                callbacks=callbacks,
-                **{"log_every_n_steps": 1, **options},
+                **options,
             )
             module.train()
             trainer.fit(plan, data)
         module.eval().to(self.device)
-        self._remember(name, trainer)
+        if not all(parameter.isfinite().all() for parameter in module.parameters()):
+            raise FloatingPointError(
+                f"Training diverged in the phase {name!r}: weights are not finite. Lower the learning rate, for "
+                'example `train(plan_kwargs={"lr": 1e-3})`. The model is as it was before this call.'
+            )
+        self._add_history(name, trainer)
 
-    def batches(self, tensors: dict[str, torch.Tensor], batch_size: int, **kwargs: Any) -> BatchModule:
-        """Batches for one phase, with this training's own size and seed."""
-        validation_size = 0.1 if self.early_stopping else 0.0
-        return BatchModule(
-            tensors, self.batch_size or batch_size, validation_size=validation_size, seed=self.seed, **kwargs
-        )
+    def _trainer_options(self, name: str, data: RowBatches, show_progress: bool) -> dict[str, Any]:
+        """Complete the user's trainer options with progress bar, logging and early stopping."""
+        options = {"log_every_n_steps": 1, **self.trainer_kwargs}
+        wanted = options.pop("enable_progress_bar", True) and options.pop("progress_bar_refresh_rate", 1) > 0
+        options["enable_progress_bar"] = bool(show_progress and wanted)
+        callbacks = list(options.pop("callbacks", []))
+        if options["enable_progress_bar"]:
+            callbacks.append(PhaseBar(name))
+        options["callbacks"] = callbacks
+        if self.early_stopping and len(data.held_out):
+            options.setdefault("early_stopping_monitor", "validation_loss")
+            options.setdefault("early_stopping_patience", PATIENCE)
+            options["early_stopping"] = True
+        return options
 
-    def _remember(self, name: str, trainer: Trainer) -> None:
+    def _add_history(self, name: str, trainer: Trainer) -> None:
+        """Append the logged losses of a phase; a phase that runs again continues its table."""
         for metric, values in getattr(trainer.logger, "history", {}).items():
-            if metric.endswith(("_train", "_validation", "_loss")):
+            if metric.endswith(LOGGED):
                 key = f"{name}_{metric}"
-                self.history[key] = pd.concat([self.history[key], values]) if key in self.history else values.copy()
-                self.history[key] = self.history[key].reset_index(drop=True).rename_axis("epoch")
+                tables = [self.history[key], values] if key in self.history else [values]
+                self.history[key] = pd.concat(tables).reset_index(drop=True).rename_axis("epoch")
 
 
 class PhaseBar(ProgressBar):
-    """scvi-tools' progress bar, with the name of the phase in front."""
+    """scvi-tools' progress bar, with the name of the phase."""
 
     def __init__(self, phase: str) -> None:
         super().__init__()
         self.phase = phase.replace("_", " ")
 
     def init_train_tqdm(self, trainer: Trainer) -> Any:
-        """Make the bar."""
+        """Make the progress bar."""
         return track(None, total=trainer.max_epochs, description=self.phase, style="tqdm", disable=self.is_disabled)
 
     def get_metrics(self, trainer: Trainer, pl_module: LossPlan) -> dict[str, Any]:
-        """The losses, without Lightning's version number."""
+        """Return the losses, without Lightning's version number."""
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LossPlan) -> None:
-        """Say which phase and epoch it is."""
+        """Show the phase and the epoch."""
         if self._should_update(trainer.current_epoch, trainer.max_epochs):
             self.main_progress_bar.set_description(f"{self.phase} {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
 
 @contextlib.contextmanager
 def quiet(*names: str) -> Iterator[None]:
-    """Silence what some loggers report below a warning."""
+    """Silence messages of some loggers below a warning."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

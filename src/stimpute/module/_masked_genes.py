@@ -1,0 +1,135 @@
+"""Define the training task of `crossfit`: predict genes that were masked at the input."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from scvi import REGISTRY_KEYS
+from scvi.module.base import BaseModuleClass, LossOutput
+from torch import Tensor
+
+from stimpute.module._attention import MASK_KEY, AttentionAutoencoder
+from stimpute.module._gene_graph import GeneGraphNetwork, whiten
+
+NICHE_KEY = "niche"
+MASKED_KEY = "masked"
+TRUTH_KEY = "truth"
+MIN_NORM = 1e-3  # of a gene's profile within a batch: a nearly constant gene has no correlation
+NOT_SHARED = -1
+
+
+class MaskedGeneModule(BaseModuleClass):
+    r"""Train the attention autoencoder and the gene graph together on masked genes.
+
+    .. math:: L = \frac{1}{|H|} \sum_{g \in H} \left(1 - \mathrm{corr}(x_g, \hat x_g)
+              + \lambda \lVert x_g - \hat x_g \rVert^2\right)
+
+    Each member of the ensemble never learns from the genes of one fold: its predictions of these are out of fold.
+
+    Parameters
+    ----------
+    autoencoder, graph
+        The networks; the graph may be None.
+    profiles
+        Metacell profiles of the shared genes, shape (n_metacells, n_shared).
+    features, statistics, precision
+        Of the shared genes: relation features (n_shared, n_shared, n_features), gene statistics
+        (n_shared, n_statistics), and :math:`P` (n_shared, n_shared).
+    learns
+        Whether a member learns from a gene, shape (n_members, n_shared).
+    error_weight
+        :math:`\lambda`.
+    use_attention
+        Whether the autoencoder contributes to the prediction.
+    leave_out
+        Whether the edge weights of a masked gene are those that hold if it had not been measured.
+    """
+
+    def __init__(
+        self,
+        autoencoder: AttentionAutoencoder,
+        graph: GeneGraphNetwork | None,
+        profiles: Tensor,
+        features: Tensor,
+        statistics: Tensor,
+        precision: Tensor,
+        learns: Tensor,
+        *,
+        error_weight: float = 0.3,
+        use_attention: bool = True,
+        leave_out: bool = True,
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.graph = graph
+        self.error_weight = error_weight
+        self.use_attention = use_attention
+        self.leave_out = leave_out
+        self.register_buffer("profiles", profiles, persistent=False)
+        self.register_buffer("features", features, persistent=False)
+        self.register_buffer("statistics", statistics, persistent=False)
+        self.register_buffer("precision", precision, persistent=False)
+        self.register_buffer("learns", learns, persistent=False)
+
+    def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {"x": tensors[REGISTRY_KEYS.X_KEY], "mask": tensors[MASK_KEY]}
+
+    def _get_generative_input(self, tensors: dict[str, Tensor], inference_outputs: dict) -> dict[str, Tensor]:
+        inputs = [tensors[REGISTRY_KEYS.X_KEY]]
+        if NICHE_KEY in tensors:
+            inputs.append(tensors[NICHE_KEY])
+        return {
+            "z": inference_outputs["z"],
+            "mask": tensors[MASK_KEY],
+            "inputs": torch.stack(inputs),
+            "masked": tensors[MASKED_KEY],
+        }
+
+    def inference(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Embed cells from the genes that are not masked."""
+        return {"z": self.autoencoder.embed_cells(x, mask)}
+
+    def generative(self, z: Tensor, mask: Tensor, inputs: Tensor, masked: Tensor) -> dict[str, Tensor]:
+        """Predict the z-scores of masked genes, shape (n_members, n_masked, n_cells).
+
+        Parameters
+        ----------
+        z
+            Latent representation, shape (n_members, n_cells, n_latent).
+        mask
+            1 for input genes, shape (n_shared,).
+        inputs
+            Standardized expression of the cells and of their niches, shape (n_inputs, n_cells, n_shared).
+        masked
+            Positions of the genes to predict, shape (n_masked,).
+        """
+        z_score = torch.zeros(())
+        if self.use_attention:
+            keys = self.autoencoder.embed_reference(self.profiles, mask)
+            attention = self.autoencoder.attention(z, keys)
+            z_score = (attention @ self.profiles[:, masked]).transpose(1, 2)
+        if self.graph is not None:
+            weights = self.graph(self.features[masked], self.statistics[masked], self.statistics)
+            weights = weights[:, : len(inputs)]  # cells without positions have no niche
+            position = masked if self.leave_out else torch.full_like(masked, NOT_SHARED)
+            messages = whiten(weights, self.precision, position) @ inputs.transpose(1, 2)
+            z_score = z_score + messages.sum(1)
+        return {"z_score": z_score}
+
+    def loss(self, tensors: dict[str, Tensor], inference_outputs: dict, generative_outputs: dict) -> LossOutput:
+        """Compute correlation and error over the cells of a batch, for the genes that each member learns from."""
+        predicted = generative_outputs["z_score"]
+        truth = tensors[TRUTH_KEY].T
+        predicted_centered = predicted - predicted.mean(-1, keepdim=True)
+        truth_centered = truth - truth.mean(-1, keepdim=True)
+        correlation = F.cosine_similarity(predicted_centered, truth_centered[None], dim=-1, eps=MIN_NORM)
+        loss = 1 - correlation + self.error_weight * (predicted - truth).square().mean(-1)
+        learns = self.learns[:, tensors[MASKED_KEY]].float()
+        share = learns / learns.sum(1, keepdim=True).clamp(min=1)
+        held_out = 1 - learns
+        held_out_correlation = (correlation * held_out).sum() / held_out.sum().clamp(min=1)
+        metrics = {
+            "correlation": (correlation * share).sum(1).mean().detach(),
+            "held_out_correlation": held_out_correlation.detach(),
+        }
+        return LossOutput(loss=(loss * share).sum(), n_obs_minibatch=truth.shape[1], extra_metrics=metrics)

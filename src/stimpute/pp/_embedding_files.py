@@ -1,0 +1,134 @@
+"""Read and write the two file formats of protein vectors, `.npz` and `.h5ad`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData, read_h5ad
+
+from stimpute._messages import missing_key
+
+UNKNOWN = "unknown"
+SUFFIXES = (".npz", ".h5ad")
+TEXTS = ("model", "pooling", "release")
+REQUIRED = ("genes", "embedding")
+OPTIONAL = ("accessions", "digests", *TEXTS, "settings")
+OBS_COLUMNS = {"accessions": "accession", "digests": "digest"}  # name of the field, name of the column
+# 200,000 proteins of the largest ESM-2 (5120 dimensions) fit; what is larger is a mistake or an attack.
+MAX_BYTES = 4 * 2**30
+
+
+def check_suffix(path: Path) -> None:
+    """Raise ValueError unless the name of a file ends in `.npz` or `.h5ad`."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"Found the file name {path.name!r}; expected a name that ends in .npz or .h5ad.")
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read the fields of :class:`ProteinEmbeddings` from a file."""
+    check_suffix(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There are no embeddings at {path}. Make them by `stimpute.pp.embed_proteins(..., output={str(path)!r})`."
+        )
+    if path.suffix == ".npz":
+        return _read_npz(path)
+    return fields_of_anndata(read_h5ad(path))
+
+
+def write_fields(fields: Mapping[str, Any], path: Path) -> Path:
+    """Write the fields of :class:`ProteinEmbeddings` to a file, under a temporary name until it is complete."""
+    check_suffix(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    content = {**fields, "settings": json.dumps(dict(fields["settings"]))}
+    if path.suffix == ".npz":
+        np.savez(temporary, allow_pickle=False, **content)
+    else:
+        columns = {column: content[name] for name, column in OBS_COLUMNS.items()}
+        obs = pd.DataFrame(columns, index=content["genes"])
+        uns = {name: content[name] for name in (*TEXTS, "settings")}
+        AnnData(X=content["embedding"], obs=obs, uns=uns).write_h5ad(temporary)
+    os.replace(temporary, path)
+    return path
+
+
+def fields_of_anndata(adata: AnnData) -> dict[str, Any]:
+    """Take the fields of :class:`ProteinEmbeddings` from an AnnData with one gene per row."""
+    vectors = adata.X.toarray() if hasattr(adata.X, "toarray") else np.asarray(adata.X)
+    fields: dict[str, Any] = {"genes": adata.obs_names.to_numpy(), "embedding": vectors}
+    for name, column in OBS_COLUMNS.items():
+        if column in adata.obs:
+            fields[name] = adata.obs[column].astype(str).to_numpy()
+    return fields | _text_fields(adata.uns)
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            for name in REQUIRED:
+                if name not in names:
+                    raise missing_key(name, str(path), names, "Write it by `np.savez(path, genes=..., embedding=...)`.")
+            wanted = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
+            _check_sizes(archive, wanted, path)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in wanted}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{path} is not a .npz file, or is damaged: {error}. Write it again.") from error
+    return arrays | _text_fields(arrays)
+
+
+def _text_fields(content: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: str(content[name]) for name in TEXTS if name in content}
+    fields["settings"] = json.loads(str(content.get("settings", "{}")))
+    return fields
+
+
+def _check_sizes(archive: zipfile.ZipFile, names: list[str], path: Path) -> None:
+    """Check the type and the declared size of each array before memory is allocated for any."""
+    for name in names:
+        member = archive.getinfo(f"{name}.npy")
+        with archive.open(member) as file:
+            try:
+                shape, dtype = _read_header(file)
+            except ValueError as error:
+                raise ValueError(f"The array {name!r} of {path} is damaged: {error}. Write the file again.") from error
+            n_header_bytes = file.tell()
+        if dtype.hasobject:
+            raise ValueError(
+                f"The array {name!r} of {path} holds pickled objects; pickles can run code and are not loaded. Save "
+                "names as text: `np.savez(path, genes=np.asarray(genes, dtype=str), embedding=matrix)`."
+            )
+        n_bytes = math.prod((*shape, dtype.itemsize))
+        if n_bytes > MAX_BYTES:
+            raise ValueError(
+                f"The array {name!r} of {path} has shape {shape} and type {dtype}, more than the maximum of "
+                f"{MAX_BYTES // 2**30} GiB. Keep only the genes of your reference."
+            )
+        # Elements without size could be declared in any number.
+        is_hollow = dtype.itemsize == 0 or (0 in shape and shape != (0,))
+        if is_hollow or n_header_bytes + n_bytes != member.file_size:
+            raise ValueError(
+                f"The array {name!r} of {path} is damaged: it declares the shape {shape} and {n_bytes} bytes, and has "
+                f"{member.file_size - n_header_bytes} bytes. Write the file again."
+            )
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Read shape and type from the header of a `.npy` file."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    return shape, dtype

@@ -1,0 +1,45 @@
+"""Log-normalize measured expression, for comparison with imputed values."""
+
+from __future__ import annotations
+
+from anndata import AnnData
+
+from stimpute.data._expression import Expression, read_expression
+
+
+def measured_expression(
+    spatial: AnnData,
+    *,
+    layer: str | None = None,
+    expression: Expression = "counts",
+) -> AnnData:
+    """Log-normalize spatial counts by their totals over the measured genes, the scale of imputed values.
+
+    Parameters
+    ----------
+    spatial
+        Spatial data. They are not changed.
+    layer
+        Layer to read; `X` if None.
+    expression
+        `"counts"`: divide by the total of the cell, multiply by the median total, take log1p. `"normalized"`: keep the
+        values as they are.
+
+    Returns
+    -------
+    A new AnnData: `X` is CSR, float32, shape (n_cells, n_measured_genes); `obs` and `obsm` are those of `spatial`.
+
+    Raises
+    ------
+    KeyError
+        If the layer does not exist.
+    ValueError
+        If `expression` is unknown, or the values are not what it says.
+    """
+    measured = read_expression(spatial, layer=layer, expression=expression)
+    return AnnData(
+        measured.log_normalized(),
+        obs=spatial.obs.copy(),
+        var=spatial.var[[]].copy(),
+        obsm={key: values.copy() for key, values in spatial.obsm.items()},
+    )

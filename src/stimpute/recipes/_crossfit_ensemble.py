@@ -1,0 +1,237 @@
+"""Encode cells and weigh genes with the networks of `crossfit`, during training and afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stimpute.calibrate._moments import MIN_STD
+from stimpute.data._folds import GeneSplit
+from stimpute.data._reference import Reference
+from stimpute.data._spatial import CellChunk
+from stimpute.module._attention import AttentionAutoencoder
+from stimpute.module._gene_graph import whiten
+from stimpute.module._module import StImputeModule
+from stimpute.recipes._crossfit_fit import CrossfitPreparation, SharedGeneScaling
+from stimpute.recipes._crossfit_genes import GeneFeatures
+
+N_FEATURES = 8  # of a gene, see `CrossfitEnsemble.reliability_features`
+N_STRONGEST = 3  # relations whose mean strength describes how well a gene is connected
+
+
+@dataclass(frozen=True)
+class CellBlock:
+    """A chunk of encoded cells.
+
+    Attributes
+    ----------
+    attention
+        Attention weights, mean over the members, shape (n_cells, n_metacells).
+    inputs
+        Standardized shared genes of the cells and of their niches, shape (n_inputs, n_cells, n_shared).
+    """
+
+    attention: Tensor
+    inputs: Tensor
+
+
+@dataclass(frozen=True)
+class GeneWeights:
+    """What turns a cell block into z-scores of some genes.
+
+    Attributes
+    ----------
+    edge_weights
+        Weights of the shared genes, for the cell and its niche, shape (n_inputs, n_genes, n_shared).
+    profiles
+        Standardized expression in the metacells, shape (n_metacells, n_genes).
+    """
+
+    edge_weights: Tensor
+    profiles: Tensor
+
+    def parts(self, cells: CellBlock) -> list[Tensor]:
+        """Compute the parts of the z-score, from attention and from each input, shape (n_cells, n_genes) each."""
+        parts = [cells.attention @ self.profiles]
+        for expression, weights in zip(cells.inputs, self.edge_weights, strict=True):
+            parts.append(expression @ weights.T)
+        return parts
+
+    @torch.inference_mode()
+    def z_score(self, cells: CellBlock) -> np.ndarray:
+        """Predict standardized expression, float32, shape (n_cells, n_genes)."""
+        return add_parts(self.parts(cells)).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class CrossfitCellEncoder:
+    """Encode cells with one fold of the genes held out; see :class:`~stimpute.recipes.CellEncoder`.
+
+    Attributes
+    ----------
+    scaling, split, fold
+        Normalization of the cells.
+    autoencoder
+        The attention network.
+    keys
+        Latent representation of the metacells, shape (n_members, n_metacells, n_latent).
+    mask
+        1 for input genes, shape (n_shared,).
+    members
+        Members of the ensemble to average.
+    use_attention
+        Whether attention takes part in the prediction.
+    """
+
+    scaling: SharedGeneScaling
+    split: GeneSplit
+    fold: int | None
+    autoencoder: AttentionAutoencoder
+    keys: Tensor
+    mask: Tensor
+    members: Tensor
+    use_attention: bool
+
+    def encode(self, chunk: CellChunk) -> CellBlock:
+        """Standardize the cells, average their spatial neighbors, and compute attention."""
+        standardized = self.scaling.standardize(chunk.cells, self.split, self.fold)
+        inputs = [standardized[chunk.rows]]
+        if chunk.neighbors is not None:
+            inputs.append(niche_mean(standardized, chunk.neighbors))
+        return self.encode_inputs(np.stack(inputs))
+
+    @torch.inference_mode()
+    def encode_inputs(self, inputs: np.ndarray) -> CellBlock:
+        """Compute attention from standardized inputs, shape (n_inputs, n_cells, n_shared)."""
+        on_device = torch.from_numpy(inputs).to(self.keys.device)
+        z = self.autoencoder.embed_cells(on_device[0], self.mask)
+        attention = self.autoencoder.attention(z, self.keys, self.members).mean(0)
+        return CellBlock(attention * float(self.use_attention), on_device)
+
+
+class CrossfitEnsemble:
+    """The networks of `crossfit` with the data that they read.
+
+    Every shared gene is held out by one member of the ensemble, which never learned from it: with a fold held out, that
+    member alone is used, otherwise all are averaged. Predictions are linear in a member's weights, so that members
+    are averaged before cells and genes meet: the cost of a value does not grow with the ensemble.
+
+    Parameters
+    ----------
+    preparation
+        What was fixed before training.
+    reference
+        The reference.
+    module
+        The networks, trained or in training.
+    ridge
+        See :class:`GeneFeatures`.
+    use_attention
+        Whether attention takes part in the prediction.
+    """
+
+    def __init__(
+        self,
+        preparation: CrossfitPreparation,
+        reference: Reference,
+        module: StImputeModule,
+        *,
+        ridge: float,
+        use_attention: bool,
+    ) -> None:
+        self.preparation = preparation
+        self.reference = reference
+        self.module = module
+        self.use_attention = use_attention
+        self.features = GeneFeatures(reference, preparation, ridge)
+
+    @torch.inference_mode()
+    def cell_encoder(self, fold: int | None) -> CrossfitCellEncoder:
+        """Return the encoder of cells with a fold held out."""
+        device = self.module.device
+        split = self.preparation.folds.split(fold)
+        mask = torch.from_numpy(split.mask()).to(device)
+        profiles = torch.from_numpy(self.features.metacells.shared_profiles).to(device)
+        autoencoder = self.module["autoencoder"]
+        return CrossfitCellEncoder(
+            scaling=self.preparation.scaling,
+            split=split,
+            fold=fold,
+            autoencoder=autoencoder,
+            keys=autoencoder.embed_reference(profiles, mask),
+            mask=mask,
+            members=self._members(fold),
+            use_attention=self.use_attention,
+        )
+
+    def _members(self, fold: int | None) -> Tensor:
+        if fold is None:
+            return torch.arange(len(self.preparation.folds))
+        return torch.tensor([fold])
+
+    def gene_weights(self, targets: np.ndarray, fold: int | None) -> GeneWeights:
+        """Compute edge weights and metacell profiles of target genes."""
+        profiles = torch.from_numpy(self.features.metacells.profiles(targets)).to(self.module.device)
+        return GeneWeights(self._edge_weights(targets, fold), profiles)
+
+    @torch.inference_mode()
+    def _edge_weights(self, targets: np.ndarray, fold: int | None) -> Tensor:
+        """Compute the mean of the members' edge weights, shape (n_inputs, n_targets, n_shared)."""
+        device = self.module.device
+        shared = self.reference.shared
+        n_inputs = 2 if self.preparation.uses_space else 1
+        if not self.reference.relations:
+            return torch.zeros(n_inputs, len(targets), len(shared), device=device)
+        features = self.features.relation_features(targets, fold).to(device)
+        target = self.features.statistics(targets).to(device)
+        source = self.features.statistics(shared).to(device)
+        graph = self.module["graph"]
+        # One member at a time: the hidden layer of all at once would be large.
+        by_member = [graph(features, target, source, int(member))[0, :n_inputs] for member in self._members(fold)]
+        weights = torch.stack(by_member).mean(0)
+        position = torch.from_numpy(self.reference.position_among_shared(targets)).to(device)
+        return whiten(weights, self.features.precision.to(device), position)
+
+    @torch.inference_mode()
+    def reliability_features(self, targets: np.ndarray, weights: GeneWeights, probe: CellBlock) -> np.ndarray:
+        """Describe the prediction of genes in the probe cells, shape (n_targets, n_features).
+
+        The features are the log standard deviation of the z-score and of its two main parts, the correlation of these
+        parts, the mean strength of the strongest relations to shared genes, and the statistics in the reference.
+        """
+        parts = weights.parts(probe)
+        z_score = add_parts(parts)
+        attention_part, cell_part = parts[:2]
+        log_stds = [log_std(part) for part in (z_score, attention_part, cell_part)]
+        unit_parts = [F.normalize(part - part.mean(0), dim=0) for part in (attention_part, cell_part)]
+        agreement = (unit_parts[0] * unit_parts[1]).sum(0).cpu().numpy()
+        relations = self.features.coexpression.similarity(targets)
+        position = self.reference.position_among_shared(targets)
+        relations[position[:, None] == np.arange(relations.shape[1])] = 0  # not the relation of a gene to itself
+        strongest = np.sort(np.abs(relations), axis=1)[:, -N_STRONGEST:].mean(1)
+        return np.column_stack([*log_stds, agreement, strongest, self.features.statistics(targets).numpy()])
+
+
+def add_parts(parts: list[Tensor]) -> Tensor:
+    """Add the parts of a z-score in their order."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+def niche_mean(expression: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
+    """Average the expression of spatial neighbors, shape (n_cells, n_genes)."""
+    total = np.zeros((len(neighbors), expression.shape[1]), np.float32)
+    for column in neighbors.T:  # one neighbor of all cells at a time: never cells × neighbors × genes
+        total += expression[column]
+    return total / neighbors.shape[1]
+
+
+def log_std(z_score: Tensor) -> np.ndarray:
+    """Compute the log standard deviation over cells, bounded from below, shape (n_genes,)."""
+    return np.log(z_score.std(0, correction=0).cpu().numpy() + MIN_STD)

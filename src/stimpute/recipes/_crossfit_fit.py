@@ -1,0 +1,163 @@
+"""Everything that `crossfit` learns beside its networks, as typed arrays with declared shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from stimpute.calibrate._intervals import Intervals
+from stimpute.calibrate._moments import Moments
+from stimpute.calibrate._reliability import ReliabilityRegression
+from stimpute.data._arrays import Shape
+from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
+from stimpute.data._normalize import standardize
+from stimpute.data._spatial import ProbeCells, SpatialCells
+
+MAX_STATISTIC = 3.0  # standardized gene statistics are clipped here
+
+
+@dataclass(frozen=True)
+class SharedGeneScaling:
+    """Normalization of the shared genes that new sections share with the training data.
+
+    Attributes
+    ----------
+    mean, std
+        Of each shared gene over the training cells, shape (n_shared,).
+    target_sum
+        Total that cells are scaled to, for each fold that is held out.
+    """
+
+    mean: Annotated[np.ndarray, Shape("n_shared", about="mean of each shared gene")]
+    std: Annotated[np.ndarray, Shape("n_shared", about="standard deviation of each shared gene")]
+    target_sum: PerFold
+
+    def standardize(self, cells: SpatialCells, split: GeneSplit, fold: int | None) -> np.ndarray:
+        """Log-normalize and standardize the shared genes, held-out ones included, shape (n_cells, n_shared)."""
+        return standardize(cells.log_normalized(split, self.target_sum[fold]), self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class StatisticScaling:
+    """Standardization of the statistics of genes in the reference.
+
+    Attributes
+    ----------
+    mean, std
+        Over the shared genes, shape (n_statistics,).
+    """
+
+    mean: Annotated[np.ndarray, Shape("n_statistics", about="mean of the gene statistics in the reference")]
+    std: Annotated[
+        np.ndarray, Shape("n_statistics", about="standard deviation of the gene statistics in the reference")
+    ]
+
+    def standardize(self, statistics: np.ndarray) -> np.ndarray:
+        """Standardize and clip gene statistics, float32, shape (n_genes, n_statistics)."""
+        standardized = (statistics - self.mean) / self.std
+        return np.clip(standardized, -MAX_STATISTIC, MAX_STATISTIC).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class CrossfitPreparation:
+    """What is known before training.
+
+    Attributes
+    ----------
+    folds
+        Folds of the shared genes.
+    scaling
+        Normalization of the shared genes.
+    statistics
+        Standardization of the gene statistics.
+    metacell
+        Metacell of every reference cell, shape (n_reference,).
+    probe
+        Cells on which the prediction of a gene is examined.
+    probe_niche
+        Mean standardized expression of their spatial neighbors, shape (n_probe, n_shared); None without positions.
+    """
+
+    folds: GeneFolds
+    scaling: SharedGeneScaling
+    statistics: StatisticScaling
+    metacell: Annotated[
+        np.ndarray, Shape("n_reference", index_of="n_reference", about="metacell of each reference cell")
+    ]
+    probe: ProbeCells
+    probe_niche: Annotated[
+        np.ndarray | None,
+        Shape("n_probe", "n_shared", about="mean standardized expression of the spatial neighbors of the same cells"),
+    ]
+
+    @property
+    def uses_space(self) -> bool:
+        """Tell whether the spatial neighbors of cells are read."""
+        return self.probe_niche is not None
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Descriptions of the shared genes, each from the genes of the other folds.
+
+    Attributes
+    ----------
+    mean, std
+        Expected mean and standard deviation on the spatial platform, shape (n_shared,).
+    z_score_std
+        Standard deviation of the predicted z-score over the probe cells, shape (n_shared,).
+    reliability
+        Predicted correlation with the truth, shape (n_shared,).
+    """
+
+    mean: Annotated[
+        np.ndarray, Shape("n_shared", about="expected mean of each shared gene, as if it had not been measured")
+    ]
+    std: Annotated[np.ndarray, Shape("n_shared", about="expected standard deviation of each shared gene")]
+    z_score_std: Annotated[
+        np.ndarray, Shape("n_shared", about="standard deviation of the predicted z-score of each shared gene")
+    ]
+    reliability: Annotated[np.ndarray, Shape("n_shared", about="predicted correlation of each shared gene")]
+
+
+@dataclass(frozen=True)
+class CrossfitCalibration:
+    """What is learned from predictions of held-out genes after training.
+
+    Attributes
+    ----------
+    slope
+        Factor on the predicted z-score that minimizes its squared error.
+    moments
+        Level of a gene on the spatial platform.
+    intervals
+        Quantiles of the residual.
+    reliability
+        Regression of the correlation with the truth.
+    out_of_fold
+        Descriptions of the shared genes.
+    """
+
+    slope: Annotated[float, Shape(about="factor on predicted z-scores")]
+    moments: Moments
+    intervals: Intervals
+    reliability: ReliabilityRegression
+    out_of_fold: OutOfFold
+
+
+@dataclass(frozen=True)
+class CrossfitFit:
+    """Everything that `crossfit` learns beside its networks.
+
+    Attributes
+    ----------
+    preparation
+        What is known before training.
+    calibration
+        What is learned after it.
+    """
+
+    preparation: CrossfitPreparation
+    calibration: CrossfitCalibration

@@ -1,0 +1,253 @@
+"""Test whether a gene relation helps: cross-validate without it, with it, and with its genes permuted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from stimpute._messages import check_at_least
+from stimpute.data._expression import read_expression
+from stimpute.data._reference import ReferenceExpression
+from stimpute.data._relation_store import (
+    ADVICE,
+    COEXPRESSION,
+    StoredRelation,
+    read_relation,
+    relation_names,
+    write_relation,
+)
+from stimpute.data._relations import Coexpression
+from stimpute.recipes import Recipe, get_recipe
+from stimpute.tl._cross_validate import MODEL_NAME, CrossValidationSettings, cross_validate
+from stimpute.tl._folds import minimal_copy
+from stimpute.tl._score import LOWER_IS_BETTER, summarize
+
+PERMUTED_COEXPRESSION = "permuted_coexpression"
+
+
+@dataclass(frozen=True)
+class RelationAblation:
+    """Accuracy without a gene relation, with it, and with its genes permuted.
+
+    Attributes
+    ----------
+    relation
+        Name of the relation.
+    genes
+        Tidy: `method`, `gene`, `metric`, `value`. The methods are `"without <relation>"`, `"<relation>"` and
+        `"<relation>, permuted <number>"`.
+    settings
+        How the cross-validation with the relation was made.
+    """
+
+    relation: str
+    genes: pd.DataFrame
+    settings: CrossValidationSettings | None = None
+
+    @property
+    def without(self) -> str:
+        """Name of the method that does not use the relation."""
+        return f"without {self.relation}"
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Mean of every metric over genes, one row per method."""
+        return summarize(self.genes)
+
+    def gain(self, metric: str = "pcc") -> pd.DataFrame:
+        """Compute what the relation adds, gene by gene; positive is better for every metric.
+
+        Parameters
+        ----------
+        metric
+            One of those in `genes`.
+
+        Returns
+        -------
+        Rows `"over none"` and `"over permuted"` (the mean of the permutations); columns `mean`, its `standard_error`
+        over genes, `share_better` and `n_genes`. The content of a relation helps only if both rows are positive.
+
+        Raises
+        ------
+        KeyError
+            If there is no such metric.
+        """
+        computed = list(self.genes["metric"].unique())
+        if metric not in computed:
+            raise KeyError(f"metric={metric!r} was not computed, found {computed}.")
+        chosen = self.genes[self.genes["metric"] == metric]
+        table = chosen.pivot(index="gene", columns="method", values="value")
+        permuted = table.drop(columns=[self.without, self.relation]).mean(axis=1)
+        sign = -1 if metric in LOWER_IS_BETTER else 1
+        gains = {
+            "over none": sign * (table[self.relation] - table[self.without]),
+            "over permuted": sign * (table[self.relation] - permuted),
+        }
+        return pd.DataFrame({name: _describe(gain.to_numpy()) for name, gain in gains.items()}).T
+
+
+def relation_ablation(
+    spatial: AnnData,
+    reference: AnnData,
+    relation: str = "protein",
+    *,
+    n_permutations: int = 1,
+    seed: int = 0,
+    **cross_validate_kwargs: Any,
+) -> RelationAblation:
+    """Cross-validate without a relation, with it, and with its genes permuted.
+
+    A permuted relation has the same numbers at the wrong genes. If it does as well as the true one, the gain does not
+    come from what the relation says about genes. Vectors are permuted among the genes that have one, edges on both
+    axes among the genes that have an edge, co-expression (without the features that a recipe derives from it) among
+    all genes. Everything else - folds, cells, seeds, other relations - stays the same.
+
+    Parameters
+    ----------
+    spatial, reference
+        The two datasets, see :func:`cross_validate`; not changed.
+    relation
+        Name of a relation of the reference: see :func:`stimpute.pp.add_protein_embeddings`,
+        :func:`stimpute.pp.add_gene_network`.
+    n_permutations
+        Number of permutations. Each costs as much as one cross-validation.
+    seed
+        Seed of the permutations, the folds and training.
+    cross_validate_kwargs
+        For :func:`cross_validate`: `recipe`, `n_folds`, `relations`, `train_kwargs`, ...
+
+    Returns
+    -------
+    :class:`RelationAblation`.
+
+    Raises
+    ------
+    KeyError
+        If the reference has no such relation.
+    ValueError
+        If there is nothing to permute or to compare with.
+
+    Examples
+    --------
+    >>> ablation = stimpute.tl.relation_ablation(spatial, reference, "protein")
+    >>> ablation.gain()
+    """
+    check_at_least(1, n_permutations=n_permutations)
+    recipe = cross_validate_kwargs.get("recipe", "crossfit")
+    if not isinstance(recipe, Recipe):
+        recipe = get_recipe(recipe).configure({})
+    requested = cross_validate_kwargs.pop("relations", "auto")
+    with_it, without = _relations_to_compare(reference, relation, recipe, requested)
+    copy, setup = minimal_copy(reference, cross_validate_kwargs.pop("reference_setup", None))
+    symbols = (cross_validate_kwargs.get("spatial_setup") or {}).get("gene_symbols")
+    measured = spatial.var_names if symbols is None else pd.Index(spatial.var[symbols].astype(str))
+    shared = np.flatnonzero(copy.var_names.isin(measured))
+
+    compared: dict[str, tuple[AnnData, list[str]]] = {f"without {relation}": (copy, without), relation: (copy, with_it)}
+    for number in range(n_permutations):
+        rng = np.random.default_rng([seed, number])
+        names = [PERMUTED_COEXPRESSION if relation == name == COEXPRESSION else name for name in with_it]
+        permuted = permute_relation(copy, relation, shared, rng, setup, centered=recipe.capabilities.centers_vectors)
+        compared[f"{relation}, permuted {number + 1}"] = (permuted, names)
+
+    options = {"baselines": False, **cross_validate_kwargs, "reference_setup": setup, "seed": seed}
+    tables = []
+    settings = None
+    for method, (data, relations) in compared.items():
+        result = cross_validate(spatial, data, relations=relations, **options)
+        tables.append(result.genes[result.genes["method"] == MODEL_NAME].assign(method=method))
+        if method == relation:
+            settings = result.settings
+    return RelationAblation(relation, pd.concat(tables, ignore_index=True), settings)
+
+
+def _relations_to_compare(
+    reference: AnnData, relation: str, recipe: Recipe, requested: str | Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Name the relations to use with, and without, the one in question."""
+    available = relation_names(reference)
+    if relation not in available:
+        raise KeyError(f"The reference has no relation {relation!r}; it has {available}. {ADVICE}")
+    limit = recipe.capabilities.max_relations
+    if limit == 0:
+        raise ValueError(f"The recipe {recipe.name!r} uses no gene relations, so that there is nothing to compare.")
+    if limit == 1:
+        if relation == COEXPRESSION:
+            raise ValueError(
+                f"The recipe {recipe.name!r} uses one relation, and without co-expression none is left to compare "
+                'with. Name another relation, or pass `recipe="crossfit"`.'
+            )
+        return [relation], [COEXPRESSION]
+    names = recipe.choose_relations(available, requested)
+    with_it = names if relation in names else [*names, relation]
+    return with_it, [name for name in with_it if name != relation]
+
+
+def permute_relation(
+    reference: AnnData,
+    relation: str,
+    shared: np.ndarray,
+    rng: np.random.Generator,
+    setup: Mapping[str, Any],
+    *,
+    centered: bool,
+) -> AnnData:
+    """Copy a reference with the genes of one relation permuted.
+
+    Parameters
+    ----------
+    reference
+        From :func:`minimal_copy`; not changed.
+    relation
+        Name of the relation.
+    shared
+        Positions of the shared genes, shape (n_shared,).
+    rng
+        Random numbers.
+    setup
+        Arguments of `setup_anndata`.
+    centered
+        Whether the recipe centers expression profiles.
+    """
+    copy, _ = minimal_copy(reference, setup)
+    if relation == COEXPRESSION:
+        write_relation(copy, _permuted_coexpression(copy, shared, rng, setup, centered))
+        return copy
+    stored = read_relation(copy, relation)
+    is_connected = stored.has_values
+    if stored.kind == "edges":
+        is_connected = np.asarray(stored.values.sum(0)).ravel() + np.asarray(stored.values.sum(1)).ravel() > 0
+    order = np.arange(copy.n_vars)
+    order[is_connected] = rng.permutation(order[is_connected])
+    values = stored.values[order] if stored.kind == "vectors" else stored.values[order][:, order]
+    permuted = StoredRelation(relation, stored.kind, values, stored.has_values[order], stored.details)
+    write_relation(copy, permuted)
+    return copy
+
+
+def _permuted_coexpression(
+    reference: AnnData, shared: np.ndarray, rng: np.random.Generator, setup: Mapping[str, Any], centered: bool
+) -> StoredRelation:
+    """Make a relation that holds, for the shared genes, the co-expression of randomly chosen other genes."""
+    matrix = read_expression(reference, expression=setup.get("expression", "counts"))
+    other = rng.permutation(reference.n_vars)[shared]
+    similarity = Coexpression(ReferenceExpression(matrix), other, centered).similarity(other)
+    entries = sparse.coo_matrix(similarity)
+    n_genes = reference.n_vars
+    graph = sparse.csr_matrix((entries.data, (shared[entries.row], shared[entries.col])), shape=(n_genes, n_genes))
+    has_edge = np.diff(graph.indptr) > 0
+    return StoredRelation(PERMUTED_COEXPRESSION, "edges", graph, has_edge)
+
+
+def _describe(gain: np.ndarray) -> pd.Series:
+    """Summarize differences over genes."""
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.nan
+    return pd.Series(
+        {"mean": gain.mean(), "standard_error": error, "share_better": (gain > 0).mean(), "n_genes": len(gain)}
+    )
