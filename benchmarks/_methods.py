@@ -1,25 +1,26 @@
-"""The methods of the accuracy table, each a function from a fold of genes to predictions."""
+"""Define the methods of the accuracy table: functions from a fold of genes to predictions."""
 
 from __future__ import annotations
 
 import runpy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
 
-from stimpute.tl._cross_validate import BASELINE_METHODS
-from stimpute.tl._folds import GeneFold, fold_model, forget
+from stimpute import pp, tl
+from stimpute.recipes import get_recipe
+from stimpute.tl import GeneFold
 
 INTERVAL = 0.9
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Expression, cells × held-out genes, and what else a method says of it."""
+    """Predicted expression, cells × held-out genes, and what else a method predicts."""
 
     expression: np.ndarray
     lower: np.ndarray | None = None
@@ -29,67 +30,76 @@ class Prediction:
 
 
 Predict = Callable[[GeneFold], Prediction]
+Prepare = Callable[[ad.AnnData], ad.AnnData]
 
 
-def stimpute(recipe: str = "crossfit", *, full: bool = False, prepare=None, seed: int = 0, **kwargs: Any) -> Predict:
-    """The model; `prepare` changes the reference of a fold first, `full` asks for everything that it can say."""
+def stimpute(
+    recipe: str = "crossfit", *, full: bool = False, prepare: Prepare | None = None, seed: int = 0, **kwargs: Any
+) -> Predict:
+    """Make the method of a recipe.
+
+    `prepare` changes the reference of a fold first; `full` adds intervals and matched variance, if the recipe has them.
+    """
+    can = get_recipe(recipe).capabilities
 
     def predict(fold: GeneFold) -> Prediction:
         if prepare is not None:
-            fold = GeneFold(fold.spatial, prepare(fold.reference), fold.targets, fold.truth, fold.setup)
-        model = fold_model(fold, recipe=recipe, **kwargs)
-        model.train(enable_progress_bar=False, seed=seed)
-        if not full:
-            result = model.impute(genes=fold.targets, progress=False)
-            forget(model)
-            return Prediction(result.X, reliability=result.var["reliability"].to_numpy())
-        result = model.impute(genes=fold.targets, interval=INTERVAL, progress=False)
-        matched = model.impute(genes=fold.targets, spread="matched", progress=False).X
-        forget(model)
+            fold = replace(fold, reference=prepare(fold.reference))
+        train = {"enable_progress_bar": False, "seed": seed}
+        model = tl.fit_fold(fold, train_kwargs=train, recipe=recipe, **kwargs)
+        interval = INTERVAL if full and can.intervals else None
+        result = model.impute(genes=fold.targets, interval=interval, progress=False)
+        matched = None
+        if full and can.variance_matching:
+            matched = model.impute(genes=fold.targets, variance="matched", progress=False).X
         reliability = result.var["reliability"].to_numpy()
-        return Prediction(result.X, result.layers["lower"], result.layers["upper"], reliability, matched)
+        return Prediction(result.X, result.layers.get("lower"), result.layers.get("upper"), reliability, matched)
 
     return predict
 
 
 def baselines() -> dict[str, Predict]:
-    """Constant, calibrated reference mean and kNN."""
-    return {name: (lambda fold, m=method: Prediction(m(fold))) for name, method in BASELINE_METHODS.items()}
+    """Make the constant, the calibrated reference mean and kNN."""
+    return {name: _as_prediction(method) for name, method in tl.BASELINES.items()}
+
+
+def _as_prediction(method: Callable[[GeneFold], np.ndarray]) -> Predict:
+    return lambda fold: Prediction(np.asarray(method(fold), dtype=np.float32))
 
 
 def ablations(seed: int) -> dict[str, Predict]:
-    """What each part of `crossfit` is worth."""
+    """Leave out or permute each part of `crossfit`."""
     variants: dict[str, dict[str, Any]] = {
         "attention only (no gene graph)": {"relations": []},
-        "graph only (no attention)": {"attention": False},
+        "graph only (no attention)": {"use_attention": False},
         "co-expression graph": {"relations": ["coexpression"]},
         "ESM-2 graph": {"relations": ["protein"]},
         "both, ESM-2 PERMUTED": {"prepare": permuted_proteins(seed)},
         "PERMUTED ESM-2 alone": {"relations": ["protein"], "prepare": permuted_proteins(seed)},
         "co-expression as plain relation": {"relations": ["profiles"], "prepare": profiles_as_relation(None)},
         "PERMUTED co-expression": {"relations": ["profiles"], "prepare": profiles_as_relation(seed)},
-        "no cells around": {"space": False},
-        "trained in-sample (no hiding)": {"hide": False},
+        "no spatial neighbors": {"use_space": False},
+        "trained in-sample (no masking)": {"mask_genes": False},
     }
     return {f"crossfit, {name}": stimpute(seed=seed, **options) for name, options in variants.items()}
 
 
-def permuted_proteins(seed: int) -> Callable[[ad.AnnData], ad.AnnData]:
-    """Give every gene that has a protein the protein of another."""
+def permuted_proteins(seed: int) -> Prepare:
+    """Give every gene that has a protein vector the vector of another gene."""
 
     def prepare(reference: ad.AnnData) -> ad.AnnData:
         reference = reference.copy()
-        known = np.flatnonzero(reference.var["has_protein"])
+        with_protein = np.flatnonzero(reference.var["has_protein"])
         vectors = np.array(reference.varm["protein"])
-        vectors[known] = vectors[np.random.default_rng(seed).permutation(known)]
+        vectors[with_protein] = vectors[np.random.default_rng(seed).permutation(with_protein)]
         reference.varm["protein"] = vectors
         return reference
 
     return prepare
 
 
-def profiles_as_relation(seed: int | None) -> Callable[[ad.AnnData], ad.AnnData]:
-    """Register reference profiles as gene vectors, so that their cosine is co-expression; permuted with a seed."""
+def profiles_as_relation(seed: int | None) -> Prepare:
+    """Store reference profiles as gene vectors, whose cosine is co-expression; permuted among genes with a seed."""
 
     def prepare(reference: ad.AnnData) -> ad.AnnData:
         reference = reference.copy()
@@ -99,17 +109,15 @@ def profiles_as_relation(seed: int | None) -> Callable[[ad.AnnData], ad.AnnData]
         profiles /= np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-6)
         if seed is not None:
             profiles = profiles[np.random.default_rng(seed).permutation(len(profiles))]
-        reference.varm["profiles"] = profiles
-        reference.var["has_profiles"] = True
-        relations = reference.uns.setdefault("stimpute", {}).setdefault("relations", {})
-        relations["profiles"] = {"kind": "vectors", "varm": "profiles", "known": "has_profiles"}
+        vectors = dict(zip(reference.var_names, profiles, strict=True))
+        pp.add_protein_embeddings(reference, vectors, key_added="profiles")
         return reference
 
     return prepare
 
 
 def peers() -> tuple[dict[str, Predict], dict[str, str]]:
-    """The peers that are installed, and why the others are not run."""
+    """Find the peers that are installed, and why the others are not run."""
     found, missing = {}, {}
     for path in sorted((Path(__file__).parent / "peers").glob("[a-z]*.py")):
         try:
@@ -120,6 +128,6 @@ def peers() -> tuple[dict[str, Predict], dict[str, str]]:
 
 
 def adapter(path: Path) -> dict[str, Predict]:
-    """A method from a file with a `NAME` and a `predict(fold)`, as those in `peers/` are."""
+    """Read a method from a file with a `NAME` and a `predict(fold)`, such as those in `peers/`."""
     module = runpy.run_path(str(path))
-    return {module["NAME"]: lambda fold: Prediction(np.asarray(module["predict"](fold), dtype=np.float32))}
+    return {module["NAME"]: _as_prediction(module["predict"])}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import anndata as ad
@@ -20,7 +21,8 @@ from _methods import stimpute
 from _pairs import load_pair
 from _results import section, show
 
-from stimpute.tl._folds import GeneFold, gene_folds, light_copy
+from stimpute import tl
+from stimpute.tl import GeneFold
 from stimpute.tl.metrics import pcc
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -39,26 +41,26 @@ def with_noisy_copies(fold: GeneFold, seed: int) -> GeneFold:
     var = pd.DataFrame(index=[*fold.reference.var_names, *names])
     x = sp.hstack([fold.reference.X, *blocks], format="csr")
     reference = ad.AnnData(x, obs=fold.reference.obs, var=var)
-    return GeneFold(fold.spatial, reference, names, np.tile(fold.truth, len(SHARES)), fold.setup)
+    return replace(fold, reference=reference, targets=names, truth=np.tile(fold.truth, len(SHARES)))
 
 
 def rows(name: str, n_cells: int | None, seed: int) -> list[dict]:
     """One row per share of noise: means over the genes, and how many genes have become less reliable."""
-    pair, setup = load_pair(name, n_cells), ({"expression": "counts"}, {"expression": "counts"})
-    spatial, reference = light_copy(pair.spatial, setup[0]), light_copy(pair.reference, setup[1])
-    method, found = stimpute("crossfit", full=True, seed=seed), []
-    for plain in gene_folds(spatial, reference, setup, seed=seed)[0]:
+    pair = load_pair(name, n_cells)
+    method = stimpute("crossfit", full=True, seed=seed)
+    found = []
+    for plain in tl.gene_folds(pair.spatial, pair.reference, seed=seed):
         fold = with_noisy_copies(plain, seed)
         prediction = method(fold)
-        reached = pcc(fold.truth, prediction.expression)
-        found.append(np.stack([prediction.reliability, reached]).reshape(2, len(SHARES), -1))
-    reliability, reached = np.concatenate(found, axis=-1)
+        observed = pcc(fold.truth, prediction.expression)
+        found.append(np.stack([prediction.reliability, observed]).reshape(2, len(SHARES), -1))
+    reliability, observed = np.concatenate(found, axis=-1)
     return [
         {
             "pair": name,
             "cells exchanged": f"{share:.0%}",
             "reliability": reliability[index].mean(),
-            "PCC reached": reached[index].mean(),
+            "observed PCC": observed[index].mean(),
             "genes lowered": (reliability[index] < reliability[0]).mean() if share else np.nan,
         }
         for index, share in enumerate(SHARES)
@@ -69,7 +71,7 @@ def main() -> None:
     """Run, print and, with `--out`, append a section to a Markdown file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pair", nargs="+", default=["OSMFISH", "MERFISH_HYPOTHALAMUS", "STARMAP_V1"])
-    parser.add_argument("--cells", type=int, help="draw so many spatial cells; all if not given")
+    parser.add_argument("--cells", type=int, help="number of spatial cells to draw; all if not given")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()

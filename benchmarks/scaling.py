@@ -21,6 +21,8 @@ from pathlib import Path
 import pandas as pd
 from _results import section, show
 
+from stimpute.recipes import RECIPES
+
 
 def simulate(folder: Path, n_cells: int, n_unmeasured: int) -> None:
     """Write a tissue and a reference."""
@@ -73,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[2000, 20_000, 100_000])
     parser.add_argument("--genes", type=int, default=1000)
-    parser.add_argument("--recipe", choices=["crossfit", "paper"], default="crossfit")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), default="crossfit")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--simulate", type=Path, help=argparse.SUPPRESS)

@@ -14,19 +14,23 @@ from hub_server import local_hub
 
 from stimpute import StImputeModel, pp, share, tl
 from stimpute.datasets import synthetic_tissue
+from stimpute.recipes import RECIPES
 from stimpute.share import _tensors
 
 pytest.importorskip("safetensors")
 
-RECIPES = {"crossfit": {"n_steps": 20, "n_metacells": 40}, "paper": {"n_neighbors": 10, "rounds": 1}}
+OPTIONS = {"crossfit": {"n_steps": 20, "n_metacells": 40}, "paper": {"n_neighbors": 10, "n_rounds": 1}}
 SMALL = {"n_cells": 150, "n_reference": 120, "n_measured": 14, "n_unmeasured": 6}
+FOLDS = "fit/preparation.folds.fold_of_gene"
+MEAN = "fit/preparation.scaling.mean"
+METACELL = "fit/preparation.metacell"
 FILES = ["stimpute.json", "stimpute.safetensors"]
 
 
 @pytest.fixture(scope="module")
 def tissue():
     tissue = synthetic_tissue(**SMALL)
-    pp.protein_graph(tissue.reference, tissue.proteins)
+    pp.add_protein_embeddings(tissue.reference, tissue.proteins)
     tissue.reference.obs["donor"] = "Jane"
     StImputeModel.setup_anndata(tissue.spatial)
     StImputeModel.setup_anndata(tissue.reference)
@@ -36,11 +40,11 @@ def tissue():
 @pytest.fixture(scope="module")
 def models(tissue):
     def train(recipe):
-        model = StImputeModel(tissue.spatial, tissue.reference, recipe=recipe, **RECIPES[recipe])
+        model = StImputeModel(tissue.spatial, tissue.reference, recipe=recipe, **OPTIONS.get(recipe, {}))
         model.train(max_epochs=2, accelerator="cpu", enable_progress_bar=False)
         return model
 
-    return {recipe: train(recipe) for recipe in RECIPES}
+    return {recipe: train(recipe) for recipe in sorted(RECIPES)}
 
 
 @pytest.fixture
@@ -57,13 +61,13 @@ def impute(model, **kwargs):
     return model.impute(progress=False, **kwargs)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_round_trip_imputes_bit_by_bit(models, tissue, recipe, tmp_path):
     model = models[recipe]
     path = share.save(model, tmp_path / "shared")
     assert sorted(file.name for file in path.iterdir()) == FILES
     loaded = share.load(path, tissue.spatial.copy(), tissue.reference.copy())
-    options = {"interval": 0.9} if recipe == "crossfit" else {}
+    options = {"interval": 0.9} if model.recipe.capabilities.intervals else {}
     genes = list(tissue.reference.var_names)
     before, after = impute(model, genes=genes, **options), impute(loaded, genes=genes, **options)
     np.testing.assert_array_equal(before.X, after.X)
@@ -73,7 +77,8 @@ def test_round_trip_imputes_bit_by_bit(models, tissue, recipe, tmp_path):
     assert before.uns["stimpute"] == after.uns["stimpute"]
     for name, table in model.history.items():
         np.testing.assert_array_equal(loaded.history[name].to_numpy(float), table.to_numpy(float))
-    np.testing.assert_array_equal(model.get_latent_representation(), loaded.get_latent_representation())
+    if model.recipe.capabilities.latent_space:
+        np.testing.assert_array_equal(model.get_latent_representation(), loaded.get_latent_representation())
 
 
 def test_everything_that_a_model_saves_is_shared(model, folder):
@@ -85,36 +90,38 @@ def test_everything_that_a_model_saves_is_shared(model, folder):
         assert getattr(loaded, name) is not None, name
     assert loaded.init_params_ == model.init_params_
     assert loaded.registry_["setup_args"] == model.registry_["setup_args"]
-    assert loaded.state_.keys() == model.state_.keys()
+    assert loaded.fit_arrays_.keys() == model.fit_arrays_.keys()
     assert loaded.summary_stats == model.summary_stats
 
 
 def test_hyperparameters_survive(tissue, tmp_path):
-    options = {"hidden_share": (0.2, 0.3), "n_latent": 8, "relations": ["coexpression"], **RECIPES["crossfit"]}
+    options = {"masked_share": (0.2, 0.3), "n_latent": 8, "relations": ["coexpression"], **OPTIONS["crossfit"]}
     model = StImputeModel(tissue.spatial, tissue.reference, **options)
     model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
     loaded = share.load(share.save(model, tmp_path / "shared"))
-    assert loaded._recipe.hidden_share == (0.2, 0.3)
-    assert vars(loaded._recipe).keys() == vars(model._recipe).keys()
-    assert loaded.relations_ == ["coexpression"]
+    assert loaded.recipe.masked_share == (0.2, 0.3)
+    assert loaded.recipe == model.recipe
+    assert loaded.relations == ["coexpression"]
     again = share.load(share.save(loaded, tmp_path / "again"), tissue.spatial.copy(), tissue.reference.copy())
     np.testing.assert_array_equal(impute(model).X, impute(again).X)
 
 
 def test_the_reference_travels_without_the_donors(model, tissue, tmp_path):
-    path = share.save(model, tmp_path / "shared", include_reference=True, labels=["cell_type"])
+    path = share.save(model, tmp_path / "shared", save_reference=True, labels=["cell_type"])
     loaded = share.load(path)
     np.testing.assert_array_equal(impute(loaded, adata=tissue.spatial.copy()).X, impute(model).X)
-    reference = loaded._reference_manager.adata
+    reference = loaded.reference
     assert "donor" not in reference.obs
     assert not set(reference.obs_names) & set(tissue.reference.obs_names)
-    assert set(loaded.transfer_labels("cell_type")["label"].dropna()) <= set(tissue.reference.obs["cell_type"])
+    assert set(loaded.transfer_labels("cell_type", tissue.spatial)["label"].dropna()) <= set(
+        tissue.reference.obs["cell_type"]
+    )
     assert "Jane" not in (path / "reference.h5ad").read_bytes().decode("latin1")
-    assert share.load(path, reference=False)._reference is None
+    assert share.load(path, reference=False).reference is None
     share.save(model, path, overwrite=True)
     assert not (path / "reference.h5ad").exists()
     with pytest.raises(KeyError, match="labels="):
-        share.save(model, tmp_path / "other", include_reference=True, labels=["tissue"])
+        share.save(model, tmp_path / "other", save_reference=True, labels=["tissue"])
 
 
 def test_layers_and_symbols_travel(tissue, tmp_path):
@@ -123,10 +130,34 @@ def test_layers_and_symbols_travel(tissue, tmp_path):
     reference.var["symbol"] = reference.var_names
     reference.var_names = [f"ENS{i}" for i in range(reference.n_vars)]
     StImputeModel.setup_anndata(reference, layer="raw", gene_symbols="symbol", batch_key="donor")
-    model = StImputeModel(tissue.spatial, reference, **RECIPES["crossfit"])
+    model = StImputeModel(tissue.spatial, reference, **OPTIONS["crossfit"])
     model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
-    loaded = share.load(share.save(model, tmp_path / "shared", include_reference=True), tissue.spatial.copy())
+    loaded = share.load(share.save(model, tmp_path / "shared", save_reference=True), tissue.spatial.copy())
     np.testing.assert_array_equal(impute(loaded).X, impute(model).X)
+
+
+def test_contents_lists_every_array_with_its_meaning(models):
+    for model in models.values():
+        table = share.contents(model)
+        assert set(table.index) == set(_tensors.collect(model))
+        assert (table["about"].str.len() > 5).all()
+    crossfit = share.contents(models["crossfit"])
+    cells = crossfit.loc["fit/preparation.probe.expression"]
+    assert cells["shape"] == (SMALL["n_cells"], SMALL["n_measured"])
+    assert "counts" in cells["about"]
+
+
+def test_a_failed_save_keeps_the_old_model(model, folder, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(_tensors, "write", fail)
+    with pytest.raises(OSError, match="disk full"):
+        share.save(model, folder, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_needs_of_the_model_are_said(model, tissue, folder, tmp_path):
@@ -136,7 +167,7 @@ def test_needs_of_the_model_are_said(model, tissue, folder, tmp_path):
     with pytest.raises(FileExistsError, match="overwrite=True"):
         share.save(model, folder)
     with pytest.raises(RuntimeError, match="without its reference"):
-        share.save(share.load(folder), tmp_path / "none", include_reference=True)
+        share.save(share.load(folder), tmp_path / "none", save_reference=True)
     with pytest.raises(ValueError, match="not the reference"):
         share.load(folder, reference=tissue.reference[:100].copy())
     with pytest.raises(ValueError, match="not in this AnnData"):
@@ -155,7 +186,7 @@ def test_truncated_files_are_refused(folder, name, keep):
 
 
 def test_a_truncated_reference_is_refused(model, tmp_path):
-    path = share.save(model, tmp_path / "shared", include_reference=True)
+    path = share.save(model, tmp_path / "shared", save_reference=True)
     file = path / "reference.h5ad"
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(ValueError, match="pass `reference=`"):
@@ -180,25 +211,25 @@ def change(folder, edit):
     [
         lambda d: d.update(format="other"),
         lambda d: d.update(format_version=99),
-        lambda d: d.pop("panel"),
-        lambda d: d.update(panel=[1, 2, 3]),
-        lambda d: d["panel"].append("Gene99"),
-        lambda d: d["panel"].pop(),
-        lambda d: d.update(panel=[]),
-        lambda d: d["panel"].__setitem__(0, d["panel"][1]),
+        lambda d: d["data_record"].pop("shared_genes"),
+        lambda d: d["data_record"].update(shared_genes=[1, 2, 3]),
+        lambda d: d["data_record"]["shared_genes"].append("Gene99"),
+        lambda d: d["data_record"]["shared_genes"].pop(),
+        lambda d: d["data_record"].update(shared_genes=[]),
+        lambda d: d["data_record"]["shared_genes"].__setitem__(0, d["data_record"]["shared_genes"][1]),
         lambda d: d["init"].update(recipe="os.system"),
         lambda d: d["init"].update(n_hidden=10**12),
         lambda d: d["init"].update(n_latent="__import__('os')"),
         lambda d: d["init"].update(unknown=1),
         lambda d: d["init"].update(relations=7),
-        lambda d: d["setup"].update(cls="evil"),
-        lambda d: d["setup"].update(layer={"a": 1}),
+        lambda d: d["spatial_setup"].update(cls="evil"),
+        lambda d: d["spatial_setup"].update(layer={"a": 1}),
         lambda d: d["registry"].pop("field_registries"),
         lambda d: d["registry"]["field_registries"].update(X=3),
-        lambda d: d["reference"].update(shape=[1, 2, 3]),
-        lambda d: d["reference"].update(shape=[4, 20]),
-        lambda d: d["reference"].pop("fingerprint"),
-        lambda d: d["relations"].append("string"),
+        lambda d: d["data_record"].update(reference_shape=[1, 2, 3]),
+        lambda d: d["data_record"].update(reference_shape=[4, 20]),
+        lambda d: d["data_record"].pop("fingerprint"),
+        lambda d: d["data_record"]["relations"].append("string"),
         lambda d: d["history"].update(loss={"epoch": [0, 1], "value": [0.5]}),
         lambda d: d["tensors"].popitem(),
         lambda d: d.update(digest="0"),
@@ -219,19 +250,23 @@ def test_json_bombs_are_refused(folder):
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda a: a.update({"state/hidden_in": a["state/hidden_in"] * 0 + 2**60}),
-        lambda a: a.update({"state/metacell": a["state/metacell"][:5]}),
-        lambda a: a.update({"state/mean": a["state/mean"][:3]}),
-        lambda a: a.update({"state/mean": a["state/mean"] * np.nan}),
-        lambda a: a.pop("state/hidden_in"),
+        lambda a: a.update({FOLDS: a[FOLDS] * 0 + 2**60}),
+        lambda a: a.update({METACELL: a[METACELL][:5]}),
+        lambda a: a.update({METACELL: a[METACELL] - 1}),
+        lambda a: a.update({MEAN: a[MEAN][:3]}),
+        lambda a: a.update({MEAN: a[MEAN] * np.nan}),
+        lambda a: a.pop(FOLDS),
+        lambda a: a.pop("fit/calibration.slope"),
+        lambda a: a.update({"fit/other": a[MEAN]}),
         lambda a: a.pop("network/networks.graph.bias"),
         lambda a: a.update({"network/networks.graph.bias": np.zeros((3, 3), np.float32)}),
+        lambda a: a.update({"network/networks.graph.bias": a["network/networks.graph.bias"] * np.nan}),
         lambda a: a.update({"network/networks.graph.other": np.zeros(2, np.float32)}),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(model, folder, edit):
     """Even where the document was changed to agree."""
-    arrays = _tensors.collect(model.module, model.state_)
+    arrays = _tensors.collect(model)
     edit(arrays)
     about = _tensors.write(arrays, folder / "stimpute.safetensors")
     change(folder, lambda document: document.update(about))
@@ -264,13 +299,13 @@ def hub():
 def accuracy(tissue):
     options = {"max_epochs": 2, "accelerator": "cpu"}
     return tl.cross_validate(
-        tissue.spatial, tissue.reference, n_folds=2, progress=False, train_kwargs=options, **RECIPES["crossfit"]
+        tissue.spatial, tissue.reference, n_folds=2, progress=False, train_kwargs=options, **OPTIONS["crossfit"]
     )
 
 
-def test_hub_model_carries_its_reference(hub, model, tissue, accuracy, tmp_path):
-    made = share.hub_model(
-        model, tmp_path / "hub", accuracy=accuracy, include_reference=True, license_info="cc-by-4.0", tissues=["cortex"]
+def test_a_hub_model_carries_its_reference(hub, model, tissue, accuracy, tmp_path):
+    made = share.to_hub(
+        model, tmp_path / "hub", accuracy=accuracy, save_reference=True, license_info="cc-by-4.0", tissues=["cortex"]
     )
     assert isinstance(made, hub.HubModel)
     assert not hasattr(model, "embedded_reference_")
@@ -284,23 +319,24 @@ def test_hub_model_carries_its_reference(hub, model, tissue, accuracy, tmp_path)
 
 
 def test_hub_card_tells_the_accuracy(hub, model, accuracy, tmp_path):
-    made = share.hub_model(model, tmp_path / "hub", accuracy=accuracy, description="A test.", tissues=["cortex"])
+    made = share.to_hub(model, tmp_path / "hub", accuracy=accuracy, description="A test.", tissues=["cortex"])
     card = (tmp_path / "hub" / "README.md").read_text()
     assert made.model_card.data.library_name == "scvi-tools"
     assert "tissue:cortex" in made.model_card.data.tags
     assert "| stimpute |" in card
     assert "| kNN |" in card
     assert f"{accuracy.summary.loc['stimpute', 'pcc']:.3f}" in card
-    assert model.fingerprint_ in card
+    assert model.fingerprint in card
     assert "pass the same one" in card
     assert "To be added" not in card
     assert (
-        json.loads((tmp_path / "hub" / "_scvi_required_metadata.json").read_text())["model_cls_name"] == "StImputeModel"
+        json.loads((tmp_path / "hub" / "_scvi_required_metadata.json").read_text())["model_cls_name"]
+        == "HubStImputeModel"
     )
 
 
 def test_hub_model_with_data_loads_alone(hub, model, tissue, tmp_path):
-    share.hub_model(model, tmp_path / "hub", include_spatial=True)
+    share.to_hub(model, tmp_path / "hub", save_anndata=True)
     loaded = hub.HubModel(str(tmp_path / "hub"))
     loaded.load_model()
     with pytest.raises(RuntimeError, match="without its reference"):
@@ -308,7 +344,7 @@ def test_hub_model_with_data_loads_alone(hub, model, tissue, tmp_path):
     complete = StImputeModel.load(tmp_path / "hub", reference=tissue.reference.copy())
     np.testing.assert_array_equal(impute(complete).X, impute(model).X)
     with pytest.raises(FileExistsError):
-        share.hub_model(model, tmp_path / "hub")
+        share.to_hub(model, tmp_path / "hub")
 
 
 PUSH_AND_PULL = """
@@ -326,7 +362,7 @@ pulled.model.impute(progress=False).write_h5ad(out)
 
 
 def test_push_to_a_hub_and_pull_from_it(hub, model, tissue, tmp_path):
-    share.hub_model(model, tmp_path / "hub", include_reference=True)
+    share.to_hub(model, tmp_path / "hub", save_reference=True)
     tissue.spatial.write_h5ad(tmp_path / "section.h5ad")
     paths = [str(tmp_path / name) for name in ("hub", "section.h5ad", "out.h5ad")]
     with local_hub() as server:

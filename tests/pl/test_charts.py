@@ -7,38 +7,59 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from stimpute import pl, tl
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
+from stimpute import pl
 
 
 def _texts(ax):
     return [t.get_text() for t in ax.texts]
 
 
-def test_reliability_is_ranked_and_calibrated():
+def _ticks(labels):
+    return [t.get_text() for t in labels]
+
+
+def test_reliability_is_ranked_and_compared_with_what_was_observed():
     genes = ["a", "b", "c", "d"]
     var = pd.DataFrame(
         {"reliability": [0.1, 0.4, 0.2, 0.3], "pcc": [0.0, 0.5, 0.2, np.nan], "measured": [True, True, True, False]},
         genes,
     )
     imputed = ad.AnnData(np.zeros((2, 4), np.float32), var=var)
-    rank, calibration = pl.reliability(imputed, return_ax=True)
-    assert [t.get_text() for t in rank.get_xticklabels()] == ["b", "d", "c", "a"]
-    assert [t.get_text() for t in rank.get_legend().texts] == ["measured (3)", "not measured (1)"]
-    assert calibration.get_title() == "Spearman 1.00, 3 genes"
-    assert rank.get_ylabel() == "reliability (predicted PCC)"
-    imputed.uns["stimpute"] = {"reliability": "predicted CSS"}
-    rank, calibration = pl.reliability(imputed, reached="pcc", return_ax=True)
-    assert rank.get_ylabel() == "reliability (predicted CSS)"
-    assert calibration.get_ylabel() == "PCC while hidden"
-    alone = pl.reliability(var.drop(columns=["pcc", "measured"]), return_ax=True)
+    ranks, comparison = pl.reliability(imputed, return_ax=True)
+    assert _ticks(ranks.get_xticklabels()) == ["b", "d", "c", "a"]
+    assert _ticks(ranks.get_legend().texts) == ["measured (3)", "not measured (1)"]
+    assert comparison.get_title() == "Spearman 1.00, 3 genes"
+    assert ranks.get_ylabel() == "reliability (predicted PCC)"
+    [alone] = pl.reliability(var.drop(columns=["pcc", "measured"]), return_ax=True)
     assert alone.get_title() == "Reliability of each gene"
     with pytest.raises(KeyError, match="reliability"):
         pl.reliability(var[["pcc"]])
+
+
+def test_reliability_names_the_metric_that_the_recipe_predicts():
+    var = pd.DataFrame({"reliability": [0.1, 0.2, 0.3], "css": [0.3, 0.2, 0.1], "pcc": [0.1, 0.2, 0.3]}, list("abc"))
+    imputed = ad.AnnData(np.zeros((2, 3), np.float32), var=var, uns={"stimpute": {"reliability_metric": "css"}})
+    ranks, comparison = pl.reliability(imputed, return_ax=True)
+    assert ranks.get_ylabel() == "reliability (predicted CSS)"
+    assert comparison.get_ylabel() == "observed CSS"
+    ranks, comparison = pl.reliability(imputed, observed="pcc", return_ax=True)
+    assert ranks.get_ylabel() == "reliability (predicted CSS)"
+    assert comparison.get_ylabel() == "observed PCC"
+
+
+def test_reliability_of_a_cross_validation_is_compared_with_the_metric_of_its_recipe(validation):
+    _, comparison = pl.reliability(validation, return_ax=True)
+    points = comparison.lines[1]
+    np.testing.assert_allclose(points.get_xdata(), np.linspace(0.1, 0.9, 6))
+    np.testing.assert_allclose(points.get_ydata(), np.linspace(0.2, 0.8, 6))
+    assert "reliability" in validation.predicted.var
+    assert "pcc" not in validation.predicted.var
+    validation.settings.reliability_metric = "css"
+    ranks, comparison = pl.reliability(validation, return_ax=True)
+    assert ranks.get_ylabel() == "reliability (predicted CSS)"
+    np.testing.assert_allclose(comparison.lines[1].get_ydata(), -np.linspace(0.2, 0.8, 6))
+    with pytest.raises(KeyError, match="ssim"):
+        pl.reliability(validation, observed="ssim")
 
 
 def test_intervals_show_coverage_by_expression(rng):
@@ -52,33 +73,64 @@ def test_intervals_show_coverage_by_expression(rng):
     assert [s[0, 1] for s in segments] == pytest.approx([0.5, 1.0], abs=0.03)
     assert [s[0, 1] for s in width.collections[0].get_segments()] == pytest.approx([0.5, 1.0])
     assert [s[:, 0].mean() for s in segments] == [0, 1]
+
+
+def test_intervals_of_a_cross_validation_know_their_level(validation):
+    coverage, _ = pl.intervals(validation, return_ax=True)
+    assert _ticks(coverage.get_legend().texts) == ["requested, 80%"]
+    assert [s[0, 1] for s in coverage.collections[0].get_segments()] == pytest.approx([0.8] * 5, abs=0.05)
+    for more in ({"level": 0.9}, {"lower": np.ones(1)}):
+        with pytest.raises(TypeError, match="alone"):
+            pl.intervals(validation, **more)
+    validation.settings.interval = None
+    with pytest.raises(ValueError, match=r"interval=0\.9"):
+        pl.intervals(validation)
+
+
+def test_intervals_that_do_not_match_are_refused(rng):
+    truth = rng.random((10, 4))
     with pytest.raises(ValueError, match="equal"):
         pl.intervals(truth, truth[:, :1], truth)
-    with pytest.raises(ValueError, match="level=90"):
+    with pytest.raises(ValueError, match="`level` is 90"):
         pl.intervals(truth, truth, truth, level=90)
+    with pytest.raises(ValueError, match="`n_groups` is 0"):
+        pl.intervals(truth, truth, truth, n_groups=0)
+    with pytest.raises(TypeError, match="`upper` are missing"):
+        pl.intervals(truth, truth)
 
 
-def test_interval_groups_need_not_come_in_order(rng):
+def test_genes_need_not_be_ordered_by_expression(rng):
     truth = np.array([2.0, 0.0]) + rng.uniform(0, 1, (100, 2))
     coverage, _ = pl.intervals(truth, np.c_[truth[:, 0], truth[:, 1] + 1], truth + 2, n_groups=2, return_ax=True)
     assert [s[0, 1] for s in coverage.collections[0].get_segments()] == [0, 1]
 
 
-def test_history_has_a_panel_for_each_phase():
-    table = lambda *values: pd.DataFrame({"x": values}, index=pd.Index(range(len(values)), name="epoch"))
+def _curve(*values):
+    return pd.DataFrame({"x": values}, index=pd.Index(range(len(values)), name="epoch"))
+
+
+def test_history_has_a_panel_for_each_phase_and_quantity():
     logged = {
-        "autoencoder_train_loss": table(3.0, 2.0, 1.0),
-        "autoencoder_validation_loss": table(3.0, np.nan, 2.0),
-        "gene_graph_train_loss": table(1.0),
-        "train_loss": table(1.0, 2.0),
-        "elbo_train": table(1.0, 2.0),
-        "elbo_validation": table(1.0, 2.0),
-        "kl_weight": table(0.0, 1.0),
-        "empty_train_loss": table(np.nan),
+        "autoencoder_train_loss": _curve(3.0, 2.0, 1.0),
+        "autoencoder_validation_loss": _curve(3.0, np.nan, 2.0),
+        "gene_graph_train_loss": _curve(1.0),
+        "gene_graph_correlation_train": _curve(0.1, 0.2, 0.3),
+        "gene_graph_held_out_correlation_train": _curve(0.1, 0.2, 0.2),
+        "train_loss": _curve(1.0, 2.0),
+        "kl_weight": _curve(0.0, 1.0),
+        "empty_train_loss": _curve(np.nan),
     }
     axes = pl.history(SimpleNamespace(history=logged), return_ax=True)
-    assert [a.get_title() for a in axes] == ["autoencoder: loss", "gene graph: loss", "loss", "elbo", "kl weight"]
-    assert [len(a.lines) for a in axes] == [2, 1, 1, 2, 1]
+    assert [(a.get_title(), a.get_ylabel()) for a in axes] == [
+        ("Autoencoder", "loss"),
+        ("Gene graph", "loss"),
+        ("Gene graph", "correlation"),
+        ("Training", "loss"),
+        ("Training", "kl weight"),
+    ]
+    assert [len(a.lines) for a in axes] == [2, 1, 2, 1, 1]
+    assert _ticks(axes[0].get_legend().texts) == ["training", "validation"]
+    assert _ticks(axes[2].get_legend().texts) == ["training", "held-out genes"]
     np.testing.assert_array_equal(axes[0].lines[1].get_xdata(), [0, 2])
     assert len(axes[0].figure.axes) == 5
     for nothing in (None, {}):
@@ -86,20 +138,28 @@ def test_history_has_a_panel_for_each_phase():
             pl.history(SimpleNamespace(history=nothing))
 
 
-@pytest.fixture
-def scores(rng):
-    truth = rng.random((30, 6))
-    noisy = lambda s: tl.score(truth, truth + s * rng.random(truth.shape), list("abcdef"))
-    return {"good": noisy(0.1), "bad": noisy(2.0)}
+def test_history_of_many_epochs_is_smoothed_over_a_faint_line(rng):
+    values = rng.random(200)
+    [ax] = pl.history({"graph_train_loss": _curve(*values)}, return_ax=True)
+    smoothed, raw = ax.lines
+    np.testing.assert_array_equal(raw.get_ydata(), values)
+    assert raw.get_alpha() < 1
+    assert np.std(smoothed.get_ydata()) < 0.5 * np.std(values)
 
 
-def test_accuracy_puts_the_best_on_top(scores):
+def test_accuracy_puts_the_best_method_on_top(scores):
     axes = pl.accuracy(scores, ["pcc", "mse"], return_ax=True)
     for ax in axes:
-        assert [t.get_text() for t in ax.get_yticklabels()] == ["bad", "good"]
+        assert _ticks(ax.get_yticklabels()) == ["bad", "good"]
     tidy = pd.concat([table.assign(method=name) for name, table in scores.items()])
-    same = pl.accuracy(tidy, return_ax=True)
+    [same] = pl.accuracy(tidy, return_ax=True)
     assert _texts(same) == _texts(axes[0])
+
+
+def test_accuracy_of_a_cross_validation(validation):
+    [ax] = pl.accuracy(validation, return_ax=True)
+    assert _ticks(ax.get_yticklabels()) == ["mean", "stimpute"]
+    assert _texts(ax) == ["0.000", "0.500"]
 
 
 def test_accuracy_against_a_baseline(scores):
@@ -107,76 +167,56 @@ def test_accuracy_against_a_baseline(scores):
     for ax in axes:
         assert _texts(ax) == ["6 of 6 better"]
     by_gene = {m: dict(zip("abc", v, strict=True)) for m, v in {"x": [1.0, 0.0, 1.0], "y": [0.5, 0.5, 0.5]}.items()}
-    assert _texts(pl.accuracy(by_gene, baseline="y", return_ax=True)) == ["2 of 3 better"]
+    [ax] = pl.accuracy(by_gene, baseline="y", return_ax=True)
+    assert _texts(ax) == ["2 of 3 better"]
 
 
-def test_accuracy_errors(scores):
+def test_accuracy_names_what_is_missing(scores):
     with pytest.raises(KeyError, match="rmse"):
         pl.accuracy(scores, "rmse")
     with pytest.raises(KeyError, match="best"):
         pl.accuracy(scores, baseline="best")
     with pytest.raises(KeyError, match="gene"):
         pl.accuracy(pd.DataFrame({"method": []}))
+    with pytest.raises(ValueError, match="`metrics` is empty"):
+        pl.accuracy(scores, [])
 
 
-@pytest.fixture
-def reference():
-    genes = ["a", "b", "c", "d"]
-    graph = csr_matrix(([1.0, 0.5, 0.2, 1.0], ([0, 0, 0, 1], [0, 1, 2, 3])), shape=(4, 4))
-    other = csr_matrix(([0.3], ([0], [3])), shape=(4, 4))
-    adata = ad.AnnData(
-        np.zeros((1, 4), np.float32), var=pd.DataFrame(index=genes), varp={"protein": graph, "p2": other}
-    )
-    adata.uns["stimpute"] = {"relations": {"protein": {"varp": "protein"}, "pathways": {"varp": "p2"}}}
-    return adata
-
-
-def test_a_gene_among_its_neighbours(reference):
-    ax = pl.gene_graph(reference, "a", return_ax=True)
-    assert set(_texts(ax)) == {"a", "b", "c", "d"}
-    one = pl.gene_graph(reference, "a", "protein", n_neighbors=1, measured=["b"], return_ax=True)
-    assert set(_texts(one)) == {"a", "b"}
-    assert [t.get_text() for t in one.get_legend().texts] == ["protein", "measured", "not measured"]
-    assert _texts(pl.gene_graph(reference, "d", return_ax=True)) == ["d"]
-
-
-def test_gene_graph_errors(reference):
-    with pytest.raises(KeyError, match="Nope"):
-        pl.gene_graph(reference, "Nope")
-    with pytest.raises(KeyError, match="string"):
-        pl.gene_graph(reference, "a", "string")
-    del reference.uns["stimpute"]
-    with pytest.raises(KeyError, match="protein_graph"):
-        pl.gene_graph(reference, "a")
-
-
-def test_embedding_has_a_panel_for_each_set_of_labels(rng):
+def test_joint_umap_has_a_panel_for_each_set_of_labels(rng):
     spatial, other = rng.normal(size=(40, 4)), rng.normal(size=(60, 4))
     labels = pd.Series(["x", "y"] * 20).mask(np.arange(40) < 10)
-    axes = pl.embedding(spatial, other, labels, ["x"] * 60, return_ax=True)
+    axes = pl.joint_umap(spatial, other, labels, ["x"] * 60, return_ax=True)
     assert [a.get_title() for a in axes] == ["dataset", "labels, spatial", "labels, reference"]
-    assert [t.get_text() for t in axes[1].get_legend().texts] == ["x", "y"]
+    assert _ticks(axes[1].get_legend().texts) == ["x", "y"]
     assert len(axes[1].collections[0].get_offsets()) == 60 + 10
-    colours = [tuple(a.get_legend().legend_handles[0].get_facecolor()[0]) for a in axes[1:]]
-    assert colours[0] == colours[1]
+    colors = [tuple(a.get_legend().legend_handles[0].get_facecolor()[0]) for a in axes[1:]]
+    assert colors[0] == colors[1]
 
 
-def test_embedding_of_many_labels_and_cells(rng):
+def test_joint_umap_of_many_labels_and_cells(rng):
     latent = rng.normal(size=(200, 3))
-    ax = pl.embedding(latent, latent[:50], [str(i // 2) for i in range(200)], max_cells=150, return_ax=True)[1]
-    names = [t.get_text() for t in ax.get_legend().texts]
+    axes = pl.joint_umap(latent, latent[:50], [str(i // 2) for i in range(200)], max_cells=150, return_ax=True)
+    names = _ticks(axes[1].get_legend().texts)
     assert len(names) == 31
     assert "other" in names
 
 
-def test_embedding_errors(rng):
-    with pytest.raises(ValueError, match="as many dimensions"):
-        pl.embedding(rng.random((5, 2)), rng.random((5, 3)))
-    with pytest.raises(ValueError, match="labels_spatial has 1"):
-        pl.embedding(rng.random((5, 2)), rng.random((5, 2)), ["a"])
+def test_joint_umap_refuses_sizes_that_do_not_match(rng):
+    with pytest.raises(ValueError, match="same number of dimensions"):
+        pl.joint_umap(rng.random((5, 2)), rng.random((5, 3)))
+    with pytest.raises(ValueError, match="`labels_spatial` has 1"):
+        pl.joint_umap(rng.random((5, 2)), rng.random((5, 2)), ["a"])
 
 
-def test_a_wrong_number_of_axes_is_named(scores):
-    _, ax = plt.subplots()
-    with pytest.raises(ValueError, match="1 axes: expected 2"):
+def test_axes_of_the_wrong_number_or_type_are_refused(scores):
+    figure, ax = plt.subplots()
+    with pytest.raises(ValueError, match="1 axes; expected 2"):
         pl.accuracy(scores, ["pcc", "css"], ax=ax)
+    with pytest.raises(TypeError, match="a Figure; expected"):
+        pl.accuracy(scores, ax=figure)
+
+
+def test_dollar_signs_in_names_are_no_formulas(scores):
+    [ax] = pl.accuracy({"$x^2$": scores["good"], "$y": scores["bad"]}, return_ax=True)
+    ax.figure.canvas.draw()
+    assert _ticks(ax.get_yticklabels()) == [r"\$y", r"\$x^2\$"]

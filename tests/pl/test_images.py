@@ -1,4 +1,4 @@
-"""The pictures look as they did. To accept new looks: `STIMPUTE_NEW_IMAGES=1 pytest tests/pl/test_images.py`."""
+"""Figures look as before. To accept new ones: `STIMPUTE_NEW_IMAGES=1 pytest tests/pl/test_images.py`."""
 
 import os
 import shutil
@@ -14,6 +14,7 @@ from matplotlib.testing.compare import compare_images
 from scipy.sparse import csr_matrix
 
 from stimpute import pl, tl
+from stimpute.data._relation_store import StoredRelation, write_relation
 
 EXPECTED = Path(__file__).parent / "images"
 TOLERANCE = 8  # root mean square of the difference, of 255; small changes of these data give 11 to 57
@@ -33,11 +34,6 @@ def looks_the_same(tmp_path, request):
 
     with mpl.rc_context(mpl.rcParamsDefault | {"backend": "agg"}):
         yield check
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 def test_accuracy(rng, looks_the_same):
@@ -62,33 +58,45 @@ def test_intervals(rng, looks_the_same):
     looks_the_same()
 
 
-def test_history(looks_the_same):
-    epochs = np.arange(20)
-    falling = pd.DataFrame({"loss": np.exp(-epochs / 5)}, index=epochs)
-    pl.history({"first_train_loss": falling, "first_validation_loss": falling + 0.1, "second_train_loss": 2 * falling})
+def test_history(rng, looks_the_same):
+    curve = lambda n, values: pd.DataFrame(
+        {"value": values + rng.normal(0, 0.05, n)}, index=pd.Index(range(n), name="epoch")
+    )
+    falling = np.exp(-np.arange(100) / 20)
+    pl.history(
+        {
+            "autoencoder_train_loss": curve(20, falling[:20]),
+            "autoencoder_validation_loss": curve(20, falling[:20] + 0.3),
+            "gene_graph_train_loss": curve(100, falling),
+            "gene_graph_correlation_train": curve(100, 0.8 - falling),
+            "gene_graph_held_out_correlation_train": curve(100, 0.6 - falling),
+        }
+    )
     looks_the_same()
 
 
-def test_gene_graph(looks_the_same):
-    genes = list("ABCDE")
-    reference = ad.AnnData(np.zeros((2, 5), np.float32), var=pd.DataFrame(index=genes))
-    distance = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
-    reference.varp["one"] = csr_matrix(distance)
-    reference.varp["two"] = csr_matrix(np.where(distance > 2, distance, 0))
-    reference.uns["stimpute"] = {"relations": {name: {"varp": name} for name in ("one", "two")}}
-    pl.gene_graph(reference, "A", measured=["B", "C"])
+def test_gene_neighbors(rng, looks_the_same):
+    genes = ["Gad1", "Gad2", "Slc32a1", "Slc17a7", "Rorb", "Foxp2"]
+    counts = rng.poisson(5, (200, 30)).astype(np.float32)
+    counts[:, :4] += rng.poisson(5, (200, 1))
+    reference = ad.AnnData(counts, var=pd.DataFrame(index=genes + [f"other{i}" for i in range(24)]))
+    vectors = rng.normal(size=(30, 3))
+    vectors[1:3] = vectors[0] + 0.5 * rng.normal(size=(2, 3))
+    write_relation(reference, StoredRelation("protein", "vectors", vectors, np.ones(30, bool)))
+    edges = csr_matrix(([0.9, 0.4], ([0, 0], [2, 4])), shape=(30, 30))
+    write_relation(reference, StoredRelation("string", "edges", edges, np.ones(30, bool)))
+    pl.gene_neighbors(reference, "Gad1", measured=genes[1:5])
     looks_the_same()
 
 
 def test_imputed(rng, looks_the_same):
     x, y = (a.ravel().astype(float) for a in np.meshgrid(np.arange(20), np.arange(12)))
-    obs, var = pd.DataFrame(index=[f"c{i}" for i in range(240)]), pd.DataFrame({"reliability": [0.7]}, index=["A"])
+    obs = pd.DataFrame({"section": np.where(x < 10, "left", "right")}, index=[f"c{i}" for i in range(240)])
     counts = rng.poisson(x[:, None] / 4 + [[0.5, 2, 2]]).astype(np.float32)
     spatial = ad.AnnData(counts, obs=obs, var=pd.DataFrame(index=list("ABC")), obsm={"spatial": np.c_[x, y]})
-    values = (x[:, None] / 10).astype(np.float32)
+    values = (x[:, None] / [[10, 20]]).astype(np.float32)
+    var = pd.DataFrame({"reliability": [0.7, 0.3]}, index=["A", "New"])
     layers = {"lower": 0 * values, "upper": 2 * values}
-    result = ad.AnnData(
-        values, obs=obs, var=var, layers=layers, obsm=dict(spatial.obsm), uns={"stimpute": {"interval": 0.9}}
-    )
-    pl.imputed(spatial, result, "A", interval=True, size=60)
+    result = ad.AnnData(values, obs=obs, var=var, layers=layers, uns={"stimpute": {"interval": 0.9}})
+    pl.imputed(spatial, result, ["A", "New"], interval=True, library_key="section", size=60)
     looks_the_same()

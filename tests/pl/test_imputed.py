@@ -1,4 +1,5 @@
 import anndata as ad
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,14 +17,17 @@ def spatial():
 @pytest.fixture(scope="module")
 def imputed(spatial):
     rng = np.random.default_rng(0)
-    genes = [*spatial.var_names[:2], "New"]
-    x = rng.random((spatial.n_obs, 3)).astype(np.float32)
-    var = pd.DataFrame({"reliability": [0.5, 0.25, 0.125]}, index=genes)
-    return ad.AnnData(x, obs=spatial.obs, var=var, layers={"lower": x - 1, "upper": x + np.array([1, 2, 3])})
+    genes = [*spatial.var_names[:2], "New", "$x^$"]
+    x = rng.random((spatial.n_obs, 4)).astype(np.float32)
+    var = pd.DataFrame({"reliability": [0.5, 0.25, 0.125, 0.0]}, index=genes)
+    return ad.AnnData(x, obs=spatial.obs, var=var, layers={"lower": x - 1, "upper": x + np.array([1, 2, 3, 4])})
 
 
-def _panels(axes):
-    return [a for a in axes if a.collections]
+@pytest.fixture
+def two_sections(spatial):
+    spatial = spatial.copy()
+    spatial.obs["section"] = np.where(np.arange(spatial.n_obs) < 30, "a", "b")
+    return spatial
 
 
 def _limits(ax):
@@ -31,7 +35,7 @@ def _limits(ax):
     return norm.vmin, norm.vmax
 
 
-def test_a_gene_has_one_scale(spatial, imputed):
+def test_measured_and_imputed_values_share_a_scale(spatial, imputed):
     gene = spatial.var_names[0]
     axes = pl.imputed(spatial, imputed, gene, return_ax=True)
     assert [a.get_title() for a in axes] == [f"{gene}\nmeasured", f"{gene}\nimputed, reliability 0.50"]
@@ -42,36 +46,87 @@ def test_a_gene_has_one_scale(spatial, imputed):
     np.testing.assert_allclose(np.sort(axes[0].collections[0].get_array()), np.sort(measured), rtol=1e-5)
 
 
-def test_genes_that_were_not_measured_show_one_panel(spatial, imputed):
-    alone = pl.imputed(spatial, imputed, ["New"], return_ax=True)
+def test_genes_that_were_not_measured_show_imputed_values_only(spatial, imputed):
+    [alone] = pl.imputed(spatial, imputed, ["New"], return_ax=True)
     assert alone.get_title() == "New\nimputed, reliability 0.12"
     both = pl.imputed(spatial, imputed, [spatial.var_names[0], "New"], return_ax=True)
     assert len(both) == 4
-    assert len(_panels(both)) == 3
-    assert "not measured" in both[2].texts[0].get_text()
+    assert [len(ax.collections) > 0 for ax in both] == [True, True, False, True]
+    assert [text.get_text() for text in both[2].texts] == ["not measured"]
+
+
+def test_measured_expression_is_not_read_for_unmeasured_genes(spatial, imputed):
+    counts = spatial.copy()
+    counts.X = -counts.X
+    pl.imputed(counts, imputed, "New")
+    with pytest.raises(ValueError, match="negative"):
+        pl.imputed(counts, imputed, counts.var_names[0])
 
 
 def test_interval_width_has_its_own_scale(spatial, imputed):
-    axes = pl.imputed(spatial, imputed, spatial.var_names[1], interval=True, return_ax=True)
+    gene = spatial.var_names[1]
+    axes = pl.imputed(spatial, imputed, gene, interval=True, vmax=2, return_ax=True)
     assert [a.get_title().split("\n")[1] for a in axes] == ["measured", "imputed, reliability 0.25", "interval width"]
     np.testing.assert_allclose(axes[2].collections[0].get_array(), 3, rtol=1e-5)
-    assert _limits(axes[2]) != _limits(axes[1])
+    assert [_limits(ax)[1] for ax in axes] == [2, 2, pytest.approx(3, rel=1e-5)]
 
 
-def test_each_section_has_its_row(spatial, imputed):
-    spatial = spatial.copy()
-    spatial.obs["section"] = np.where(np.arange(spatial.n_obs) < 30, "a", "b")
-    axes = pl.imputed(spatial, imputed, spatial.var_names[:2], library_key="section", return_ax=True)
+def test_the_largest_width_can_be_seen_on_white(spatial, imputed):
+    axes = pl.imputed(spatial, imputed, "New", interval=True, return_ax=True)
+    cmap = axes[1].collections[0].get_cmap()
+    for share in np.linspace(0, 1, 11):
+        assert min(cmap(share)[:3]) < 0.6
+
+
+def test_each_section_has_its_row_and_all_share_a_scale(two_sections, imputed):
+    axes = pl.imputed(two_sections, imputed, two_sections.var_names[:2], library_key="section", return_ax=True)
     assert len(axes) == 8
     assert [len(a.collections[0].get_offsets()) for a in axes[:4]] == [30, 30, 50, 50]
+    assert len({_limits(ax) for ax in axes[:4]}) == 1
+    assert _limits(axes[4]) != _limits(axes[0])
+    rows = [ax.get_subplotspec().rowspan.start for ax in axes[:4]]
+    assert rows == [0, 0, 1, 1]
+    assert axes[2].get_title() == f"{two_sections.var_names[0]}, b\nmeasured"
 
 
-def test_the_callers_axes_and_file(spatial, imputed, tmp_path):
+def test_many_genes_do_not_become_a_strip(spatial, imputed):
+    x = np.random.default_rng(0).random((spatial.n_obs, 12)).astype(np.float32)
+    many = ad.AnnData(x, obs=spatial.obs, var=pd.DataFrame(index=[f"g{i}" for i in range(12)]))
+    axes = pl.imputed(spatial, many, list(many.var_names), return_ax=True)
+    width, height = axes[0].figure.get_size_inches()
+    assert 0.5 < width / height < 2
+    for ncols in (1, 5, 100):
+        axes = pl.imputed(spatial, many, list(many.var_names), ncols=ncols, return_ax=True)
+        columns = {ax.get_subplotspec().colspan.start for ax in axes}
+        assert len(columns) == min(ncols, 12)
+        assert len(axes[0].figure.axes) == 12 + 12  # maps and color bars
+
+
+def test_colors_that_are_given_are_used(spatial, imputed):
+    gene = spatial.var_names[0]
+    axes = pl.imputed(spatial, imputed, gene, cmap="Reds", vmin=1, vmax=7, alpha=0.5, return_ax=True)
+    for ax in axes:
+        assert _limits(ax) == (1, 7)
+        assert ax.collections[0].get_cmap().name == "Reds"
+        assert ax.collections[0].get_alpha() == 0.5
+    norm = mpl.colors.PowerNorm(0.5, 0, 3)
+    for ax in pl.imputed(spatial, imputed, gene, norm=norm, return_ax=True):
+        drawn = ax.collections[0].norm
+        assert (drawn.gamma, drawn.vmin, drawn.vmax) == (0.5, 0, 3)
+
+
+def test_names_with_dollar_signs_are_drawn(spatial, imputed):
+    [ax] = pl.imputed(spatial, imputed, "$x^$", return_ax=True)
+    ax.figure.canvas.draw()
+    assert ax.get_title().startswith(r"\$x^\$")
+
+
+def test_axes_and_file_of_the_user(spatial, imputed, tmp_path):
     _, axes = plt.subplots(1, 2)
     assert pl.imputed(spatial, imputed, spatial.var_names[0], ax=axes, save=tmp_path / "x.png") is None
     assert axes[0].get_title()
     assert (tmp_path / "x.png").stat().st_size > 0
-    with pytest.raises(ValueError, match="2 axes: expected 1 rows of 3"):
+    with pytest.raises(ValueError, match="2 axes; expected 3"):
         pl.imputed(spatial, imputed, spatial.var_names[0], interval=True, ax=axes)
 
 
@@ -87,6 +142,8 @@ def test_errors_name_what_is_missing(spatial, imputed):
     gene = spatial.var_names[0]
     with pytest.raises(KeyError, match="Nope"):
         pl.imputed(spatial, imputed, ["Nope"])
+    with pytest.raises(ValueError, match="`genes` is empty"):
+        pl.imputed(spatial, imputed, [])
     with pytest.raises(KeyError, match="place"):
         pl.imputed(spatial, imputed, gene, spatial_key="place")
     with pytest.raises(KeyError, match="library"):
@@ -95,5 +152,5 @@ def test_errors_name_what_is_missing(spatial, imputed):
         pl.imputed(spatial, imputed[:10], gene)
     bare = imputed.copy()
     del bare.layers["lower"]
-    with pytest.raises(KeyError, match="interval=0.9"):
+    with pytest.raises(KeyError, match=r"interval=0\.9"):
         pl.imputed(spatial, bare, gene, interval=True)

@@ -20,28 +20,6 @@ def imputed(tissue):
     return truth
 
 
-def test_measured_expression_is_log_normalised(tissue):
-    adata = tl.measured_expression(tissue.spatial)
-    counts = tissue.spatial.X.toarray()
-    total = counts.sum(1, keepdims=True)
-    np.testing.assert_allclose(adata.X.toarray(), np.log1p(counts / total * np.median(total)), rtol=1e-5)
-    assert "spatial" in adata.obsm
-
-
-def test_measured_expression_refuses_what_is_not_counts(tissue):
-    spatial = tissue.spatial.copy()
-    spatial.layers["half"] = spatial.X / 2
-    with pytest.raises(ValueError, match="expression='normalized'"):
-        tl.measured_expression(spatial, layer="half")
-    np.testing.assert_allclose(
-        tl.measured_expression(spatial, layer="half", expression="normalized").X.toarray(), spatial.X.toarray() / 2
-    )
-    with pytest.raises(KeyError, match="half"):
-        tl.measured_expression(spatial, layer="other")
-    with pytest.raises(ValueError, match="expected 'counts'"):
-        tl.measured_expression(spatial, expression="raw")
-
-
 def test_clusters_of_the_truth_find_the_types(tissue, imputed):
     table = tl.clustering_scores(tissue.spatial, imputed, resolutions=(0.5,))
     assert set(table["matrix"]) == {"measured", "imputed", "imputed top 50"}
@@ -53,7 +31,7 @@ def test_clusters_of_the_truth_find_the_types(tissue, imputed):
     pd.testing.assert_frame_equal(table, again)
 
 
-def test_clustering_of_few_genes_and_unlabelled_cells(tissue, imputed):
+def test_clustering_of_few_genes_and_unlabeled_cells(tissue, imputed):
     spatial = tissue.spatial.copy()
     spatial.obs["some"] = spatial.obs["cell_type"].where(np.arange(spatial.n_obs) < 200)
     table = tl.clustering_scores(spatial, imputed[:, :1], "some", resolutions=(1.0,))
@@ -67,27 +45,36 @@ def test_clustering_errors(tissue, imputed):
         tl.clustering_scores(tissue.spatial, imputed[::-1])
 
 
-def test_imputation_inflates_morans_i(tissue, imputed):
-    table = tl.spatial_coherence(tissue.spatial, imputed)
+def test_imputation_raises_morans_i(tissue, imputed):
+    table = tl.morans_i(tissue.spatial, imputed)
     measured = imputed.var["measured"]
+    assert list(table) == ["measured", "imputed", "difference"]
     assert list(table.index) == list(imputed.var_names)
     assert table.loc[~measured, "measured"].isna().all()
     assert table["imputed"].notna().all()
-    assert table["inflation"].mean() > 0
+    assert table["difference"].mean() > 0
+    pd.testing.assert_series_equal(table["difference"], table["imputed"] - table["measured"], check_names=False)
 
 
-def test_coherence_of_some_genes_by_section(tissue, imputed):
-    spatial = tissue.spatial.copy()
-    spatial.obs["section"] = pd.Categorical(np.where(np.arange(spatial.n_obs) < 200, "a", "b"))
-    gene = spatial.var_names[0]
+def test_morans_i_of_a_constant_gene_is_zero(tissue, imputed):
+    gene = tissue.spatial.var_names[0]
     flat = imputed.copy()
     flat.X[:, flat.var_names.get_loc(gene)] = 1
-    table = tl.spatial_coherence(spatial, flat, [gene], library_key="section")
+    table = tl.morans_i(tissue.spatial, flat, [gene])
     assert table.loc[gene, "imputed"] == 0
+
+
+def test_morans_i_names_what_is_missing(tissue, imputed):
     with pytest.raises(KeyError, match="Nope"):
-        tl.spatial_coherence(spatial, imputed, ["Nope"])
+        tl.morans_i(tissue.spatial, imputed, ["Nope"])
     with pytest.raises(KeyError, match="place"):
-        tl.spatial_coherence(spatial, imputed, spatial_key="place")
+        tl.morans_i(tissue.spatial, imputed, spatial_key="place")
+    with pytest.raises(KeyError, match="section"):
+        tl.morans_i(tissue.spatial, imputed, library_key="section")
+    with pytest.raises(KeyError, match="log"):
+        tl.morans_i(tissue.spatial, imputed, layer="log")
+    with pytest.raises(ValueError, match="different cells"):
+        tl.morans_i(tissue.spatial, imputed[::-1])
 
 
 def test_modules_are_the_programs():
@@ -109,3 +96,72 @@ def test_modules_are_the_programs():
 def test_modules_need_genes(imputed):
     with pytest.raises(ValueError, match="2 genes"):
         tl.coexpression_modules(imputed[:, :2])
+    with pytest.raises(ValueError, match="`n_neighbors` is 0"):
+        tl.coexpression_modules(imputed, n_neighbors=0)
+
+
+@pytest.fixture(scope="module")
+def many_ways(tissue):
+    """Spatial data with another layer, other coordinates, sections and other labels."""
+    rng = np.random.default_rng(1)
+    spatial = tissue.spatial.copy()
+    spatial.layers["other"] = rng.poisson(2, spatial.shape).astype(np.float32)
+    spatial.obsm["other"] = rng.random((spatial.n_obs, 2))
+    spatial.obs["section"] = pd.Categorical(rng.choice(["a", "b"], spatial.n_obs))
+    return spatial
+
+
+@pytest.mark.filterwarnings("ignore:All values are integers")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"labels": "domain"},
+        {"layer": "other"},
+        {"expression": "normalized"},
+        {"resolutions": (2.0,)},
+        {"n_top_genes": 20},
+        {"n_pcs": 2},
+        {"n_neighbors": 5},
+        {"seed": 1},
+    ],
+)
+def test_an_argument_changes_the_clustering(many_ways, imputed, changed):
+    arguments = {"resolutions": (1.0,), "n_pcs": 10}
+    table = tl.clustering_scores(many_ways, imputed, **arguments)
+    assert not table.equals(tl.clustering_scores(many_ways, imputed, **{**arguments, **changed}))
+
+
+@pytest.mark.filterwarnings("ignore:All values are integers")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"genes": ["Gene001"]},
+        {"layer": "other"},
+        {"expression": "normalized"},
+        {"spatial_key": "other"},
+        {"library_key": "section"},
+        {"n_neighbors": 20},
+    ],
+)
+def test_an_argument_changes_morans_i(many_ways, imputed, changed):
+    arguments = {"genes": list(many_ways.var_names[:3])}
+    table = tl.morans_i(many_ways, imputed, **arguments)
+    assert not table.equals(tl.morans_i(many_ways, imputed, **{**arguments, **changed}))
+
+
+@pytest.mark.parametrize("changed", [{"n_neighbors": 3}, {"resolution": 5.0}, {"seed": 1}])
+def test_an_argument_changes_the_modules(imputed, changed):
+    noise = np.random.default_rng(0).normal(size=(100, 60))
+    noisy = ad.AnnData(noise, var=pd.DataFrame(index=[f"g{i}" for i in range(60)]))
+    assert not tl.coexpression_modules(noisy).equals(tl.coexpression_modules(noisy, **changed))
+
+
+def test_inputs_are_unchanged(tissue, imputed):
+    spatial = tissue.spatial.copy()
+    before = spatial.X.toarray(), imputed.X.copy(), list(spatial.uns), list(spatial.obsp)
+    tl.clustering_scores(spatial, imputed, resolutions=(1.0,))
+    tl.morans_i(spatial, imputed)
+    tl.coexpression_modules(imputed)
+    np.testing.assert_array_equal(spatial.X.toarray(), before[0])
+    np.testing.assert_array_equal(imputed.X, before[1])
+    assert (list(spatial.uns), list(spatial.obsp)) == before[2:]

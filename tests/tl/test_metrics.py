@@ -51,7 +51,7 @@ def test_ssim_is_the_global_structural_similarity(pair):
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_a_cell_is_a_gene_turned_around(pair, metric):
+def test_cells_are_scored_like_genes_of_the_transposed_matrix(pair, metric):
     truth, predicted = pair
     assert metric(truth, predicted).shape == (7,)
     np.testing.assert_allclose(metric(truth, predicted, axis="cell"), metric(truth.T, predicted.T))
@@ -67,20 +67,20 @@ def test_sparse_and_blocks_change_nothing(pair, metric, monkeypatch):
     truth, predicted = np.where(pair[0] > 1, pair[0], 0), pair[1]
     expected = metric(truth, predicted)
     np.testing.assert_allclose(metric(sparse.csr_matrix(truth), sparse.csr_array(predicted)), expected)
-    monkeypatch.setattr("stimpute.tl.metrics._profiles.BLOCK", 90)
+    monkeypatch.setattr("stimpute.tl.metrics._profiles.VALUES_PER_BLOCK", 90)
     np.testing.assert_allclose(metric(truth, predicted), expected)
 
 
 @pytest.mark.parametrize("metric", [metrics.css, metrics.pcc, metrics.spearman])
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6 / 3])
-def test_constants_say_nothing(pair, metric, constant):
+def test_a_constant_scores_zero(pair, metric, constant):
     flat = np.full_like(pair[0], constant)
     if metric is not metrics.css or constant == 0:
         np.testing.assert_array_equal(metric(pair[0], flat), 0)
         np.testing.assert_array_equal(metric(flat, flat), 0)
 
 
-def test_constants_in_the_errors(pair):
+def test_errors_of_a_constant(pair):
     zero, flat = np.zeros_like(pair[0]), np.full_like(pair[0], 0.1)
     np.testing.assert_allclose(metrics.rmse_z(pair[0], flat), 1, rtol=1e-6)
     np.testing.assert_array_equal(metrics.rmse_z(flat, flat), 0)
@@ -111,7 +111,7 @@ def test_inputs_are_unchanged(pair):
         (np.ones((2, 3)), np.ones((3, 2)), "gene", "expected two equal"),
         (np.ones((0, 3)), np.ones((0, 3)), "gene", "at least one"),
         (np.ones((2, 3)), np.full((2, 3), np.nan), "gene", "NaN"),
-        (np.ones((2, 3)), np.ones((2, 3)), 0, "expected 'gene'"),
+        (np.ones((2, 3)), np.ones((2, 3)), 0, 'expected "gene"'),
     ],
 )
 def test_bad_input_is_named(truth, predicted, axis, message):

@@ -21,6 +21,14 @@ def test_a_tidy_table(pair):
     np.testing.assert_allclose(chosen[["g1", "g2", "g3"]], tl.metrics.pcc(pair[0].X, pair[1].X))
 
 
+def test_columns_without_names_are_numbered(pair):
+    truth, predicted = pair[0].X, pair[1].X
+    assert set(tl.score(truth, predicted)["gene"]) == {"0", "1", "2"}
+    table = tl.score(truth, predicted, axis="cell", metrics=["pcc"])
+    assert list(table["cell"]) == ["0", "1", "2", "3"]
+    np.testing.assert_allclose(table["value"], tl.metrics.pcc(truth, predicted, axis="cell"))
+
+
 def test_anndata_are_matched_by_name(pair):
     truth, predicted = pair
     expected = tl.score(truth, predicted).set_index(["gene", "metric"])["value"]
@@ -34,26 +42,28 @@ def test_anndata_are_matched_by_name(pair):
 
 def test_summary_by_method(pair):
     one, two = (tl.score(pair[0], p).assign(method=m) for m, p in (("ours", pair[1]), ("truth", pair[0])))
-    table = tl.summarise(pd.concat([one, two]))
+    table = tl.summarize(pd.concat([one, two]))
     assert list(table.index) == ["ours", "truth"]
     assert table.loc["truth", "mse"] == 0
     assert table.loc["ours", "pcc"] == pytest.approx(tl.metrics.pcc(pair[0].X, pair[1].X).mean())
-    assert tl.summarise(one.drop(columns="method")).shape == (1, 7)
+    assert tl.summarize(one.drop(columns="method")).shape == (1, 7)
 
 
-def test_errors(pair):
+def test_mistakes_are_named(pair):
     truth, predicted = pair
-    with pytest.raises(ValueError, match="rmse.*unknown"):
+    with pytest.raises(ValueError, match="Unknown.*rmse"):
         tl.score(truth, predicted, metrics=["rmse"])
     with pytest.raises(KeyError, match="g9"):
         tl.score(truth, predicted, ["g9"])
-    with pytest.raises(ValueError, match="same obs_names"):
+    with pytest.raises(ValueError, match="same `obs_names`"):
         tl.score(truth[:3], predicted)
     with pytest.raises(ValueError, match="No shared genes"):
         tl.score(truth[:, :1], predicted[:, 1:])
-    with pytest.raises(ValueError, match="two of the same kind"):
+    with pytest.raises(TypeError, match="two AnnData or two matrices"):
         tl.score(truth, predicted.X)
+    with pytest.raises(ValueError, match='expected "gene"'):
+        tl.score(truth, predicted, axis="row")
     with pytest.raises(ValueError, match="2 names"):
         tl.score(truth.X, predicted.X, ["a", "b"])
     with pytest.raises(KeyError, match="metric"):
-        tl.summarise(pd.DataFrame())
+        tl.summarize(pd.DataFrame())

@@ -1,3 +1,4 @@
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ def tissue():
 
 @pytest.fixture
 def sdata(tissue):
-    """Cells of two sections as circles, and a table that annotates both."""
+    """Cells of two sections as circles, and a table that annotates both sections."""
     from spatialdata.models import ShapesModel, TableModel
 
     table = tissue.spatial.copy()
@@ -33,13 +34,25 @@ def sdata(tissue):
 
 
 @pytest.fixture
-def imputed(sdata, tissue):
+def imputed(sdata):
+    """What `model.impute` returns, in short."""
+    measured = sdata.tables["table"]
+    x = np.random.default_rng(0).random((measured.n_obs, 2)).astype(np.float32)
+    var = pd.DataFrame({"reliability": [0.5, 0.2]}, index=["New1", "New2"])
+    layers = {"lower": x - 1, "upper": x + 1}
+    return ad.AnnData(x, obs=measured.obs.copy(), var=var, layers=layers, uns={"stimpute": {"recipe": "crossfit"}})
+
+
+def test_a_table_can_be_set_up_and_imputed(sdata, tissue):
     table, reference = sdata.tables["table"], tissue.reference.copy()
     StImputeModel.setup_anndata(table, batch_key="region")
     StImputeModel.setup_anndata(reference)
     model = StImputeModel(table, reference, n_steps=10, n_metacells=30)
     model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
-    return model.impute(interval=0.9, progress=False)
+    imputed = model.impute(progress=False)
+    tl.to_spatialdata(sdata, imputed)
+    np.testing.assert_array_equal(sdata.tables["imputed"].X, imputed.X)
+    assert sdata.tables["imputed"].uns["spatialdata_attrs"]["region_key"] == "region"
 
 
 def test_imputed_table_annotates_the_same_regions(sdata, imputed, tmp_path):
@@ -84,8 +97,15 @@ def test_columns_come_from_the_source(sdata, imputed):
     assert list(sdata.tables["imputed"].obs["cell_id"]) == list(range(60))
 
 
+def test_the_source_can_have_another_name(sdata, imputed):
+    sdata.tables["counts"] = sdata.tables["table"].copy()
+    del sdata.tables["table"]
+    tl.to_spatialdata(sdata, imputed, source="counts")
+    assert list(sdata.tables["imputed"].obs["cell_id"]) == list(range(60))
+
+
 def test_mistakes_are_named(sdata, imputed, tissue):
-    with pytest.raises(KeyError, match="not a table"):
+    with pytest.raises(KeyError, match="sdata.tables"):
         tl.to_spatialdata(sdata, imputed, source="cells")
     with pytest.raises(ValueError, match="is taken"):
         tl.to_spatialdata(sdata, imputed, table_name="left")

@@ -99,8 +99,8 @@ class PerFold:
         With nothing held out.
     """
 
-    of_fold: Annotated[np.ndarray, Shape("n_folds")]
-    of_all: Annotated[float, Shape()]
+    of_fold: Annotated[np.ndarray, Shape("n_folds", about="scaling of cells for each fold")]
+    of_all: Annotated[float, Shape(about="scaling of cells with nothing held out")]
 
     def __getitem__(self, fold: int | None) -> float:
         return self.of_all if fold is None else float(self.of_fold[fold])

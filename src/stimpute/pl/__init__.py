@@ -1,11 +1,11 @@
-"""Pictures of imputed expression, of its accuracy and of the model."""
+"""Plots of imputed expression, of its accuracy and of the model."""
 
-from ._accuracy import accuracy
-from ._embedding import embedding
-from ._gene_graph import gene_graph
-from ._history import history
-from ._imputed import imputed
-from ._intervals import intervals
-from ._reliability import reliability
+from stimpute.pl._accuracy import accuracy
+from stimpute.pl._gene_neighbors import gene_neighbors
+from stimpute.pl._history import history
+from stimpute.pl._imputed import imputed
+from stimpute.pl._intervals import intervals
+from stimpute.pl._joint_umap import joint_umap
+from stimpute.pl._reliability import reliability
 
-__all__ = ["accuracy", "embedding", "gene_graph", "history", "imputed", "intervals", "reliability"]
+__all__ = ["accuracy", "gene_neighbors", "history", "imputed", "intervals", "joint_umap", "reliability"]

@@ -1,111 +1,120 @@
+"""Plot the accuracy of methods, gene by gene."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, Unpack
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from stimpute._messages import missing_key
+from stimpute.pl._figure import COLORS, FigureOptions, axes_for, hide_spines, literal, plot
+from stimpute.tl import CrossValidation
 from stimpute.tl._score import LOWER_IS_BETTER
 
-from ._canvas import COLOURS, axes_for, finish, tidy_spines
+Scores: TypeAlias = CrossValidation | pd.DataFrame | Mapping[str, pd.DataFrame | pd.Series | Mapping[str, float]]
 
-Scores: TypeAlias = pd.DataFrame | Mapping[str, pd.DataFrame | pd.Series | Mapping[str, float]]
+# Multiples of the golden ratio spread points evenly, also those of neighboring ranks.
+GOLDEN_RATIO = 0.618
 
 
+@plot
 def accuracy(
     scores: Scores,
     metrics: str | Sequence[str] = "pcc",
     *,
     baseline: str | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | Sequence[Axes] | None = None,
-    save: str | Path | None = None,
-    return_ax: bool = False,
-) -> list[Axes] | Axes | None:
-    """Compare methods gene by gene: a panel for each metric, a row of points (genes) for each method, best on top.
+    **figure: Unpack[FigureOptions],
+) -> list[Axes]:
+    """Plot the accuracy of every gene: one panel per metric, one row of points per method, the best method on top.
 
     Parameters
     ----------
     scores
-        A table with columns ``method``, ``gene``, ``metric`` and ``value``, or one such table for each method, as
-        :func:`stimpute.tl.score` returns them; or for each method the values of one metric by gene.
+        Result of :func:`stimpute.tl.cross_validate`; or a table with columns `method`, `gene`, `metric` and `value`; or
+        a mapping from methods to tables of :func:`stimpute.tl.score`, or to the values of one metric by gene.
     metrics
-        Which metrics.
+        One or more metrics to show.
     baseline
-        Draw differences from this method, gene by gene, and on how many genes a method beats it.
-    figsize
-        Size of a new figure, in inches.
-    ax
-        As many axes as there are metrics.
-    save
-        File to save the figure to.
-    return_ax
-        Return the axes.
-
-    Returns
-    -------
-    The axes, if ``return_ax``.
+        Method to compare with: draw the difference from it, gene by gene, and count the genes on which the other
+        method is better.
 
     Raises
     ------
     KeyError
         If a metric, a method or a column is missing.
+    ValueError
+        If no metric is named.
     """
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+    if not metrics:
+        raise ValueError("`metrics` is empty; name one or more metrics.")
     table = _tidy(scores, metrics[0])
-    missing = [m for m in metrics if m not in set(table["metric"])]
-    if missing:
-        raise KeyError(f"metrics={missing} are not in scores, found {sorted(set(table['metric']))}.")
+    for metric in metrics:
+        if metric not in set(table["metric"]):
+            raise missing_key(metric, "scores['metric']", table["metric"].unique())
     methods = list(table["method"].unique())
     if baseline is not None and baseline not in methods:
-        raise KeyError(f"baseline={baseline!r} is not in scores, found {methods}.")
-    axes = axes_for(len(metrics), ax, figsize or (4.8 * len(metrics), 1.2 + 0.45 * len(methods)))
-    for axis, metric in zip(axes, metrics, strict=True):
-        chosen = table[table["metric"] == metric].pivot(index="gene", columns="method", values="value")
-        _draw(chosen[methods], metric, baseline, axis)
-    return finish(axes, save, return_ax)
+        raise missing_key(baseline, "scores['method']", methods, "Name one of these methods by `baseline=`.")
+    axes = axes_for(len(metrics), figure, size=(4.8 * len(metrics), 1.2 + 0.45 * len(methods)))
+    for ax, metric in zip(axes, metrics, strict=True):
+        values = table[table["metric"] == metric].pivot(index="gene", columns="method", values="value")
+        _draw(values[methods], metric, baseline, ax)
+    return axes
 
 
 def _tidy(scores: Scores, metric: str) -> pd.DataFrame:
-    if not isinstance(scores, pd.DataFrame):
-        parts = [
-            (values if isinstance(values, pd.DataFrame) else _one_metric(pd.Series(values), metric)).assign(method=name)
-            for name, values in scores.items()
-        ]
-        scores = pd.concat(parts, ignore_index=True)
-    missing = {"method", "gene", "metric", "value"} - set(scores)
+    """Return a table with columns method, gene, metric and value."""
+    if isinstance(scores, pd.DataFrame):
+        table = scores
+    elif isinstance(scores, Mapping):
+        tables = [_of_one_method(method, values, metric) for method, values in scores.items()]
+        table = pd.concat(tables, ignore_index=True)
+    else:
+        table = scores.genes
+    missing = {"method", "gene", "metric", "value"} - set(table)
     if missing:
         raise KeyError(
-            f"scores lacks {sorted(missing)}, found {list(scores)}: expected what stimpute.tl.score returns."
+            f"`scores` lacks the columns {sorted(missing)}; it has {list(table)}. Pass what `stimpute.tl.score` "
+            "returned for each method, or a cross-validation."
         )
-    return scores
+    return table
 
 
-def _one_metric(values: pd.Series, metric: str) -> pd.DataFrame:
-    return pd.DataFrame({"gene": values.index.astype(str), "metric": metric, "value": values.to_numpy(float)})
+def _of_one_method(method: str, values: pd.DataFrame | pd.Series | Mapping[str, float], metric: str) -> pd.DataFrame:
+    if not isinstance(values, pd.DataFrame):
+        series = pd.Series(values)
+        genes = series.index.astype(str)
+        values = pd.DataFrame({"gene": genes, "metric": metric, "value": series.to_numpy(float)})
+    return values.assign(method=method)
 
 
-def _draw(table: pd.DataFrame, metric: str, baseline: str | None, ax: Axes) -> None:
+def _draw(values: pd.DataFrame, metric: str, baseline: str | None, ax: Axes) -> None:
+    """Draw one metric; `values` has genes in rows and methods in columns."""
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    order = list((sign * table.mean()).sort_values().index)
-    shown = table if baseline is None else table.drop(columns=baseline).sub(table[baseline], axis=0)
-    order = [m for m in order if m in shown]
-    for place, method in enumerate(order):
-        values = shown[method].dropna().to_numpy()
-        height = place + 0.5 * ((np.argsort(np.argsort(values)) * 0.618) % 1 - 0.5)
-        ax.plot(values, height, "o", color=COLOURS[0], markersize=3, alpha=0.5, markeredgewidth=0)
-        ax.vlines(values.mean(), place - 0.32, place + 0.32, color=COLOURS[1], linewidth=2.5)
-        note = f"{values.mean():.3f}" if baseline is None else f"{(sign * values > 0).sum()} of {len(values)} better"
-        ax.annotate(note, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+    methods = list((sign * values.mean()).sort_values().index)
     if baseline is not None:
+        methods.remove(baseline)
+        values = values.sub(values[baseline], axis=0)
+    for row, method in enumerate(methods):
+        shown = values[method].dropna().to_numpy()
+        rank = np.argsort(np.argsort(shown))
+        jitter = 0.5 * (rank * GOLDEN_RATIO % 1 - 0.5)
+        ax.plot(shown, row + jitter, "o", color=COLORS[0], markersize=3, alpha=0.5, markeredgewidth=0)
+        ax.vlines(shown.mean(), row - 0.32, row + 0.32, color=COLORS[1], linewidth=2.5)
+        note = f"{shown.mean():.3f}"
+        if baseline is not None:
+            note = f"{(sign * shown > 0).sum()} of {len(shown)} better"
+        ax.annotate(note, (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+    if baseline is None:
+        ax.set_xlabel(f"{metric}, {'lower' if sign < 0 else 'higher'} is better")
+    else:
+        ax.set_xlabel(literal(f"{metric} minus that of {baseline}"))
         ax.axvline(0, color="black", linewidth=0.8, zorder=0)
         ax.spines["left"].set_visible(False)
-    better = "lower" if sign < 0 else "higher"
-    ax.set_yticks(range(len(order)), order)
-    ax.set_ylim(-0.6, len(order) - 0.4)
-    ax.set_xlabel(f"{metric}, {better} is better" if baseline is None else f"{metric} minus that of {baseline}")
-    ax.set_title(f"{metric} of {len(table)} genes", fontsize="medium")
-    tidy_spines(ax)
+    ax.set_yticks(range(len(methods)), [literal(method) for method in methods])
+    ax.set_ylim(-0.6, len(methods) - 0.4)
+    ax.set_title(f"{metric} of {len(values)} genes", fontsize="medium")
+    hide_spines(ax)

@@ -1,93 +1,113 @@
+"""Plot the losses and correlations of a training."""
+
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeAlias, Unpack
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ._canvas import COLOURS, axes_for, finish, tidy_spines
+from stimpute._messages import check_at_least
+from stimpute.model import StImputeModel
+from stimpute.pl._figure import COLORS, FigureOptions, axes_for, hide_spines, plot
 
-PHASE_FIRST = re.compile(r"(?:(?P<phase>.+?)_)?(?P<part>train|validation)_(?P<what>.+)")  # gene_graph_train_loss
-PART_LAST = re.compile(r"(?P<phase>)(?P<what>.+)_(?P<part>train|validation)")  # elbo_train
+Curves: TypeAlias = dict[tuple[str, str], dict[str, pd.Series]]
+
+LOSS = re.compile(r"(?P<phase>.+)_(train|validation)_loss")
+TRAINING = "training"
+VALIDATION = "validation"
+HELD_OUT = "held-out genes"
+LINE_COLORS = {TRAINING: COLORS[0], HELD_OUT: COLORS[1], VALIDATION: COLORS[2], f"{HELD_OUT}, validation": COLORS[3]}
+SMOOTHED_SHARE = 0.05  # share of the epochs over which a line is averaged
+MIN_MARKED_EPOCHS = 3  # fewer epochs make no visible line
 
 
+@plot
 def history(
-    model: Any,
+    model: StImputeModel | Mapping[str, pd.DataFrame],
     *,
     ncols: int = 3,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | Sequence[Axes] | None = None,
-    save: str | Path | None = None,
-    return_ax: bool = False,
-) -> list[Axes] | Axes | None:
-    """Draw what was logged in training: a panel for each phase and quantity, training and validation together.
+    **figure: Unpack[FigureOptions],
+) -> list[Axes]:
+    """Plot the losses and correlations of a training: one panel per phase and quantity.
+
+    Lines are averages over neighboring epochs; a faint line shows the values themselves.
 
     Parameters
     ----------
     model
-        A trained model, or its ``history``: a mapping from names such as ``"gene_graph_train_loss"`` to tables with
-        one row an epoch.
+        Trained model; or its `history`, a mapping from names such as `"autoencoder_train_loss"` to tables with one row
+        per epoch.
     ncols
-        Panels in a row.
-    figsize
-        Size of a new figure, in inches.
-    ax
-        As many axes as there are panels.
-    save
-        File to save the figure to.
-    return_ax
-        Return the axes.
-
-    Returns
-    -------
-    The axes, if ``return_ax``.
+        Number of panels per row.
 
     Raises
     ------
     ValueError
-        If nothing was logged.
+        If there is no history.
     """
-    logged: Mapping[str, pd.DataFrame] = (model if isinstance(model, Mapping) else model.history) or {}
-    panels: dict[str, dict[str, pd.Series]] = {}
+    check_at_least(1, ncols=ncols)
+    logged = model if isinstance(model, Mapping) else model.history
+    curves = _read(logged or {})
+    if not curves:
+        raise ValueError("The history is empty; call `model.train()` first.")
+    ncols = min(ncols, len(curves))
+    positions = [divmod(i, ncols) for i in range(len(curves))]
+    n_rows = 1 + positions[-1][0]
+    axes = axes_for(positions, figure, size=(3.6 * ncols, 2.8 * n_rows))
+    for ax, ((phase, quantity), lines) in zip(axes, curves.items(), strict=True):
+        _draw(lines, ax)
+        ax.set_title(phase, fontsize="medium")
+        ax.set_ylabel(quantity)
+    return axes
+
+
+def _read(logged: Mapping[str, pd.DataFrame]) -> Curves:
+    """Group the logged values by phase and quantity; the lines of a group are shown together."""
+    losses = [LOSS.fullmatch(key) for key in logged]
+    phases = {match["phase"] for match in losses if match}
+    curves: Curves = {}
     for key, table in logged.items():
-        found = PHASE_FIRST.fullmatch(key) or PART_LAST.fullmatch(key)
-        title, line = (_title(found["phase"], found["what"]), found["part"]) if found else (_title(None, key), "train")
         values = pd.to_numeric(pd.Series(np.ravel(table), index=table.index)).dropna()
         if len(values):
-            panels.setdefault(title, {})[line] = values
-    if not panels:
-        raise ValueError("The history is empty: call model.train() first.")
-
-    if ax is None:
-        ncols = min(ncols, len(panels))
-        nrows = -(-len(panels) // ncols)
-        axes = axes_for(len(panels), None, figsize or (3.4 * ncols, 2.8 * nrows), nrows=nrows, ncols=ncols)
-    else:
-        axes = axes_for(len(panels), ax, (0, 0))
-    for axis, (title, lines) in zip(axes, panels.items(), strict=False):
-        _draw(title, lines, axis)
-    for spare in axes[len(panels) :]:
-        spare.remove()
-    return finish(axes[: len(panels)], save, return_ax)
+            phase, quantity, line = _parse(key, phases)
+            curves.setdefault((phase, quantity), {})[line] = values
+    return curves
 
 
-def _title(phase: str | None, what: str) -> str:
-    words = [w.replace("_", " ") for w in (phase, what) if w]
-    return ": ".join(words)
+def _parse(key: str, phases: set[str]) -> tuple[str, str, str]:
+    """Split a name such as `autoencoder_held_out_correlation_train` into phase, quantity and line."""
+    owners = [phase for phase in phases if key.startswith(f"{phase}_")]
+    owner = max(owners, key=len, default="")
+    words = key.removeprefix(f"{owner}_").split("_")
+    line = TRAINING
+    for part, label in (("train", TRAINING), ("validation", VALIDATION)):
+        if part in words:
+            words.remove(part)
+            line = label
+    quantity = " ".join(words)
+    if quantity.startswith("held out "):
+        quantity = quantity.removeprefix("held out ")
+        line = HELD_OUT if line == TRAINING else f"{HELD_OUT}, {line}"
+    phase = owner.replace("_", " ").capitalize() or "Training"
+    return phase, quantity, line
 
 
-def _draw(title: str, lines: dict[str, pd.Series], ax: Axes) -> None:
-    for label, values in sorted(lines.items()):
-        colour = COLOURS[label == "validation"]
-        marker = "o" if len(values) < 3 else None
-        ax.plot(values.index.to_numpy(float), values, color=colour, label=label, marker=marker)
-    ax.set_title(title, fontsize="medium")
+def _draw(lines: dict[str, pd.Series], ax: Axes) -> None:
+    for label, values in sorted(lines.items(), key=lambda item: list(LINE_COLORS).index(item[0])):
+        color = LINE_COLORS[label]
+        epochs = values.index.to_numpy(float)
+        window = max(1, round(SMOOTHED_SHARE * len(values)))
+        smoothed = values.rolling(window, center=True, min_periods=1).mean()
+        marker = "o" if len(values) < MIN_MARKED_EPOCHS else None
+        ax.plot(epochs, smoothed, color=color, label=label, marker=marker)
+        if window > 1:
+            ax.plot(epochs, values, color=color, alpha=0.25, linewidth=0.8, zorder=1)
     ax.set_xlabel("epoch")
     ax.locator_params(axis="x", integer=True, nbins=5)
-    if "validation" in lines:
-        ax.legend(frameon=False)
-    tidy_spines(ax)
+    if len(lines) > 1:
+        ax.legend(frameon=False, fontsize="small")
+    hide_spines(ax)

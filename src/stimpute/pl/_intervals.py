@@ -1,88 +1,115 @@
+"""Plot coverage and width of prediction intervals."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Unpack, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from stimpute._messages import check_at_least
+from stimpute.pl._figure import COLORS, LIGHT_GREY, FigureOptions, axes_for, hide_spines, plot
+from stimpute.tl import CrossValidation
 from stimpute.tl.metrics._profiles import Matrix
 
-from ._canvas import COLOURS, QUIET, axes_for, finish, tidy_spines
+DEFAULT_LEVEL = 0.9
 
 
+@plot
 def intervals(
-    truth: Matrix,
-    lower: Matrix,
-    upper: Matrix,
+    truth: CrossValidation | Matrix,
+    lower: Matrix | None = None,
+    upper: Matrix | None = None,
     *,
-    level: float = 0.9,
+    level: float | None = None,
     n_groups: int = 5,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | Sequence[Axes] | None = None,
-    save: str | Path | None = None,
-    return_ax: bool = False,
-) -> list[Axes] | Axes | None:
-    """Draw the share of values within their interval, and the intervals' width, by how much genes are expressed.
+    **figure: Unpack[FigureOptions],
+) -> list[Axes]:
+    """Plot the share of values inside their interval, and the width of the intervals, by mean expression of the genes.
 
     Parameters
     ----------
-    truth, lower, upper
-        Measured expression of genes that were hidden, and their interval [cells, genes], on one scale.
+    truth
+        Result of :func:`stimpute.tl.cross_validate` with `interval=`; or measured expression of held-out genes, shape
+        (n_cells, n_genes).
+    lower, upper
+        Ends of the intervals, on the scale of `truth` and of the same shape; not for a cross-validation.
     level
-        Coverage that was asked for.
+        Requested coverage, 0.9 if None. A cross-validation knows its own.
     n_groups
-        Groups of genes, of equal size, by mean expression.
-    figsize
-        Size of a new figure, in inches.
-    ax
-        Two axes: coverage, width.
-    save
-        File to save the figure to.
-    return_ax
-        Return the axes.
-
-    Returns
-    -------
-    The two axes, if ``return_ax``.
+        Number of groups of genes, equal in size, by mean expression.
 
     Raises
     ------
+    TypeError
+        If a cross-validation is combined with other values, or a matrix has no `lower` and `upper`.
     ValueError
-        If the shapes differ or the level is not between 0 and 1.
+        If the cross-validation has no intervals, the shapes differ, or the level is not between 0 and 1.
     """
-    values, low, high = (np.asarray(m.toarray() if hasattr(m, "toarray") else m) for m in (truth, lower, upper))
-    if not values.shape == low.shape == high.shape or values.ndim != 2:
-        raise ValueError(f"Shapes {values.shape}, {low.shape}, {high.shape}: expected three equal [cells, genes].")
+    check_at_least(1, n_groups=n_groups)
+    if hasattr(truth, "predicted"):
+        if lower is not None or upper is not None or level is not None:
+            raise TypeError("A cross-validation holds `lower`, `upper` and `level`; pass it alone.")
+        truth, lower, upper, level = _read(cast("CrossValidation", truth))
+    if lower is None or upper is None:
+        raise TypeError("`lower` and `upper` are missing; pass both with `truth`, or a cross-validation alone.")
+    level = DEFAULT_LEVEL if level is None else level
     if not 0 < level < 1:
-        raise ValueError(f"level={level}: expected a share between 0 and 1, as given to model.impute(interval=...).")
-    genes = pd.DataFrame({"coverage": ((low <= values) & (values <= high)).mean(axis=0)})
-    genes["width"], genes["mean"] = (high - low).mean(axis=0), values.mean(axis=0)
-    order = genes["mean"].rank(method="first") - 1
-    genes["group"] = (order * min(n_groups, len(genes)) // len(genes)).astype(int)
+        raise ValueError(f"`level` is {level}; expected a share between 0 and 1, as in `model.impute(interval=...)`.")
+    genes = _summarize_genes(_dense(truth), _dense(lower), _dense(upper), n_groups)
 
-    axes = axes_for(2, ax, figsize or (8, 3.4))
-    for axis, column in zip(axes, ("coverage", "width"), strict=True):
-        _by_group(genes, column, axis)
-    axes[0].axhline(level, color=COLOURS[1], linestyle="--", label=f"asked for, {level:.0%}")
-    axes[0].set(title=f"Coverage, {genes['coverage'].mean():.1%} overall", ylabel="share of values inside")
-    axes[0].set_ylim(top=1.02)
-    axes[0].legend(frameon=False, loc="lower right")
-    axes[1].set(title="Width", ylabel="mean width (log-normalised)")
-    axes[1].set_ylim(bottom=0)
-    return finish(axes, save, return_ax)
+    axes = axes_for(2, figure, size=(8, 3.4))
+    coverage, width = axes
+    _draw_groups(genes, "coverage", coverage)
+    coverage.axhline(level, color=COLORS[1], linestyle="--", label=f"requested, {level:.0%}")
+    coverage.set(title=f"Coverage, {genes['coverage'].mean():.1%} overall", ylabel="share of values inside")
+    coverage.set_ylim(top=1.01)
+    coverage.legend(frameon=False)
+    _draw_groups(genes, "width", width)
+    width.set(title="Width", ylabel="mean width of the interval")
+    width.set_ylim(bottom=0)
+    return axes
 
 
-def _by_group(genes: pd.DataFrame, column: str, ax: Axes) -> None:
-    """A dot for each gene, a bar for the mean of its group."""
+def _read(validation: CrossValidation) -> tuple[Matrix, Matrix, Matrix, float]:
+    predicted = validation.predicted
+    level = validation.settings.interval
+    if level is None or not {"lower", "upper"} <= set(predicted.layers):
+        raise ValueError("The cross-validation has no intervals; call `tl.cross_validate(..., interval=0.9)`.")
+    return predicted.X, predicted.layers["lower"], predicted.layers["upper"], level
+
+
+def _dense(matrix: Matrix) -> np.ndarray:
+    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
+
+
+def _summarize_genes(truth: np.ndarray, lower: np.ndarray, upper: np.ndarray, n_groups: int) -> pd.DataFrame:
+    """Return one row per gene; groups are numbered from 0, by mean expression."""
+    if truth.ndim != 2 or not truth.shape == lower.shape == upper.shape:
+        raise ValueError(
+            f"`truth`, `lower` and `upper` have shapes {truth.shape}, {lower.shape} and {upper.shape}; expected three "
+            "equal shapes (n_cells, n_genes)."
+        )
+    is_inside = (lower <= truth) & (truth <= upper)
+    genes = pd.DataFrame(
+        {"mean": truth.mean(axis=0), "coverage": is_inside.mean(axis=0), "width": (upper - lower).mean(axis=0)}
+    )
+    rank = genes["mean"].rank(method="first") - 1
+    genes["group"] = (rank * min(n_groups, len(genes)) // len(genes)).astype(int)
+    return genes
+
+
+def _draw_groups(genes: pd.DataFrame, column: str, ax: Axes) -> None:
+    """Draw a point per gene and a bar at the mean of each group."""
     groups = genes.groupby("group")
+    # The genes of a group stand side by side.
     sizes = groups["group"].transform("size").to_numpy()
-    spread = (groups.cumcount().to_numpy() + 0.5) / sizes - 0.5
-    ax.plot(genes["group"] + 0.6 * spread, genes[column], "o", color=QUIET, markersize=3)
+    offset = (groups.cumcount().to_numpy() + 0.5) / sizes - 0.5
+    ax.plot(genes["group"] + 0.6 * offset, genes[column], "o", color=LIGHT_GREY, markersize=3)
     means = groups[column].mean()
-    ax.hlines(means, means.index - 0.35, means.index + 0.35, color=COLOURS[0], linewidth=2.5)
-    labels = [f"{g['mean'].min():.2g} to\n{g['mean'].max():.2g}" for _, g in groups]
+    ax.hlines(means, means.index - 0.35, means.index + 0.35, color=COLORS[0], linewidth=2.5)
+    labels = [f"{group['mean'].min():.2g} to\n{group['mean'].max():.2g}" for _, group in groups]
     ax.set_xticks(range(len(labels)), labels, fontsize="small")
     ax.set_xlabel("mean expression of the genes")
-    tidy_spines(ax)
+    hide_spines(ax)

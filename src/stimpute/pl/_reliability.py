@@ -1,7 +1,8 @@
+"""Plot the predicted reliability of genes."""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Unpack
 
 import anndata as ad
 import numpy as np
@@ -9,94 +10,109 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
-from ._canvas import COLOURS, QUIET, axes_for, finish, tidy_spines
+from stimpute._messages import missing_key
+from stimpute.pl._figure import COLORS, LIGHT_GREY, FigureOptions, axes_for, hide_spines, literal, plot
+from stimpute.tl import MODEL_NAME, CrossValidation
 
-MANY = 60  # genes; above, names are left out
+MAX_NAMED_GENES = 60  # the names of more genes would overlap
+MIN_GENES_TO_COMPARE = 3
 
 
+@plot
 def reliability(
-    genes: ad.AnnData | pd.DataFrame,
+    imputed: ad.AnnData | CrossValidation | pd.DataFrame,
     *,
-    reached: str = "pcc",
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | Sequence[Axes] | None = None,
-    save: str | Path | None = None,
-    return_ax: bool = False,
-) -> list[Axes] | Axes | None:
-    """Draw the predicted reliability of genes, ranked, and how well it was calibrated where the truth is known.
+    observed: str | None = None,
+    **figure: Unpack[FigureOptions],
+) -> list[Axes]:
+    """Plot the predicted reliability of genes by rank and, where the accuracy is known, compare the two.
 
     Parameters
     ----------
-    genes
-        What ``model.impute`` returns, or a table with genes in rows and a column ``reliability``: the predicted
-        accuracy. A column ``measured`` tells measured genes from new ones.
-    reached
-        Column with the accuracy that was reached while the gene was hidden; where it is there, a second panel compares
-        it with the reliability. ``"css"`` for ``recipe="paper"``, which predicts the cosine similarity.
-    figsize
-        Size of a new figure, in inches.
-    ax
-        One axes, or two where the column ``reached`` is there.
-    save
-        File to save the figure to.
-    return_ax
-        Return the axes.
-
-    Returns
-    -------
-    The axes, if ``return_ax``.
+    imputed
+        Result of `model.impute`; or of :func:`stimpute.tl.cross_validate`; or a table with genes in rows and a column
+        `reliability`. If there is a column `measured`, measured genes have another color than unmeasured ones.
+    observed
+        Metric with the observed accuracy: of a cross-validation, any of its metrics; else a column of the table. Where
+        it exists, a second panel compares it with the reliability. If None, the metric that the reliability predicts:
+        `"css"` for the recipe `"paper"`, else `"pcc"`.
 
     Raises
     ------
     KeyError
-        If there is no column ``reliability``.
+        If there is no column `reliability`, or a cross-validation lacks the metric.
     """
-    about = genes.uns.get("stimpute", {}) if isinstance(genes, ad.AnnData) else {}
-    label = f"reliability ({about.get('reliability', f'predicted {reached.upper()}')})"
-    table = genes.var if isinstance(genes, ad.AnnData) else genes
+    table, predicted, observed = _read(imputed, observed)
     if "reliability" not in table:
-        raise KeyError(f"Found columns {list(table)}: expected 'reliability'; pass what model.impute returned.")
-    calibrated = reached in table and table[["reliability", reached]].notna().all(axis=1).sum() > 2
-    n = 2 if calibrated else 1
+        raise missing_key("reliability", "imputed.var", table.columns, "Pass what `model.impute` returned.")
+    label = f"reliability (predicted {predicted.upper()})"
     ranked = table.sort_values("reliability", ascending=False, kind="stable")
-    width = float(np.clip(0.16 * len(ranked), 4, 8)) if len(ranked) <= MANY else 5.0
-    axes = axes_for(n, ax, figsize or (width + 3.8 * (n - 1), 3.6), width_ratios=[width, 3.8][:n])
-    _rank(ranked, label, axes[0])
-    if calibrated:
-        _calibration(table.dropna(subset=["reliability", reached]), reached, label, axes[1])
-    return finish(axes, save, return_ax)
+    compared = table.iloc[:0]
+    if observed in table:
+        compared = table.dropna(subset=["reliability", observed])
+    # Few genes get a wide panel, in which their names can be read.
+    width = float(np.clip(0.16 * len(table), 4, 8)) if len(table) <= MAX_NAMED_GENES else 5.0
+    widths = [width, 3.8] if len(compared) >= MIN_GENES_TO_COMPARE else [width]
+    axes = axes_for(len(widths), figure, size=(sum(widths), 3.6), width_ratios=widths)
+    _draw_ranks(ranked, label, axes[0])
+    if len(axes) > 1:
+        _draw_comparison(compared, observed, label, axes[1])
+    return axes
 
 
-def _rank(ranked: pd.DataFrame, label: str, ax: Axes) -> None:
-    place = np.arange(len(ranked))
-    measured = ranked["measured"].to_numpy(bool) if "measured" in ranked else np.zeros(len(ranked), bool)
-    for group, colour, name in ((measured, COLOURS[0], "measured"), (~measured, COLOURS[1], "not measured")):
+def _read(imputed: ad.AnnData | CrossValidation | pd.DataFrame, observed: str | None) -> tuple[pd.DataFrame, str, str]:
+    """Return a table of genes, the metric that the reliability predicts, and the observed metric."""
+    if isinstance(imputed, pd.DataFrame):
+        metric = observed or "pcc"
+        return imputed, metric, metric
+    if isinstance(imputed, ad.AnnData):
+        metric = imputed.uns.get("stimpute", {}).get("reliability_metric") or observed or "pcc"
+        return imputed.var, metric, observed or metric
+    metric = imputed.settings.reliability_metric
+    observed = observed or metric
+    scores = imputed.genes[imputed.genes["method"] == MODEL_NAME]
+    if observed not in set(scores["metric"]):
+        raise missing_key(observed, "validation.genes['metric']", scores["metric"].unique())
+    values = scores[scores["metric"] == observed].set_index("gene")["value"]
+    genes = imputed.predicted.var
+    return genes.assign(**{observed: values.reindex(genes.index)}), metric, observed
+
+
+def _draw_ranks(ranked: pd.DataFrame, ylabel: str, ax: Axes) -> None:
+    n_genes = len(ranked)
+    rank = np.arange(n_genes)
+    values = ranked["reliability"].to_numpy(float)
+    is_measured = np.ones(n_genes, bool)  # one color for all genes if this is not recorded
+    if "measured" in ranked:
+        is_measured = ranked["measured"].to_numpy(bool)
+    marker_size = 4 if n_genes <= MAX_NAMED_GENES else 2
+    # Measured genes are usually fewer, so they are drawn on top.
+    groups = {"measured": (is_measured, COLORS[0], 3), "not measured": (~is_measured, COLORS[1], 2)}
+    for name, (group, color, zorder) in groups.items():
         if group.any():
-            values, size = ranked["reliability"].to_numpy()[group], 4 if len(ranked) <= MANY else 2
-            ax.plot(place[group], values, "o", markersize=size, color=colour, label=f"{name} ({group.sum()})")
-    if len(ranked) <= MANY:
-        ax.set_xticks(place, ranked.index, rotation=90, fontsize="x-small")
-        ax.vlines(place, 0, ranked["reliability"], color=QUIET, linewidth=0.8, zorder=0)
+            label = f"{name} ({group.sum()})"
+            ax.plot(rank[group], values[group], "o", markersize=marker_size, color=color, zorder=zorder, label=label)
+    if n_genes <= MAX_NAMED_GENES:
+        ax.set_xticks(rank, [literal(gene) for gene in ranked.index], rotation=90, fontsize="x-small")
+        ax.vlines(rank, 0, values, color=LIGHT_GREY, linewidth=0.8, zorder=0)
     else:
         ax.set_xlabel("genes, by rank")
     ax.axhline(0, color="black", linewidth=0.6)
-    ax.set(ylabel=label, title="Reliability of each gene")
+    ax.set(ylabel=ylabel, title="Reliability of each gene")
     if "measured" in ranked:
         ax.legend(frameon=False)
-    tidy_spines(ax)
+    hide_spines(ax)
 
 
-def _calibration(table: pd.DataFrame, reached: str, label: str, ax: Axes) -> None:
-    x, y = table["reliability"].to_numpy(float), table[reached].to_numpy(float)
-    ax.plot(x, y, "o", color=COLOURS[0], markersize=4, alpha=0.7)
-    low, high = min(x.min(), y.min(), 0), max(x.max(), y.max()) * 1.05
-    ax.plot([low, high], [low, high], "--", color=QUIET, zorder=0)
-    varies = np.ptp(x) > 0 and np.ptp(y) > 0
-    rank = spearmanr(x, y).statistic if varies else 0.0
-    ax.set(
-        xlabel=label,
-        ylabel=f"{reached.upper()} while hidden",
-        title=f"Spearman {rank:.2f}, {len(x)} genes",
-        aspect="equal",
-    )
-    tidy_spines(ax)
+def _draw_comparison(genes: pd.DataFrame, observed: str, label: str, ax: Axes) -> None:
+    x = genes["reliability"].to_numpy(float)
+    y = genes[observed].to_numpy(float)
+    low = min(x.min(), y.min(), 0)
+    high = 1.05 * max(x.max(), y.max())
+    ax.plot([low, high], [low, high], "--", color=LIGHT_GREY, zorder=0)
+    ax.plot(x, y, "o", color=COLORS[0], markersize=4, alpha=0.7)
+    title = f"{len(x)} genes"
+    if np.ptp(x) > 0 and np.ptp(y) > 0:
+        title = f"Spearman {spearmanr(x, y).statistic:.2f}, {title}"
+    ax.set(xlabel=label, ylabel=f"observed {observed.upper()}", title=title, aspect="equal")
+    hide_spines(ax)

@@ -1,6 +1,7 @@
 """Share a trained model: without pickle by default, or as a `scvi.hub` model."""
 
-from ._model import load, save
-from .hub import hub_model
+from stimpute.share._contents import contents
+from stimpute.share._model import load, save
+from stimpute.share.hub import to_hub
 
-__all__ = ["hub_model", "load", "save"]
+__all__ = ["contents", "load", "save", "to_hub"]

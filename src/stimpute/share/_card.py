@@ -1,7 +1,8 @@
-"""The card of a shared model, filled from the model and its cross-validated accuracy."""
+"""Write the card of a shared model from the model and its cross-validated accuracy."""
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from scipy.stats import spearmanr
 
+from stimpute._messages import name_list
 from stimpute.share._document import plain
-from stimpute.tl._cross_validate import MODEL
+from stimpute.tl import MODEL_NAME
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
@@ -23,7 +25,7 @@ CARD = """---
 {header}
 ---
 
-# Imputation of spatial transcriptomics: {n_genes} genes from a panel of {n_panel}
+# Imputation of spatial transcriptomics: {n_genes} genes from {n_shared} shared genes
 
 {description}
 
@@ -36,7 +38,7 @@ same tissue, with an interval and a reliability for each gene.
 {use}
 ```
 
-The slice needs all {n_input} genes that the model reads: {genes}.
+A section needs all {n_input} genes that the model reads: {genes}.
 {reference}
 
 ## Accuracy
@@ -58,22 +60,23 @@ test differential expression on imputed values as if they had been measured.
 
 {references}
 """
-USE = """import stimpute  # pip install "stimpute[hub]"
+USE = """import stimpute  # installed with its extra `hub`
 from scvi.hub import HubModel
 
-hub = HubModel.pull_from_huggingface_hub("owner/name")  # reads a pickle: only from people you trust
+hub = HubModel.pull_from_huggingface_hub("owner/name")  # reads a pickle: only if you trust its author
 model = stimpute.StImputeModel.load(hub.local_dir, adata=my_slice, reference=reference)
 imputed = model.impute(genes=["Rorb"], interval=0.9)"""
-USE_WITH_REFERENCE = """import stimpute  # pip install "stimpute[hub]"
+USE_WITH_REFERENCE = """import stimpute  # installed with its extra `hub`
 from scvi.hub import HubModel
 
-hub = HubModel.pull_from_huggingface_hub("owner/name")  # reads a pickle: only from people you trust
+hub = HubModel.pull_from_huggingface_hub("owner/name")  # reads a pickle: only if you trust its author
 hub.load_model(adata=my_slice)
 imputed = hub.model.impute(genes=["Rorb"], interval=0.9)"""
 NOT_VALIDATED = (
-    "Not cross-validated by whoever shared it. Call `stimpute.tl.cross_validate(spatial, reference)` on your data."
+    "The author did not cross-validate it. Call `stimpute.tl.cross_validate(spatial, reference)` on your data."
 )
-SHOWN = 30  # gene names in the card
+N_SHOWN = 30  # gene names in the card
+N_EXTREMES = 5  # best and worst genes in the card
 
 
 def model_card(
@@ -84,37 +87,42 @@ def model_card(
     tissues: Sequence[str],
     references: str,
     *,
-    carries_reference: bool,
+    has_reference: bool,
 ) -> ModelCard:
-    """A card for the Hugging Face Hub; see :func:`stimpute.share.hub_model`."""
+    """Write a card for the Hugging Face Hub; see :func:`stimpute.share.to_hub`."""
     from huggingface_hub import ModelCard
 
-    cells, genes = model.reference_shape_
-    panel, inputs = list(map(str, model.panel_)), list(map(str, model.input_genes_))
+    _, n_genes = model.reference_shape
     return ModelCard(
         CARD.format(
             header=_header(model, license_info, tissues),
             description=description,
-            n_genes=f"{genes:,}",
-            n_panel=len(panel),
-            n_input=len(inputs),
-            genes=", ".join(inputs[:SHOWN]) + (f" and {len(inputs) - SHOWN} more" if len(inputs) > SHOWN else ""),
-            use=USE_WITH_REFERENCE if carries_reference else USE,
-            reference=_reference(cells, genes, model.fingerprint_, carries_reference),
+            n_genes=f"{n_genes:,}",
+            n_shared=len(model.shared_genes),
+            n_input=len(model.input_genes),
+            genes=html.escape(name_list(model.input_genes, N_SHOWN)),
+            use=USE_WITH_REFERENCE if has_reference else USE,
+            reference=_reference(model, has_reference),
             accuracy=NOT_VALIDATED if accuracy is None else _accuracy(accuracy),
             facts=markdown(_facts(model)),
-            parameters=json.dumps(plain({k: v for k, v in vars(model._recipe).items() if k != "state"}), indent=1),
+            parameters=json.dumps(plain(model.recipe.hyperparameters()), indent=1),
             references=references or "Method of the recipe `paper`: Zeng et al. 2024, Commun. Biol. 7:1271.",
         )
     )
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table in Markdown; numbers with three digits."""
-    cell = lambda value: f"{value:.3f}" if isinstance(value, float) else str(value).replace("|", "\\|")
+    """Format a table in Markdown; numbers with three digits, names without markup."""
     rows = [["", *map(str, table.columns)], ["---"] * (table.shape[1] + 1)]
-    rows += [[cell(name), *map(cell, row)] for name, row in zip(table.index, table.to_numpy(object), strict=True)]
+    for name, row in zip(table.index, table.to_numpy(object), strict=True):
+        rows.append([_cell(name), *map(_cell, row)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return html.escape(str(value)).replace("|", "\\|")
 
 
 def _header(model: StImputeModel, license_info: str, tissues: Sequence[str]) -> str:
@@ -126,33 +134,38 @@ def _header(model: StImputeModel, license_info: str, tissues: Sequence[str]) -> 
     return ModelCardData(license=license_info, library_name="scvi-tools", tags=tags).to_yaml()
 
 
-def _reference(cells: int, genes: int, fingerprint: str, carried: bool) -> str:
-    where = "It comes with the model." if carried else "It does not come with the model: pass the same one."
-    return f"The reference has {cells:,} cells × {genes:,} genes, fingerprint `{fingerprint}`. {where}"
+def _reference(model: StImputeModel, included: bool) -> str:
+    n_cells, n_genes = model.reference_shape
+    where = "It comes with the model." if included else "It does not come with the model: pass the same one."
+    return f"The reference has {n_cells:,} cells × {n_genes:,} genes, fingerprint `{model.fingerprint}`. {where}"
 
 
 def _accuracy(result: CrossValidation) -> str:
-    chosen = (result.genes["metric"] == "pcc") & (result.genes["method"] == MODEL)
-    pcc = result.genes[chosen].set_index("gene")["value"]
+    is_pcc = (result.genes["metric"] == "pcc") & (result.genes["method"] == MODEL_NAME)
+    pcc = result.genes[is_pcc].set_index("gene")["value"]
     rank = spearmanr(result.predicted.var.loc[pcc.index, "reliability"], pcc).statistic
     text = (
         f"Means over {len(pcc)} genes, each predicted by a model that never saw it. The reliability that was predicted "
-        f"for a gene and the correlation that it reached have a rank correlation of {rank:.2f}."
+        f"for a gene and its observed correlation have a rank correlation of {rank:.2f}."
     )
-    best = pcc.sort_values(ascending=False)
-    named = [", ".join(f"{gene} {value:.2f}" for gene, value in part.items()) for part in (best[:5], best[-5:])]
-    return f"{markdown(result.summary)}\n\n{text} Best (PCC): {named[0]}. Worst: {named[1]}."
+    ranked = pcc.sort_values(ascending=False)
+    best = _with_values(ranked[:N_EXTREMES])
+    worst = _with_values(ranked[-N_EXTREMES:])
+    return f"{markdown(result.summary)}\n\n{text} Best (PCC): {best}. Worst: {worst}."
+
+
+def _with_values(values: pd.Series) -> str:
+    return ", ".join(f"{html.escape(str(gene))} {value:.2f}" for gene, value in values.items())
 
 
 def _facts(model: StImputeModel) -> pd.DataFrame:
-    n_cells = model.registry_["field_registries"]["X"]["summary_stats"].get("n_cells")
     facts: dict[str, Any] = {
-        "recipe": model._recipe.name,
-        "trained on, spatial cells": n_cells,
-        "genes shared with the reference": len(model.panel_),
-        "gene relations": ", ".join(model.relations_),
-        "setup of the spatial data": json.dumps(plain(model.registry_["setup_args"])),
-        "setup of the reference": json.dumps(plain(model.reference_setup_)),
+        "recipe": model.recipe.name,
+        "trained on, spatial cells": model.sizes.n_cells,
+        "genes shared with the reference": len(model.shared_genes),
+        "gene relations": ", ".join(model.relations),
+        "setup of the spatial data": json.dumps(plain(model.spatial_setup)),
+        "setup of the reference": json.dumps(plain(model.reference_setup)),
         "stimpute": version("stimpute"),
         "scvi-tools": model.registry_["scvi_version"],
     }

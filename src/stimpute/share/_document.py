@@ -1,4 +1,4 @@
-"""What of a model is text: one JSON document, checked before anything is made from it."""
+"""Describe a model as one JSON document, and check such a document before anything is made from it."""
 
 from __future__ import annotations
 
@@ -17,41 +17,34 @@ import pandas as pd
 from stimpute.model import StImputeModel
 from stimpute.recipes import RECIPES
 
-FORMAT, FORMAT_VERSION = "stimpute", 1
+FORMAT = "stimpute"
+FORMAT_VERSION = 2
 PACKAGES = ("stimpute", "scvi-tools", "anndata", "torch", "numpy")
 CONTENT: dict[str, type] = {
     "init": dict,
-    "setup": dict,
-    "reference": dict,
+    "spatial_setup": dict,
+    "data_record": dict,
     "registry": dict,
-    "panel": list,
-    "input_genes": list,
-    "relations": list,
     "history": dict,
     "tensors": dict,
     "digest": str,
 }
+NAMES_IN_RECORD = ("shared_genes", "input_genes", "relations")
+RECORD = {*NAMES_IN_RECORD, "reference_setup", "reference_shape", "fingerprint", "n_cells"}
 
 
 def describe(model: StImputeModel) -> dict[str, Any]:
-    """Everything about a trained model that is not an array of numbers."""
+    """Describe everything about a trained model that is not an array of numbers."""
     init = model.init_params_
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "versions": {name: version(name) for name in PACKAGES},
         "init": plain({**init["non_kwargs"], **init["kwargs"].get("recipe_kwargs", {})}),
-        "setup": plain(model.registry_["setup_args"]),
-        "reference": {
-            "setup": plain(model.reference_setup_),
-            "shape": plain(model.reference_shape_),
-            "fingerprint": model.fingerprint_,
-        },
+        "spatial_setup": plain(model.spatial_setup),
+        "data_record": plain(model.data_record_),
         "registry": plain(model.registry_),
-        "panel": plain(model.panel_),
-        "input_genes": plain(model.input_genes_),
-        "relations": plain(model.relations_),
-        "history": {name: _from_table(table) for name, table in (model.history_ or {}).items()},
+        "history": {name: _describe_table(table) for name, table in (model.history_ or {}).items()},
     }
 
 
@@ -61,14 +54,14 @@ def write(document: Mapping[str, Any], path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a document and check what it is made of.
+    """Read a document and check its parts.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     ValueError
-        If it is not a document of :func:`write`, or one of a later version.
+        If it is not a document of :func:`write`, or one of another version.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. Pass a folder that `stimpute.share.save` wrote.")
@@ -85,56 +78,61 @@ def read(path: Path) -> dict[str, Any]:
         )
     for key, kind in CONTENT.items():
         need(isinstance(document.get(key), kind), path, f"`{key}` should be a {kind.__name__}")
-    for key in ("panel", "input_genes", "relations"):
-        need(all(isinstance(name, str) for name in document[key]), path, f"`{key}` should hold names")
-    need(set(document["panel"]) <= set(document["input_genes"]), path, "`panel` should be part of `input_genes`")
-    need(len(set(document["panel"])) == len(document["panel"]) > 0, path, "`panel` should hold each gene once")
     _check_init(document["init"], path)
-    _check_reference(document["reference"], path)
-    _check_setup(document["setup"], path)
+    _check_record(document["data_record"], path)
+    _check_setup(document["spatial_setup"], path)
     return document
 
 
-def need(condition: bool, path: Path, what: str) -> None:
+def need(condition: bool, path: Path, problem: str) -> None:
     """Raise ValueError unless a file is as it should be."""
     if not condition:
-        raise ValueError(f"{path} is damaged or was changed by hand: {what}. Fetch it again, or save the model again.")
+        raise ValueError(
+            f"{path} is damaged or was changed by hand: {problem}. Fetch it again, or save the model again."
+        )
 
 
 def restored_init(init: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the model; JSON knows lists only, hyperparameters may be tuples."""
-    tuples = {field.name for field in fields(RECIPES[init["recipe"]]) if isinstance(field.default, tuple)}  # type: ignore[arg-type]
-    return {key: tuple(value) if key in tuples and isinstance(value, list) else value for key, value in init.items()}
+    """Restore the arguments of the model; JSON has lists where hyperparameters are tuples."""
+    defaults = {field.name: field.default for field in fields(RECIPES[init["recipe"]])}  # type: ignore[arg-type]
+    restored = dict(init)
+    for key, value in init.items():
+        if isinstance(value, list) and isinstance(defaults.get(key), tuple):
+            restored[key] = tuple(value)
+    return restored
 
 
 def restored_registry(registry: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Registry of scvi-tools, with the arrays that it holds."""
+    """Restore the registry of scvi-tools, with its arrays."""
     registered: Any = registry.get("field_registries")
     need(isinstance(registered, dict) and "X" in registered, path, "`registry` should have `field_registries`")
     for part in registered.values():
         state: Any = part.get("state_registry") if isinstance(part, dict) else None
         need(isinstance(state, dict), path, "`registry` should have a `state_registry` for each field")
-        lists = {key: value for key, value in state.items() if isinstance(value, list)}
-        for key, value in lists.items():
-            state[key] = np.array(value, dtype=object if any(isinstance(v, str) for v in value) else None)
+        for key, value in state.items():
+            if isinstance(value, list):
+                has_text = any(isinstance(item, str) for item in value)
+                state[key] = np.array(value, dtype=object if has_text else None)
     return registry
 
 
 def restored_history(history: Mapping[str, Any], path: Path) -> dict[str, pd.DataFrame]:
-    """Tables of what was logged in training."""
+    """Restore the tables that were logged in training."""
     tables = {}
     for name, table in history.items():
-        epochs, values = (table.get(key) if isinstance(table, dict) else None for key in ("epoch", "value"))
+        problem = f"`history` should hold an epoch for each value of {name!r}"
+        need(isinstance(table, dict), path, problem)
+        epochs = table.get("epoch")
+        values = table.get("value")
         valid = isinstance(epochs, list) and isinstance(values, list) and len(epochs) == len(values)
-        need(valid, path, f"`history` should hold an epoch for each value of {name!r}")
-        index = pd.Index(epochs, name=table.get("index"))
-        series = pd.Series(values, index=index, dtype=float)
+        need(valid, path, problem)
+        series = pd.Series(values, index=pd.Index(epochs, name=table.get("index")), dtype=float)
         tables[name] = pd.DataFrame({str(table.get("column")): series})
     return tables
 
 
 def plain(value: Any) -> Any:
-    """Arrays, tuples and numpy's numbers as JSON has them."""
+    """Convert arrays, tuples and numpy's numbers to what JSON has."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -144,7 +142,7 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _from_table(table: pd.DataFrame) -> dict[str, Any]:
+def _describe_table(table: pd.DataFrame) -> dict[str, Any]:
     values = pd.to_numeric(pd.Series(np.ravel(table), index=table.index)).tolist()
     return {
         "index": table.index.name,
@@ -155,28 +153,42 @@ def _from_table(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _check_init(init: dict[str, Any], path: Path) -> None:
+    """Check that the arguments of the model are numbers, and names of relations."""
     need(init.get("recipe") in RECIPES, path, f"`init` should name a recipe of {sorted(RECIPES)}")
-    known = {field.name: field.default for field in fields(RECIPES[init["recipe"]])}  # type: ignore[arg-type]
+    hyperparameters = {field.name for field in fields(RECIPES[init["recipe"]])}  # type: ignore[arg-type]
     for key, value in init.items():
-        if key in known and value is not None:
-            numbers = value if isinstance(value, list) else [value]
-            need(all(isinstance(v, (bool, int, float)) for v in numbers), path, f"`init` has {key}={value!r}")
-        elif key == "relations":
-            need(isinstance(value, (str, list)), path, f"`init` has {key}={value!r}")
-        elif key != "recipe":
-            need(key in known, path, f"`init` has an unknown argument {key!r}")
+        if key == "recipe":
+            continue
+        if key == "relations":
+            valid = isinstance(value, str) or _is_list_of(value, str)
+        else:
+            need(key in hyperparameters, path, f"`init` has an unknown argument {key!r}")
+            valid = value is None or _is_list_of(value if isinstance(value, list) else [value], (bool, int, float))
+        need(valid, path, f"`init` has {key}={value!r}")
 
 
-def _check_reference(reference: dict[str, Any], path: Path) -> None:
-    shape = reference.get("shape")
-    valid = isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)
-    need(valid, path, "`reference` should have a `shape` of two numbers")
-    need(isinstance(reference.get("fingerprint"), str), path, "`reference` should have a `fingerprint`")
-    need(isinstance(reference.get("setup"), dict), path, "`reference` should have a `setup`")
-    _check_setup(reference["setup"], path)
+def _check_record(record: dict[str, Any], path: Path) -> None:
+    """Check the record of the data: genes by name, and the reference."""
+    need(set(record) == RECORD, path, f"`data_record` should have {sorted(RECORD)}")
+    for key in NAMES_IN_RECORD:
+        need(_is_list_of(record[key], str), path, f"`{key}` should hold names")
+    shared = record["shared_genes"]
+    need(set(shared) <= set(record["input_genes"]), path, "`shared_genes` should be part of `input_genes`")
+    need(len(set(shared)) == len(shared) > 0, path, "`shared_genes` should hold each gene once")
+    shape = record["reference_shape"]
+    valid = _is_list_of(shape, int) and len(shape) == 2 and min(shape) > 0
+    need(valid, path, "`reference_shape` should be two numbers")
+    need(isinstance(record["n_cells"], int) and record["n_cells"] > 0, path, "`n_cells` should be a number")
+    need(isinstance(record["fingerprint"], str), path, "`fingerprint` should be text")
+    need(isinstance(record["reference_setup"], dict), path, "`reference_setup` should be a dict")
+    _check_setup(record["reference_setup"], path)
 
 
 def _check_setup(setup: dict[str, Any], path: Path) -> None:
     known = set(inspect.signature(StImputeModel.setup_anndata).parameters) - {"adata", "kwargs"}
     valid = set(setup) <= known and all(value is None or isinstance(value, (str, bool)) for value in setup.values())
-    need(valid, path, f"`setup` should hold names for {sorted(known)}")
+    need(valid, path, f"a setup should hold names for {sorted(known)}")
+
+
+def _is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)

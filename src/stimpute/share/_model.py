@@ -7,43 +7,47 @@ from pathlib import Path
 from typing import Any
 
 import anndata as ad
-import numpy as np
 import torch
 
+from stimpute._atomic import filling
+from stimpute.data._arrays import Arrays
 from stimpute.model import StImputeModel
-from stimpute.model._cells import UNTRAINED
+from stimpute.module._module import StImputeModule
 from stimpute.share import _document, _tensors
-from stimpute.share._reference import slim_reference
+from stimpute.share._minimal_reference import REFERENCE_FILE, minimal_reference
+from stimpute.train._trainer import seeded
 
-JSON_FILE, TENSOR_FILE, REFERENCE_FILE = "stimpute.json", "stimpute.safetensors", "reference.h5ad"
+JSON_FILE = "stimpute.json"
+TENSOR_FILE = "stimpute.safetensors"
 
 
 def save(
     model: StImputeModel,
     path: str | Path,
-    include_reference: bool = False,
     *,
+    save_reference: bool = False,
     labels: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
     """Save a trained model for others, in files that hold no code.
 
-    A `crossfit` model holds the panel's values of up to 1000 spatial cells, without names and positions.
+    The model holds the values of the shared genes in up to 1000 spatial cells, without names and positions;
+    :func:`contents` lists all that it holds.
 
     Parameters
     ----------
     model
         A trained model.
     path
-        Folder to make. It gets `stimpute.json` (hyperparameters, panel, setup, registry, history, versions and the
-        fingerprint of the reference) and `stimpute.safetensors` (networks and learnt arrays).
-    include_reference
+        Folder to make. It gets `stimpute.json` (hyperparameters, genes, setup, registry, history, versions and the
+        fingerprint of the reference) and `stimpute.safetensors` (networks and learned arrays).
+    save_reference
         Whether to add `reference.h5ad`: expression, gene names and gene relations, but neither cell names nor labels.
         Without it, whoever loads the model needs the reference.
     labels
         Columns of the reference's `obs` to include, for :meth:`stimpute.StImputeModel.transfer_labels`.
     overwrite
-        Whether to replace a model that is there.
+        Whether to replace a model that is there; it stays as it was until the new one is written.
 
     Returns
     -------
@@ -58,18 +62,16 @@ def save(
     RuntimeError
         If the model is not trained, or has no reference to include.
     """
-    model._check_if_trained(warn=False, message=UNTRAINED)
+    model.predictor(need_reference=False)  # raises if the model is not trained
     path = Path(path)
-    reference = slim_reference(model, labels) if include_reference else None
+    reference = minimal_reference(model, labels) if save_reference else None
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Name another folder, or pass `overwrite=True`.")
-    path.mkdir(parents=True, exist_ok=True)
-    for name in (JSON_FILE, REFERENCE_FILE):
-        (path / name).unlink(missing_ok=True)
-    if reference is not None:
-        reference.write_h5ad(path / REFERENCE_FILE, compression="gzip")
-    about = _tensors.write(_tensors.collect(model.module, model.state_), path / TENSOR_FILE)
-    _document.write({**_document.describe(model), **about}, path / JSON_FILE)  # last: it says that all is there
+    with filling(path, stale=(REFERENCE_FILE,)) as partial:
+        if reference is not None:
+            reference.write_h5ad(partial / REFERENCE_FILE, compression="gzip")
+        listed = _tensors.write(_tensors.collect(model), partial / TENSOR_FILE)
+        _document.write({**_document.describe(model), **listed}, partial / JSON_FILE)
     return path
 
 
@@ -81,14 +83,14 @@ def load(
     accelerator: str = "auto",
     device: int | str = "auto",
 ) -> StImputeModel:
-    """Load a shared model. No code of its files is run: they hold numbers and text, which are checked.
+    """Load a shared model. No code in its files is run: they hold numbers and text, which are checked.
 
     Parameters
     ----------
     path
         Folder of :func:`save`.
     adata
-        Spatial data of the same panel; may come later, with `model.impute(adata=...)`.
+        Spatial data with the same measured genes; may come later, with `model.impute(adata=...)`.
     reference
         The reference that the model was trained with. If None, the one in the folder, if any; False for none.
     accelerator, device
@@ -96,55 +98,40 @@ def load(
 
     Returns
     -------
-    The model; it imputes bit by bit what the saved one did on the same machine.
+    The model. On the same machine it imputes, to the last bit, the values that the saved one imputed.
 
     Raises
     ------
     FileNotFoundError
         If a file is missing.
     ValueError
-        If a file is truncated or does not fit the others, if genes of the panel are missing, or the reference is
-        another one.
+        If a file is truncated or does not fit the others, if input genes are missing, or the reference is another one.
     """
     path = Path(path)
     document = _document.read(path / JSON_FILE)
     arrays = _tensors.read(path / TENSOR_FILE, document["tensors"], document["digest"])
     model = _restore(document, arrays, path)
     model.to_device(_device(accelerator, device))
-    model.module.eval()
-    if adata is not None:
-        model._validate_anndata(adata)
     if reference is None and (path / REFERENCE_FILE).exists():
         reference = _read_reference(path / REFERENCE_FILE)
-    if isinstance(reference, ad.AnnData):
-        model._reattach(reference)
-    return model
+    return model.complete(adata, reference if isinstance(reference, ad.AnnData) else None)
 
 
-def _restore(document: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> StImputeModel:
-    """A model from checked parts."""
+def _restore(document: dict[str, Any], arrays: Arrays, path: Path) -> StImputeModel:
+    """Make a model from a document and arrays, which are checked."""
     registry = _document.restored_registry(document["registry"], path / JSON_FILE)
-    registry["setup_args"] = document["setup"]
+    registry["setup_args"] = document["spatial_setup"]
     model = StImputeModel(registry=registry, **_document.restored_init(document["init"]))
-    model.panel_, model.input_genes_ = np.array(document["panel"]), np.array(document["input_genes"])
-    model.relations_ = document["relations"]
-    model.reference_setup_ = document["reference"]["setup"]
-    model.reference_shape_ = tuple(document["reference"]["shape"])
-    model.fingerprint_ = document["reference"]["fingerprint"]
+    model.data_record_ = document["data_record"]
     model.history_ = _document.restored_history(document["history"], path / JSON_FILE)
-
-    _tensors.check_networks(arrays, model._networks, path / TENSOR_FILE)
-    _tensors.check_state(arrays, len(model.panel_), model.reference_shape_[0], path / TENSOR_FILE)
-    model.state_ = _named(arrays, _tensors.STATE)
-    model.is_trained_ = True
-    model.module.on_load(model)
-    weights = {name: torch.from_numpy(value) for name, value in _named(arrays, _tensors.NETWORKS).items()}
+    weights = _tensors.checked_weights(arrays, model.recipe, model.sizes, path / TENSOR_FILE)
+    model.fit_arrays_ = _tensors.checked_fit(arrays, model.recipe, model.sizes, path / TENSOR_FILE)
+    with seeded(0):  # building draws random weights; the global state is left as it was
+        model.module = StImputeModule(model.recipe.build(model.sizes))
     model.module.load_state_dict(weights)
+    model.module.eval()
+    model.is_trained_ = True
     return model
-
-
-def _named(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
 def _device(accelerator: str, device: int | str) -> torch.device:

@@ -1,9 +1,8 @@
-"""What of a model is numbers: networks and learnt arrays in one safetensors file."""
+"""Write and read the arrays of a model, networks and learned arrays, as one safetensors file."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,25 @@ import numpy as np
 import torch
 from torch import nn
 
+from stimpute.data._arrays import Arrays, from_arrays
+from stimpute.model import StImputeModel
+from stimpute.recipes import DataSizes, Recipe
 from stimpute.share._document import need
 
-NETWORKS, STATE = "network/", "state/"
-PER_GENE = ("hidden_in", "mean", "std", "panel_")  # arrays of a recipe's state that go along the panel
-MISSING = "Sharing needs safetensors: `pip install 'stimpute[hub]'`."
-
-Arrays = dict[str, np.ndarray]
+NETWORKS = "network/"
+FIT = "fit/"
+MISSING = "Sharing needs safetensors: `pip install safetensors`, or the extra `hub` of stimpute."
 
 
-def collect(module: nn.Module, state: Arrays) -> Arrays:
-    """Weights of the networks and the recipe's state, by their names in the file."""
-    networks = {NETWORKS + name: value.detach().cpu().numpy() for name, value in module.state_dict().items()}
-    arrays = networks | {STATE + name: np.asarray(value) for name, value in state.items()}
+def collect(model: StImputeModel) -> Arrays:
+    """Collect the weights of the networks and the learned arrays, by their names in the file."""
+    arrays = {NETWORKS + name: value.detach().cpu().numpy() for name, value in model.module.state_dict().items()}
+    arrays.update({FIT + name: value for name, value in (model.fit_arrays_ or {}).items()})
     return {name: np.require(value, requirements="C") for name, value in arrays.items()}
 
 
 def write(arrays: Arrays, path: Path) -> dict[str, Any]:
-    """Write the arrays; what the document says of them.
+    """Write arrays, and return their description for the document.
 
     Raises
     ------
@@ -40,8 +40,7 @@ def write(arrays: Arrays, path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise ImportError(MISSING) from error
     save_file(arrays, path)
-    listed = {name: {"dtype": str(value.dtype), "shape": list(value.shape)} for name, value in arrays.items()}
-    return {"tensors": listed, "digest": _digest(path)}
+    return {"tensors": _describe(arrays), "digest": _digest(path)}
 
 
 def read(path: Path, listed: dict[str, Any], digest: str) -> Arrays:
@@ -68,49 +67,52 @@ def read(path: Path, listed: dict[str, Any], digest: str) -> Arrays:
         arrays = load_file(path)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a safetensors file of numbers: {error}. Fetch it again.") from error
-    found = {name: {"dtype": str(value.dtype), "shape": list(value.shape)} for name, value in arrays.items()}
-    need(found == listed, path, "its arrays are not those that the JSON lists")
+    need(_describe(arrays) == listed, path, "its arrays are not those that the JSON lists")
     return arrays
 
 
-def check_networks(arrays: Arrays, make: Callable[[], Mapping[str, nn.Module]], path: Path) -> None:
-    """Compare shapes with the networks that the hyperparameters ask for, before these take any memory.
+def checked_weights(arrays: Arrays, recipe: Recipe, sizes: DataSizes, path: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of the networks, after comparing their shapes with those that the recipe builds.
 
     Raises
     ------
     ValueError
-        If a weight is missing, unknown or of another shape.
+        If a weight is missing, unknown, of another shape, or not finite.
     """
-    with torch.device("meta"):
-        networks = nn.ModuleDict(dict(make()))
-    expected = {f"{NETWORKS}networks.{name}": tuple(value.shape) for name, value in networks.state_dict().items()}
-    found = {name: value.shape for name, value in arrays.items() if name.startswith(NETWORKS)}
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if wrong:
-        name = wrong[0]
-        need(False, path, f"{name} has shape {found.get(name)}, expected {expected.get(name)}")
+    with torch.device("meta"):  # which takes no memory
+        networks = nn.ModuleDict(recipe.build(sizes))
+    expected = {f"networks.{name}": tuple(value.shape) for name, value in networks.state_dict().items()}
+    weights = _with_prefix(arrays, NETWORKS)
+    found = {name: value.shape for name, value in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        problem = f"the weight {name} has shape {found.get(name)}, expected {expected.get(name)}"
+        need(expected.get(name) == found.get(name), path, problem)
+        need(bool(np.isfinite(weights[name]).all()), path, f"the weight {name} has values that are not finite")
+    return {name: torch.from_numpy(value) for name, value in weights.items()}
 
 
-def check_state(arrays: Arrays, n_panel: int, n_cells: int, path: Path) -> None:
-    """Compare the learnt arrays with the panel and the reference.
+def checked_fit(arrays: Arrays, recipe: Recipe, sizes: DataSizes, path: Path) -> Arrays:
+    """Return the learned arrays, after comparing them with what the recipe declares.
 
     Raises
     ------
     ValueError
-        If one is of another length, points outside the data or is not finite.
+        If one does not fit.
     """
-    need(STATE + "hidden_in" in arrays, path, "the folds of the genes, state/hidden_in, are missing")
-    for name, value in arrays.items():
-        if value.dtype.kind == "f":
-            need(bool(np.isfinite(value).all()), path, f"{name} has values that are not finite")
-        if not name.startswith(STATE):
-            continue
-        if value.dtype.kind in "iu" and value.size:
-            need(value.min() >= -1 and value.max() < max(n_panel, n_cells), path, f"{name} points outside the data")
-        if name.removeprefix(STATE).startswith(PER_GENE):
-            need(value.shape[:1] == (n_panel,), path, f"{name} has shape {value.shape}, expected {n_panel} genes")
-        if name == STATE + "metacell":
-            need(value.shape == (n_cells,), path, f"{name} has shape {value.shape}, expected {n_cells} cells")
+    fit = _with_prefix(arrays, FIT)
+    try:
+        from_arrays(recipe.fit_type, fit, sizes.dimensions())
+    except ValueError as error:
+        need(False, path, str(error))
+    return fit
+
+
+def _with_prefix(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _describe(arrays: Arrays) -> dict[str, Any]:
+    return {name: {"dtype": str(value.dtype), "shape": list(value.shape)} for name, value in arrays.items()}
 
 
 def _digest(path: Path) -> str:

@@ -1,0 +1,73 @@
+"""Reduce a reference to what a model reads of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from stimpute._messages import missing_key
+from stimpute.data._relation_store import copy_relations
+from stimpute.model import StImputeModel
+
+REFERENCE_FILE = "reference.h5ad"
+
+
+def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.AnnData:
+    """Keep expression, gene names and the relations that the model uses.
+
+    Cell names and all other columns of `obs` are dropped because they may identify donors.
+
+    Parameters
+    ----------
+    model
+        Has a reference.
+    labels
+        Columns of the reference's `obs` to keep, for `transfer_labels`.
+
+    Raises
+    ------
+    KeyError
+        If a label does not exist.
+    RuntimeError
+        If the model has no reference.
+    """
+    reference = model.data.need_reference().adata
+    for name in labels:
+        if name not in reference.obs:
+            raise missing_key(name, "reference.obs", reference.obs.columns, "Name other `labels=`.")
+    setup = model.reference_setup
+    columns = list(labels)
+    if setup["batch_key"] is not None and setup["batch_key"] not in columns:
+        columns.append(setup["batch_key"])
+    obs = reference.obs[columns].set_axis(pd.RangeIndex(reference.n_obs).astype(str))
+    minimal = ad.AnnData(obs=obs, var=reference.var.copy())
+    if setup["layer"] is None:
+        minimal.X = reference.X
+    else:
+        minimal.layers[setup["layer"]] = reference.layers[setup["layer"]]
+    spatial_key = setup["spatial_key"]
+    if spatial_key in reference.obsm:
+        minimal.obsm[spatial_key] = np.asarray(reference.obsm[spatial_key])
+    copy_relations(reference, minimal, model.relations)
+    return minimal
+
+
+def to_bytes(adata: ad.AnnData) -> np.ndarray:
+    """Convert an AnnData to the bytes of an .h5ad file, uint8, shape (n_bytes,)."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / REFERENCE_FILE
+        adata.write_h5ad(path, compression="gzip")
+        return np.frombuffer(path.read_bytes(), dtype=np.uint8)
+
+
+def from_bytes(content: np.ndarray) -> ad.AnnData:
+    """Convert the bytes of :func:`to_bytes` to an AnnData."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / REFERENCE_FILE
+        path.write_bytes(np.asarray(content, dtype=np.uint8).tobytes())
+        return ad.read_h5ad(path)
