@@ -21,15 +21,6 @@ class Intervals:
     :math:`\hat x`; their quantiles in a bin bound the residual of an unseen gene there. The quantiles from all folds
     but one are tested on the genes of that fold, in the manner of split conformal prediction. The coverage that was
     observed there replaces the nominal probability, on average over genes.
-
-    Attributes
-    ----------
-    edges
-        Inner borders of the bins of the prediction, shape (n_bins - 1,).
-    quantiles
-        Residual at each probability of the grid, shape (n_bins, n_grid).
-    coverage
-        Coverage observed on held-out folds for the central interval of each probability of the grid, shape (n_grid,).
     """
 
     edges: Annotated[np.ndarray, Shape("n_borders", about="borders of the bins of predicted expression")]

@@ -22,11 +22,6 @@ class Moments:
 
     :math:`t` are statistics of a gene in the reference. The level of a gene depends on the gene and the platforms, not
     on the cell.
-
-    Attributes
-    ----------
-    coefficients
-        One row for the mean and one for the log standard deviation; the intercept, then a coefficient per statistic.
     """
 
     coefficients: Annotated[

@@ -30,15 +30,6 @@ class ReliabilityRegression:
 
     Predictions above the best correlation of a held-out gene are shrunk toward it by a factor of ten. The first factor
     lowers the reliability of genes that few reference cells (:math:`k_g`) express.
-
-    Attributes
-    ----------
-    center, scale
-        Mean and standard deviation of the features, shape (n_features,).
-    coefficients
-        The intercept, then one per feature.
-    best_observed
-        Highest correlation of a held-out gene.
     """
 
     center: Annotated[np.ndarray, Shape("n_features", about="mean of the reliability features")]

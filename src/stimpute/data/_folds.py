@@ -41,13 +41,7 @@ class GeneSplit:
 
 @dataclass(frozen=True)
 class GeneFolds:
-    """Assignment of every shared gene to one fold.
-
-    Attributes
-    ----------
-    fold_of_gene
-        Number of the fold in which a gene is held out, shape (n_shared,).
-    """
+    """Assignment of every shared gene to one fold."""
 
     fold_of_gene: Annotated[np.ndarray, Shape("n_shared", index_of="n_folds", about="fold of each shared gene")]
 
@@ -89,15 +83,7 @@ class GeneFolds:
 
 @dataclass(frozen=True)
 class PerFold:
-    """A number for each fold, and one for the case that nothing is held out.
-
-    Attributes
-    ----------
-    of_fold
-        Shape (n_folds,).
-    of_all
-        With nothing held out.
-    """
+    """A number for each fold, and one for the case that nothing is held out."""
 
     of_fold: Annotated[np.ndarray, Shape("n_folds", about="scaling of cells for each fold")]
     of_all: Annotated[float, Shape(about="scaling of cells with nothing held out")]

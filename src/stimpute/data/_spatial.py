@@ -174,15 +174,7 @@ class CellChunk:
 
 @dataclass(frozen=True)
 class ProbeCells:
-    """Cells that stay with a fitted method, on which the prediction of any gene is examined.
-
-    Attributes
-    ----------
-    expression
-        Counts or normalized values of the shared genes, shape (n_probe, n_shared).
-    total_counts
-        Total counts, shape (n_probe,); None for normalized values.
-    """
+    """Cells that stay with a fitted method, on which the prediction of any gene is examined."""
 
     expression: Annotated[
         np.ndarray,

@@ -19,6 +19,7 @@ from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
 from stimpute._messages import check_at_least
+from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
 from stimpute.data._expression import Expression
 from stimpute.data._genes import check_genes_present
@@ -278,7 +279,7 @@ class StImputeModel(BaseModelClass):
         rows = sample_cells(cells.order, max_cells, run=PATCH)
         record = dataclasses.replace(self.data.record, n_cells=len(rows))
         sizes = dataclasses.replace(self.sizes, n_cells=len(rows))
-        with seeded(seed):
+        with seeded(seed), suitable_threads(self._recipe.work_per_step(sizes)):
             module = StImputeModule(self._recipe.build(sizes)).to(trainer.device)
             fit = self._recipe.fit(cells[rows], reference, module, trainer)
         self.module = module.eval()

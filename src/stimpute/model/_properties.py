@@ -34,7 +34,7 @@ def shared_genes(self: StImputeModel) -> pd.Index:
 
 
 def input_genes(self: StImputeModel) -> pd.Index:
-    """Genes that every section must have: the shared genes, and those that the reference does not have."""
+    """Genes that every section must have, the shared genes and those that the reference does not have."""
     return pd.Index(self.data.record.input_genes)
 
 

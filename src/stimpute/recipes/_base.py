@@ -257,6 +257,10 @@ class Recipe(ABC):
     def check(self, reference: Reference) -> None:  # noqa: B027 - a recipe may accept any reference
         """Raise ValueError if the reference does not suit the hyperparameters; accept any by default."""
 
+    def work_per_step(self, sizes: DataSizes) -> float:
+        """Estimate the multiplications of one training step, which decide on the number of threads."""
+        return 0.0
+
     @abstractmethod
     def build(self, sizes: DataSizes) -> dict[str, nn.Module]:
         """Build untrained networks by name."""

@@ -33,7 +33,7 @@ from stimpute.module._gene_graph import GeneGraphNetwork
 from stimpute.module._masked_genes import MaskedGeneModule
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import Capabilities, DataSizes, Recipe
-from stimpute.recipes._crossfit_batches import MaskedGeneBatches
+from stimpute.recipes._crossfit_batches import MAX_TARGETS, MaskedGeneBatches
 from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble, niche_mean
 from stimpute.recipes._crossfit_fit import (
     CrossfitCalibration,
@@ -144,6 +144,10 @@ class CrossfitRecipe(Recipe):
             n_inputs = 2 if self.use_space else 1
             networks["graph"] = GeneGraphNetwork(n_features, N_STATISTICS, n_inputs, n_members, self.n_hidden)
         return networks
+
+    def work_per_step(self, sizes: DataSizes) -> float:
+        """Count the largest product: the edge weights of all members for the cell and its niche, times precision."""
+        return 2.0 * self.n_folds * MAX_TARGETS * sizes.n_shared**2
 
     def fit(
         self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer

@@ -20,15 +20,7 @@ MAX_STATISTIC = 3.0  # standardized gene statistics are clipped here
 
 @dataclass(frozen=True)
 class SharedGeneScaling:
-    """Normalization of the shared genes that new sections share with the training data.
-
-    Attributes
-    ----------
-    mean, std
-        Of each shared gene over the training cells, shape (n_shared,).
-    target_sum
-        Total that cells are scaled to, for each fold that is held out.
-    """
+    """Normalization of the shared genes that new sections share with the training data."""
 
     mean: Annotated[np.ndarray, Shape("n_shared", about="mean of each shared gene")]
     std: Annotated[np.ndarray, Shape("n_shared", about="standard deviation of each shared gene")]
@@ -41,13 +33,7 @@ class SharedGeneScaling:
 
 @dataclass(frozen=True)
 class StatisticScaling:
-    """Standardization of the statistics of genes in the reference.
-
-    Attributes
-    ----------
-    mean, std
-        Over the shared genes, shape (n_statistics,).
-    """
+    """Standardization of the statistics of genes in the reference."""
 
     mean: Annotated[np.ndarray, Shape("n_statistics", about="mean of the gene statistics in the reference")]
     std: Annotated[
@@ -62,23 +48,7 @@ class StatisticScaling:
 
 @dataclass(frozen=True)
 class CrossfitPreparation:
-    """What is known before training.
-
-    Attributes
-    ----------
-    folds
-        Folds of the shared genes.
-    scaling
-        Normalization of the shared genes.
-    statistics
-        Standardization of the gene statistics.
-    metacell
-        Metacell of every reference cell, shape (n_reference,).
-    probe
-        Cells on which the prediction of a gene is examined.
-    probe_niche
-        Mean standardized expression of their spatial neighbors, shape (n_probe, n_shared); None without positions.
-    """
+    """What is known before training."""
 
     folds: GeneFolds
     scaling: SharedGeneScaling
@@ -100,17 +70,7 @@ class CrossfitPreparation:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Descriptions of the shared genes, each from the genes of the other folds.
-
-    Attributes
-    ----------
-    mean, std
-        Expected mean and standard deviation on the spatial platform, shape (n_shared,).
-    z_score_std
-        Standard deviation of the predicted z-score over the probe cells, shape (n_shared,).
-    reliability
-        Predicted correlation with the truth, shape (n_shared,).
-    """
+    """Descriptions of the shared genes, each from the genes of the other folds."""
 
     mean: Annotated[
         np.ndarray, Shape("n_shared", about="expected mean of each shared gene, as if it had not been measured")
@@ -124,21 +84,7 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class CrossfitCalibration:
-    """What is learned from predictions of held-out genes after training.
-
-    Attributes
-    ----------
-    slope
-        Factor on the predicted z-score that minimizes its squared error.
-    moments
-        Level of a gene on the spatial platform.
-    intervals
-        Quantiles of the residual.
-    reliability
-        Regression of the correlation with the truth.
-    out_of_fold
-        Descriptions of the shared genes.
-    """
+    """What is learned from predictions of held-out genes after training."""
 
     slope: Annotated[float, Shape(about="factor on predicted z-scores")]
     moments: Moments
@@ -149,15 +95,7 @@ class CrossfitCalibration:
 
 @dataclass(frozen=True)
 class CrossfitFit:
-    """Everything that `crossfit` learns beside its networks.
-
-    Attributes
-    ----------
-    preparation
-        What is known before training.
-    calibration
-        What is learned after it.
-    """
+    """Everything that `crossfit` learns beside its networks."""
 
     preparation: CrossfitPreparation
     calibration: CrossfitCalibration

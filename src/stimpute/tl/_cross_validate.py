@@ -109,7 +109,7 @@ def cross_validate(
     progress: bool = True,
     **model_kwargs: Any,
 ) -> CrossValidation:
-    """Hide each fifth of the measured genes in turn, predict it, and compare.
+    """Predict every measured gene by a model that never saw it, and compare with simple methods.
 
     Folds are over genes. The model of a fold gets an AnnData without the held-out genes, so that neither neighbors nor
     totals nor training can see them.

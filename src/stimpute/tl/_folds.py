@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -100,6 +102,10 @@ class GeneFold:
     @cached_property
     def dense(self) -> DenseData:
         """Log-normalized arrays of the fold."""
+        with _genes_were_reported():
+            return self._read_dense()
+
+    def _read_dense(self) -> DenseData:
         spatial = read_expression(self.spatial, expression=self.spatial_setup["expression"])
         reference = read_expression(self.reference, expression=self.reference_setup["expression"])
         shared = expressed_shared_genes(spatial, reference)
@@ -212,11 +218,20 @@ def fit_fold(fold: GeneFold, *, train_kwargs: Setup | None = None, **model_kwarg
     StImputeModel.setup_anndata(fold.spatial, **fold.spatial_setup)
     StImputeModel.setup_anndata(fold.reference, **fold.reference_setup)
     try:
-        model = StImputeModel(fold.spatial, fold.reference, **model_kwargs)
+        with _genes_were_reported():
+            model = StImputeModel(fold.spatial, fold.reference, **model_kwargs)
         model.train(**(train_kwargs or {}))
     finally:
         StImputeModel.release(fold.spatial, fold.reference)
     return model
+
+
+@contextlib.contextmanager
+def _genes_were_reported() -> Iterator[None]:
+    """Ignore warnings on genes that :func:`gene_folds` has already given for all folds."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*shared gene.*|.*match by name.*", UserWarning)
+        yield
 
 
 def minimal_copy(adata: AnnData, setup: Setup | None) -> tuple[AnnData, dict[str, Any]]:

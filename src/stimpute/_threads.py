@@ -1,0 +1,36 @@
+"""Choose the number of threads for a piece of work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import scvi
+import torch
+from threadpoolctl import threadpool_limits
+
+WORK_FOR_THREADS = 2e9  # multiplications per step from which several threads are faster than one
+
+
+@contextlib.contextmanager
+def suitable_threads(work_per_step: float) -> Iterator[None]:
+    """Use one thread for small steps, and restore the numbers of threads afterwards.
+
+    Small matrix products gain nothing from a second thread, and on a busy machine threads wait for each other: the
+    same training can take several times the CPU time. A number that was set by `scvi.settings.num_threads` is kept.
+
+    Parameters
+    ----------
+    work_per_step
+        Number of multiplications in one step of the computation.
+    """
+    if scvi.settings.num_threads is not None or work_per_step >= WORK_FOR_THREADS:
+        yield
+        return
+    before = torch.get_num_threads()
+    with threadpool_limits(limits=1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
