@@ -82,7 +82,7 @@ if os.environ.get("READTHEDOCS"):
         "torch": ("https://docs.pytorch.org/docs/stable/", None),
     }
 # Short names in the first lines of docstrings, which summary tables show outside of their module.
-nitpick_ignore = [("py:func", "pcc"), ("py:func", "read_embeddings"), ("py:meth", "setup_mudata")]
+nitpick_ignore = [("py:func", "pcc"), ("py:meth", "setup_mudata")]
 nitpick_ignore_regex = [
     (
         r"py:.*",
@@ -95,9 +95,8 @@ nitpick_ignore_regex = [
         r"(str|int|float|bool|bytes|dict|list|tuple|set|frozenset|object|type|None|Any|Literal|Path|Callable|Mapping|"
         r"Sequence|Iterable|ArrayLike|Ellipsis|(\w+)Error|PathLike)",
     ),
-    # What the recipes are made of is internal: pages of the public API mention it in signatures.
-    (r"py:.*", r"stimpute\.(data|model|module|recipes|train|tl|pp|datasets|views)(\.\w+)*\._\w+(\.\w+)*"),
-    (r"py:.*", r"stimpute\.recipes\._base\..*"),
+    # Private modules have no page: signatures of the public API mention their classes.
+    (r"py:.*", r"stimpute\.(calibrate|data|model|module|recipes|train|tl|pp|pl|datasets)(\.\w+)*\._\w+(\.\w+)*"),
 ]
 
 html_theme = "sphinx_book_theme"
@@ -125,7 +124,7 @@ NumpyDocstring._consume_returns_section = prose_returns
 
 
 def write_cli_help(app: object) -> None:
-    """What the command line says of itself, for the page `cli`."""
+    """Write the help of all commands, for the page `cli`."""
     os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "90"}
     import typer
     from typer.testing import CliRunner
@@ -143,5 +142,5 @@ def write_cli_help(app: object) -> None:
 
 
 def setup(app: object) -> None:
-    """Sphinx calls this."""
+    """Connect the functions above to Sphinx, which calls this one."""
     app.connect("builder-inited", write_cli_help)

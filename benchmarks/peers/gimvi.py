@@ -1,4 +1,4 @@
-"""gimVI (Lopez et al. 2019), from scvi-tools: raw counts of both datasets, its defaults, 60 epochs on a CPU."""
+"""gimVI (Lopez et al. 2019), from scvi-tools: raw counts of both datasets, 60 of its default 200 epochs, on a CPU."""
 
 import anndata as ad
 import numpy as np
@@ -9,7 +9,7 @@ N_EPOCHS = 60
 
 
 def predict(fold):
-    """Imputed values are normalised frequencies; they are brought to the spatial scale by the cells' typical total."""
+    """Imputed values are normalized frequencies; they are brought to the spatial scale by the cells' median total."""
     genes = fold.spatial.var_names
     spatial = ad.AnnData(fold.spatial.X.copy(), obs=fold.spatial.obs[[]], var=fold.spatial.var[[]])
     reference = fold.reference[:, [*genes, *fold.targets]].copy()

@@ -14,11 +14,11 @@ N_NEIGHBORS, MIN_SIMILARITY = 50, 0.3
 
 
 def predict(fold):
-    """Mean of the neighbours' log-normalised expression."""
+    """Mean of the neighbours' log-normalized expression."""
     genes = list(fold.spatial.var_names)
     total = np.asarray(fold.reference.X.sum(1)).ravel()
-    everything = _normalised(fold.reference[:, [*genes, *fold.targets]].X, total)
-    x, y = _scaled(_normalised(fold.spatial.X)), _scaled(everything[:, : len(genes)])
+    everything = _normalized(fold.reference[:, [*genes, *fold.targets]].X, total)
+    x, y = _scaled(_normalized(fold.spatial.X)), _scaled(everything[:, : len(genes)])
     n = min(30, len(genes) // 2)
     spatial, reference = (PCA(n, random_state=0).fit(a).components_ for a in (x, y))
     left, similarity, _ = np.linalg.svd(reference @ spatial.T)
@@ -32,7 +32,7 @@ def predict(fold):
     return sum(weight[:, [j]] * targets[index[:, j]] for j in range(index.shape[1]))
 
 
-def _normalised(x, total=None):
+def _normalized(x, total=None):
     x = x.toarray() if hasattr(x, "toarray") else np.asarray(x)
     total = x.sum(1) if total is None else total
     return np.log1p(x * (np.median(total) / np.maximum(total, 1))[:, None])

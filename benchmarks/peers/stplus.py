@@ -1,4 +1,4 @@
-"""stPlus (Shengquan et al. 2021): its own normalisation, its defaults. Release 0.0.6 runs on CUDA only."""
+"""stPlus (Shengquan et al. 2021): its own normalization, its defaults. Release 0.0.6 runs on CUDA only."""
 
 import tempfile
 
@@ -15,18 +15,18 @@ NAME = "stPlus"
 
 
 def predict(fold):
-    """Log-normalised frames in, as its tutorial has them."""
+    """Log-normalized frames in, as its tutorial has them."""
     genes = list(fold.spatial.var_names)
-    spatial = pd.DataFrame(_normalised(fold.spatial.X), columns=genes)
+    spatial = pd.DataFrame(_normalized(fold.spatial.X), columns=genes)
     reference = fold.reference[:, [*genes, *fold.targets]]
     total = np.asarray(fold.reference.X.sum(1)).ravel()
-    frame = pd.DataFrame(_normalised(reference.X, total), columns=[*genes, *fold.targets])
+    frame = pd.DataFrame(_normalized(reference.X, total), columns=[*genes, *fold.targets])
     with tempfile.TemporaryDirectory() as folder:
         result = stPlus(spatial, frame, fold.targets, f"{folder}/stplus", verbose=False)
     return result[fold.targets].to_numpy()
 
 
-def _normalised(x, total=None):
+def _normalized(x, total=None):
     x = x.toarray() if hasattr(x, "toarray") else np.asarray(x)
     total = x.sum(1) if total is None else total
     return np.log1p(x * (np.median(total) / np.maximum(total, 1))[:, None])

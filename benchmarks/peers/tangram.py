@@ -8,7 +8,7 @@ NAME = "Tangram"
 
 
 def predict(fold):
-    """Project the reference's log-normalised genes onto the spatial cells."""
+    """Project the reference's log-normalized genes onto the spatial cells."""
     spatial, reference = fold.spatial.copy(), fold.reference.copy()
     for adata in (spatial, reference):
         sc.pp.normalize_total(adata)
