@@ -1,5 +1,5 @@
-"""One self-contained page on what was imputed, and how far to trust it."""
+"""Write one HTML page about imputed expression and how reliable it is."""
 
-from ._write import write
+from stimpute.report._write import write
 
 __all__ = ["write"]

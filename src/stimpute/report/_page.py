@@ -1,4 +1,4 @@
-"""What a page is made of."""
+"""Parts of a page: tables, figures and sections."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from PIL import Image
 
-DPI = 144
-N_COLOURS = 256
+DPI = 144  # of the image files: sharp on screens with two pixels per CSS pixel
+CSS_DPI = 90  # CSS pixels per inch at which a figure is shown
+N_COLORS = 256  # of a palette image, a third of the size of a full-color one
+WIDTH = 4.6  # inches of a figure: two stand side by side on a desk
+HEIGHT = 3.4
+MISSING = "–"
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,9 @@ class Table:
     Attributes
     ----------
     caption
-        What it shows.
+        Title of the table.
     header
-        Names of the columns, that of the rows first.
+        Names of the columns, beginning with that of the row names.
     rows
         Name of the row, then its cells.
     """
@@ -37,24 +41,26 @@ class Table:
     rows: list[list[str]]
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, caption: str, corner: str = "") -> Table:
-        """A table with the rows and columns of a DataFrame."""
-        rows = [[str(name), *map(text, row)] for name, row in zip(frame.index, frame.to_numpy(object), strict=True)]
+    def from_frame(cls, frame: pd.DataFrame, caption: str, corner: str = "") -> Table:
+        """Make a table from a DataFrame; `corner` is the name of the column with the row names."""
+        rows = []
+        for name, values in zip(frame.index, frame.to_numpy(object), strict=True):
+            rows.append([str(name), *(format_value(value) for value in values)])
         return cls(caption, [corner, *map(str, frame.columns)], rows)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture inside the page.
+class Figure:
+    """An image inside the page.
 
     Attributes
     ----------
     source
-        Data URI.
+        Data URI of the image.
     caption
-        What it shows.
+        Title of the figure.
     width
-        In CSS pixels.
+        Width in CSS pixels.
     """
 
     source: str
@@ -64,42 +70,51 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it; the note is in small print."""
+    """A heading with paragraphs, tables, figures and a note in small print."""
 
     title: str
     text: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     note: str = ""
 
 
-def text(value: Any) -> str:
-    """A value as people read it: three digits, thousands apart, yes and no."""
+def format_value(value: Any) -> str:
+    """Format a value for humans: three digits, commas between thousands, yes and no."""
+    if value is None:
+        return MISSING
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (float, np.floating)):
-        return "–" if np.isnan(value) else f"{value:.3f}".replace("-", "−")
+        return MISSING if np.isnan(value) else f"{value:.3f}".replace("-", "−")
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
     return str(value)
 
 
-def picture(axes: Axes | Sequence[Axes] | None, caption: str) -> Picture:
-    """Turn the figure that axes belong to into a picture of few bytes, and close it."""
-    figure, buffer, small = np.ravel(np.asarray(axes, dtype=object))[0].get_figure(), io.BytesIO(), io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
+def make_figure(axes: Axes | Sequence[Axes] | np.ndarray | None, caption: str) -> Figure:
+    """Turn the matplotlib figure that axes belong to into an image for the page, and close it."""
+    figure = np.ravel(np.asarray(axes, dtype=object))[0].get_figure()
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI, bbox_inches="tight", facecolor="white")
     plt.close(figure)
-    image = Image.open(buffer).convert("RGB").quantize(N_COLOURS)
-    image.save(small, format="png", optimize=True)
-    source = "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
-    return Picture(source, caption, round(image.width * 90 / DPI))
+    # MAXCOVERAGE keeps the rare colors, such as those at the end of a color bar.
+    image = Image.open(drawn).convert("RGB").quantize(N_COLORS, method=Image.Quantize.MAXCOVERAGE)
+    stored = io.BytesIO()
+    image.save(stored, format="png", optimize=True)
+    source = "data:image/png;base64," + base64.b64encode(stored.getvalue()).decode()
+    return Figure(source, caption, round(image.width * CSS_DPI / DPI))
 
 
-def pictures(axes: Sequence[Axes], captions: Sequence[str]) -> list[Picture]:
-    """A picture of each axes of :func:`separate`."""
-    return [picture(one, caption) for one, caption in zip(axes, captions, strict=True)]
+def separate_axes(*widths: float) -> list[Axes]:
+    """Make axes of some widths in figures of their own, which a narrow screen shows below one another."""
+    axes = []
+    for width in widths:
+        _, ax = plt.subplots(figsize=(width, HEIGHT), layout="constrained")
+        axes.append(ax)
+    return axes
 
 
-def separate(n: int, width: float, height: float) -> list[Axes]:
-    """Axes in figures of their own, which stand side by side on a desk and below one another on a phone."""
-    return [plt.subplots(figsize=(width, height), layout="constrained")[1] for _ in range(n)]
+def make_figures(axes: Sequence[Axes], captions: Sequence[str]) -> list[Figure]:
+    """Make one figure for each of :func:`separate_axes`."""
+    return [make_figure(ax, caption) for ax, caption in zip(axes, captions, strict=True)]

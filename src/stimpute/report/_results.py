@@ -1,4 +1,4 @@
-"""What a report may be about, told apart by type."""
+"""The results that a report is about, and tables derived from them."""
 
 from __future__ import annotations
 
@@ -6,139 +6,138 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from stimpute.model import StImputeModel
-from stimpute.model._cells import UNTRAINED
-from stimpute.model._setup import gene_names
-from stimpute.tl import CrossValidation, GraphControl
-
-GENES_PER_CHUNK = 256
+from stimpute.tl import MODEL_NAME, CrossValidation, RelationAblation
 
 
 @dataclass(frozen=True)
 class Results:
-    """One of each kind, or None.
+    """Results of each kind; None where there is none.
 
     Attributes
     ----------
-    model, imputed, validation, control
-        What the report is about.
+    model
+        A trained model.
+    imputed
+        Result of `model.impute`.
+    validation
+        Result of `tl.cross_validate`.
+    ablation
+        Result of `tl.relation_ablation`.
     n_maps
-        Maps of the most reliable genes, and as many of the least.
-    interval
-        Probability that the intervals of the cross-validation were asked for.
+        Number of maps of the most reliable genes, and of the least reliable ones.
     """
 
     model: StImputeModel | None = None
-    imputed: ad.AnnData | None = None
+    imputed: AnnData | None = None
     validation: CrossValidation | None = None
-    control: GraphControl | None = None
+    ablation: RelationAblation | None = None
     n_maps: int = 3
-    interval: float = 0.9
 
-    @classmethod
-    def sort(cls, results: tuple[Any, ...], **options: Any) -> Results:
-        """Give each result its place.
+    def __post_init__(self) -> None:
+        """Check the results.
 
         Raises
         ------
         TypeError
-            If a result is of another type, or two are of one.
+            If a result is of another type.
         ValueError
             If there is none.
+        RuntimeError
+            If the model is not trained.
         """
-        kinds: dict[str, type] = {
+        expected = {
             "model": StImputeModel,
-            "imputed": ad.AnnData,
+            "imputed": AnnData,
             "validation": CrossValidation,
-            "control": GraphControl,
+            "ablation": RelationAblation,
         }
-        found: dict[str, Any] = {}
-        for result in results:
-            name = next((name for name, kind in kinds.items() if isinstance(result, kind)), None)
-            if name is None or name in found:
-                expected = ", ".join(kind.__name__ for kind in kinds.values())
-                raise TypeError(f"Found a {type(result).__name__}; expected at most one of each: {expected}.")
-            found[name] = result
-        if not found:
-            raise ValueError("Nothing to report on. Pass a trained model, `tl.cross_validate(...)`, or both.")
-        if "model" in found:
-            found["model"]._check_if_trained(warn=False, message=UNTRAINED)
-        return cls(**found, **options)
+        for name, kind in expected.items():
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(f"`{name}` is a {type(value).__name__}; expected a {kind.__name__}.")
+        if all(getattr(self, name) is None for name in expected):
+            raise ValueError("There is nothing to report on. Pass `model=`, `validation=`, or both.")
+        if self.model is not None and not self.model.is_trained:
+            raise RuntimeError("The model is not trained. Call `model.train()` first.")
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the model has both datasets, so that it can impute."""
+        return self.model is not None and self.model.adata is not None and self.model.reference is not None
 
     @cached_property
-    def complete(self) -> bool:
-        """Whether the model has both datasets, so that it can impute."""
-        return self.model is not None and self.model.adata is not None and self.model._reference is not None
+    def imputed_genes(self) -> pd.DataFrame:
+        """The gene table of `imputed`: its unmeasured genes, or all if there are none, in the order of reliability."""
+        if self.imputed is None or "reliability" not in self.imputed.var:
+            return _no_genes()
+        unmeasured = _unmeasured(self.imputed.var)
+        return unmeasured if len(unmeasured) else _ranked(self.imputed.var)
 
     @cached_property
     def unmeasured(self) -> pd.DataFrame:
-        """What is known of every gene that only the reference has, most reliable first."""
-        known = self.drawn
-        if "measured" in known:
-            known = known[~known["measured"].to_numpy(bool)]
-        if self.complete and len(unmeasured_genes(self.model)) > len(known):
-            known = describe_unmeasured(self.model)
-        return known.sort_values("reliability", ascending=False, kind="stable")
-
-    @cached_property
-    def drawn(self) -> pd.DataFrame:
-        """What is known of the genes that were imputed, most reliable first."""
-        var = pd.DataFrame() if self.imputed is None else self.imputed.var
-        known = var if "reliability" in var else pd.DataFrame({"reliability": []})
-        return known.sort_values("reliability", ascending=False, kind="stable")
-
-    @property
-    def reached(self) -> str:
-        """The metric that the reliability predicts, `"pcc"` or `"css"`."""
-        if self.model is not None:
-            return self.model._recipe.reliability_of.lower()
-        told = {} if self.imputed is None else self.imputed.uns.get("stimpute", {})
-        return str(told.get("reliability", "predicted PCC")).split()[-1].lower()
+        """A table of every gene that was not measured, in the order of their reliability."""
+        if not self.has_data or self.model is None:
+            return _unmeasured(self.imputed_genes)
+        if len(self.model.reference_genes.difference(self.model.measured_genes)) == 0:
+            return _no_genes()
+        return _unmeasured(self.model.gene_reliability())
 
     @cached_property
     def held_out(self) -> pd.DataFrame:
-        """Reliability and reached accuracy of every gene of the cross-validation, most reliable first."""
+        """Reliability and observed accuracy of the genes of the cross-validation, in the order of reliability."""
         if self.validation is None:
-            return pd.DataFrame({"reliability": []})
-        table = self.validation.genes
-        own = table[table["method"] == "stimpute"].pivot(index="gene", columns="metric", values="value")
-        known = self.validation.predicted.var[["reliability"]].join(own)
-        return known.sort_values("reliability", ascending=False, kind="stable")
+            return _no_genes()
+        scores = self.validation.genes
+        own = scores[scores["method"] == MODEL_NAME]
+        observed = own.pivot(index="gene", columns="metric", values="value")
+        return _ranked(self.validation.predicted.var[["reliability"]].join(observed))
 
-    def extremes(self, table: pd.DataFrame) -> tuple[list[str], list[str]]:
-        """Names of the most and of the least reliable genes, no gene twice."""
-        names = list(table.index)
+    @property
+    def reliability_metric(self) -> str:
+        """Metric that the reliability of the unmeasured genes predicts, `"pcc"` or `"css"`."""
+        if self.model is not None:
+            return self.model.recipe.capabilities.reliability_metric
+        if self.imputed is not None:
+            return str(self.imputed.uns.get("stimpute", {}).get("reliability_metric", "pcc"))
+        return "pcc" if self.validation is None else self.validation.settings.reliability_metric
+
+    @property
+    def spatial_setup(self) -> dict[str, Any]:
+        """Setup of the spatial data, empty if it is not known."""
+        if self.model is not None:
+            return dict(self.model.spatial_setup)
+        return {} if self.validation is None else dict(self.validation.settings.spatial_setup)
+
+    def extremes(self, genes: pd.DataFrame) -> tuple[list[str], list[str]]:
+        """Return the names of the most and of the least reliable genes of a ranked table, no gene twice."""
+        names = list(genes.index)
         best = names[: self.n_maps]
-        return best, names[max(len(best), len(names) - self.n_maps) :]
+        n_worst = min(self.n_maps, len(names) - len(best))
+        return best, names[len(names) - n_worst :]
+
+    def largest_section(self, adata: AnnData) -> np.ndarray:
+        """Return the positions of the cells of the largest section, or of all cells."""
+        key = self.spatial_setup.get("batch_key")
+        if key is None or key not in adata.obs:
+            return np.arange(adata.n_obs)
+        labels = adata.obs[key].astype(str)
+        return np.flatnonzero(labels == labels.value_counts().index[0])
 
 
-def unmeasured_genes(model: Any) -> pd.Index:
-    """Names of the genes that only the reference has."""
-    return model._reference.bank.genes.difference(gene_names(model.adata_manager), sort=False)
+def _no_genes() -> pd.DataFrame:
+    return pd.DataFrame({"reliability": []})
 
 
-def describe_unmeasured(model: Any) -> pd.DataFrame:
-    """Reliability of every unmeasured gene, without a prediction for any cell."""
-    available, names = model._reference.bank.genes, unmeasured_genes(model)
-    targets = available.get_indexer(names)
-    parts = []
-    for group in model._group(targets):
-        for start in range(0, len(group.targets), GENES_PER_CHUNK):
-            chunk = group.targets[start : start + GENES_PER_CHUNK]
-            parts.append(group.predictor.describe(chunk).set_index(available[chunk]))
-    known, var = pd.concat(parts).assign(measured=False), model._reference_manager.adata.var
-    if "has_protein" not in var:
-        return known
-    return known.assign(has_protein=var["has_protein"].to_numpy(bool)[available.get_indexer(known.index)])
+def _unmeasured(genes: pd.DataFrame) -> pd.DataFrame:
+    if "measured" in genes:
+        genes = genes[~genes["measured"].to_numpy(bool)]
+    return _ranked(genes)
 
 
-def largest_section(adata: ad.AnnData, key: str | None) -> np.ndarray:
-    """Positions of the cells of the largest section, or of all cells."""
-    if key is None or key not in adata.obs:
-        return np.arange(adata.n_obs)
-    labels = adata.obs[key].astype(str)
-    return np.flatnonzero(labels == labels.value_counts().index[0])
+def _ranked(genes: pd.DataFrame) -> pd.DataFrame:
+    return genes.sort_values("reliability", ascending=False, kind="stable")

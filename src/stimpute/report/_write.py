@@ -6,41 +6,50 @@ from datetime import date
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anndata as ad
-
-from stimpute.model import StImputeModel
-from stimpute.report import _accuracy, _tissue
+from stimpute._atomic import replacing
+from stimpute.report import _accuracy, _maps, _methods, _reliability
 from stimpute.report._results import Results
-from stimpute.tl import CrossValidation, GraphControl
-from stimpute.tl._cross_validate import MODEL
+from stimpute.tl import MODEL_NAME
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from stimpute.model import StImputeModel
+    from stimpute.tl import CrossValidation, RelationAblation
 
 
 def write(
-    *results: StImputeModel | CrossValidation | GraphControl | ad.AnnData,
     path: str | Path,
+    *,
+    model: StImputeModel | None = None,
+    imputed: AnnData | None = None,
+    validation: CrossValidation | None = None,
+    ablation: RelationAblation | None = None,
     title: str = "Imputed spatial expression",
     n_maps: int = 3,
-    interval: float = 0.9,
 ) -> Path:
-    """Write one self-contained HTML page on what was imputed, and how far to trust it.
+    """Write one HTML page about imputed expression and how reliable it is.
 
-    Pictures are inside the page; it asks nothing of the network and runs no script.
+    Each result adds its sections. Figures are inside the page, which needs no network and runs no script.
 
     Parameters
     ----------
-    results
-        Any of these, in any order: a trained model, what its `impute` returned, and what
-        :func:`stimpute.tl.cross_validate` and :func:`stimpute.tl.graph_control` returned. Each adds its sections.
     path
-        The page, `.html`. An older one is replaced.
+        The page, `.html`. An older one is replaced when the new one is complete.
+    model
+        A trained model. With both its datasets, unmeasured genes are imputed for the maps.
+    imputed
+        Result of :meth:`stimpute.StImputeModel.impute`.
+    validation
+        Result of :func:`stimpute.tl.cross_validate`.
+    ablation
+        Result of :func:`stimpute.tl.relation_ablation`.
     title
         Heading of the page.
     n_maps
-        Maps of the most reliable genes, and as many of the least.
-    interval
-        Probability that was given to :func:`stimpute.tl.cross_validate`.
+        Number of maps of the most reliable genes, and of the least reliable ones.
 
     Returns
     -------
@@ -53,44 +62,45 @@ def write(
     ImportError
         If jinja2 is not installed.
     TypeError
-        If a result is of another type, or two are of one.
+        If a result is of another type.
     ValueError
-        If there is nothing to report on.
+        If there is no result.
     RuntimeError
         If the model is not trained.
 
     Examples
     --------
-    >>> result = stimpute.tl.cross_validate(spatial, reference, interval=0.9)
-    >>> stimpute.report.write(model, result, path="report.html")
+    >>> validation = stimpute.tl.cross_validate(spatial, reference, interval=0.9)
+    >>> stimpute.report.write("report.html", model=model, validation=validation)
     """
+    results = Results(model, imputed, validation, ablation, n_maps)
     template = load_template()
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent} does not exist. Make the folder first, or name another `path=`.")
-    found = Results.sort(results, n_maps=n_maps, interval=interval)
+        raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it first, or give another `path`.")
     sections = [
-        _accuracy.accuracy(found),
-        _accuracy.reliability(found),
-        _tissue.maps(found),
-        _accuracy.intervals(found),
-        _accuracy.control(found),
-        _tissue.overlap(found),
-        _tissue.parameters(found, _accuracy.history(found)),
+        _accuracy.accuracy(results),
+        _reliability.reliability(results),
+        _maps.maps(results),
+        _reliability.intervals(results),
+        _accuracy.ablation(results),
+        _methods.data_summary(results),
+        _methods.methods(results),
     ]
     page = template.render(
         title=title,
         date=date.today().isoformat(),
         version=version("stimpute"),
-        tiles=_tiles(found),
+        tiles=_tiles(results),
         sections=[section for section in sections if section is not None],
     )
-    path.write_text(page, encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return path
 
 
 def load_template() -> Any:
-    """The page's template.
+    """Load the template of the page.
 
     Raises
     ------
@@ -106,20 +116,20 @@ def load_template() -> Any:
     return environment.from_string(source)
 
 
-def _tiles(found: Results) -> list[tuple[str, str]]:
-    """The few numbers that matter most, and what they are."""
+def _tiles(results: Results) -> list[tuple[str, str]]:
+    """Return the few most important numbers, each with its meaning."""
     tiles = []
-    if found.validation is not None:
-        summary = found.validation.summary["pcc"]
-        tiles.append((f"{summary[MODEL]:.2f}", f"mean PCC of {len(found.held_out)} hidden genes"))
-        others = summary.drop(MODEL)
-        if len(others):
-            tiles.append((f"{others.max():.2f}", f"best baseline, {others.idxmax()}"))
-    if len(found.unmeasured):
-        good = int((found.unmeasured["reliability"] >= _accuracy.GOOD).sum())
-        tiles.append(
-            (f"{good:,}", f"of {len(found.unmeasured):,} unmeasured genes with reliability ≥ {_accuracy.GOOD}")
-        )
-    if found.model is not None:
-        tiles.append((f"{len(found.model.panel_):,}", "genes that both datasets have"))
+    if results.validation is not None:
+        pcc = results.validation.summary["pcc"]
+        tiles.append((f"{pcc[MODEL_NAME]:.2f}", f"mean PCC of {len(results.held_out)} held-out genes"))
+        baselines = pcc.drop(MODEL_NAME)
+        if len(baselines):
+            tiles.append((f"{baselines.max():.2f}", f"best baseline, {baselines.idxmax()}"))
+    unmeasured = results.unmeasured
+    if len(unmeasured):
+        n_high = int((unmeasured["reliability"] >= _reliability.HIGH).sum())
+        meaning = f"of {len(unmeasured):,} unmeasured genes with reliability ≥ {_reliability.HIGH}"
+        tiles.append((f"{n_high:,}", meaning))
+    if results.model is not None:
+        tiles.append((f"{len(results.model.shared_genes):,}", "shared genes"))
     return tiles

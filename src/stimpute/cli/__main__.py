@@ -1,0 +1,5 @@
+"""Run the command line by `python -m stimpute.cli`."""
+
+from stimpute.cli import main
+
+main()

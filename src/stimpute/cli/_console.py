@@ -1,0 +1,74 @@
+"""Print tables and progress for humans, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE_WIDTH = 140  # characters per line where the output goes to a file, which has no width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """Output of a command; its fields are options of every command."""
+
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only: no progress, no tables.")] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False
+
+    @property
+    def is_for_humans(self) -> bool:
+        """Whether to print text, which `--quiet` and `--json` suppress."""
+        return not (self.quiet or self.as_json)
+
+    @property
+    def progress(self) -> bool:
+        """Whether to draw progress bars: on a terminal, never into a file."""
+        return self.is_for_humans and sys.stdout.isatty() and sys.stderr.isatty()
+
+    def print(self, text: str) -> None:
+        """Print one line on standard error."""
+        if self.is_for_humans:
+            RichConsole(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def print_scores(self, summary: pd.DataFrame, title: str) -> None:
+        """Print a table of methods and metrics on standard output, and how to read it."""
+        if not self.is_for_humans:
+            return
+        from stimpute import tl
+
+        table = Table("method", title=title, title_justify="left")
+        for metric in summary.columns:
+            lower_is_better = str(metric).removeprefix("cell_") in tl.LOWER_IS_BETTER
+            table.add_column(f"{metric} {'↓' if lower_is_better else '↑'}", justify="right")
+        for name, row in summary.iterrows():
+            table.add_row(escape(str(name)), *(f"{value:.3f}" for value in row))
+        console = RichConsole(width=None if sys.stdout.isatty() else FILE_WIDTH)
+        console.print(table)
+        console.print(
+            f"Compare the row {tl.MODEL_NAME} with the others: ↑ higher is better, ↓ lower is better.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def write_result(self, values: dict[str, Any]) -> None:
+        """Print the result as JSON if `--json` asks for it."""
+        if self.as_json:
+            write_json(values)
+
+
+def write_json(values: dict[str, Any]) -> None:
+    """Print strict JSON on standard output; NaN and infinite numbers become null."""
+    text = json.dumps(values, default=str)
+    strict = json.loads(text, parse_constant=lambda _: None)
+    sys.stdout.write(json.dumps(strict, indent=1) + "\n")

@@ -1,0 +1,163 @@
+"""Turn errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console as RichConsole
+from rich.markup import escape
+
+from stimpute.cli._console import write_json
+
+USER_ERRORS = (ValueError, LookupError, OSError, MemoryError, ImportError)
+UNREADABLE = (ValueError, LookupError, OSError, TypeError, AttributeError)  # what h5py and anndata raise
+USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]  # unknown and missing options
+WRONG_INPUT = 2
+BUG = 3
+VERBOSE_LOGGERS = ("scvi", "lightning.pytorch", "lightning.fabric", "matplotlib")
+
+# Python arguments that an error may advise, and the options that do the same.
+DATA_ADVICE = {
+    "layer=": "layer NAME",
+    "gene_symbols=": "gene-symbols COLUMN",
+    'expression="normalized"': "expression normalized",
+    'expression="counts"': "expression counts",
+}
+ADVICE = {
+    "spatial_key=None": "--spatial-key none",
+    "interval=": "--interval",
+    "`interval`": "--interval",
+    "`variance`": "--variance",
+    "`variance=": "--variance",
+    "`relations=": "--relations NAMES",
+    'recipe="crossfit"': "--recipe crossfit",
+    "n_folds=": "--folds",
+    "n_neighbors=": "--set n_neighbors=...",
+    "add_protein_embeddings": "--proteins FILE",
+    'out="imputed.zarr"': "--out imputed.zarr",
+    "`genes`": "--genes",
+    "`genes=": "--genes",
+}
+
+
+def describe_error(error: BaseException, prefixes: Sequence[str] = ("--", "--reference-")) -> str:
+    """Return the message of an error, with the command line options that do what it advises.
+
+    Parameters
+    ----------
+    error
+        The error.
+    prefixes
+        Beginnings of the options for the datasets that the error may concern.
+    """
+    has_quoted_message = isinstance(error, KeyError) and len(error.args) > 0
+    text = str(error.args[0] if has_quoted_message else error)
+    message = " ".join(text.split())
+    if not message:
+        message = f"{type(error).__name__} (no message)"
+    if "On the command line" in message:
+        return message
+    options = []
+    for argument, option in DATA_ADVICE.items():
+        if argument in message:
+            options += [prefix + option for prefix in prefixes]
+    options += [option for argument, option in ADVICE.items() if argument in message]
+    if options:
+        message = f"{message} On the command line: {', '.join(dict.fromkeys(options))}."
+    return message
+
+
+@contextlib.contextmanager
+def name_file(path: Path, prefix: str = "--") -> Iterator[None]:
+    """Put the name of an input file in front of the errors of a block.
+
+    Parameters
+    ----------
+    path
+        The file that the block reads or checks.
+    prefix
+        Beginning of the options for this file, `"--"` or `"--reference-"`.
+
+    Raises
+    ------
+    ValueError
+        For every error that a user can cause.
+    """
+    try:
+        yield
+    except USER_ERRORS as error:
+        message = describe_error(error, [prefix])
+        raise ValueError(message if str(path) in message else f"{path}: {message}") from error
+
+
+@contextlib.contextmanager
+def report_errors(arguments: Sequence[str]) -> Iterator[None]:
+    """Print errors and warnings of a block as one line each, and exit with a status.
+
+    Status 2 for an error that the user can mend, 3 with a traceback for a bug of the package.
+
+    Parameters
+    ----------
+    arguments
+        Arguments of the command line, for `--quiet`, `--json` and `--debug`.
+    """
+    as_json = "--json" in arguments
+    for name in (None, *VERBOSE_LOGGERS):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not {"-q", "--quiet"} & set(arguments):
+            warnings.filterwarnings("default", category=UserWarning, module="stimpute")
+        warnings.showwarning = _warn_once()
+        try:
+            yield
+        except USAGE_ERROR as error:
+            _fail(_describe_usage_error(error), WRONG_INPUT, as_json)
+        except USER_ERRORS as error:
+            if "--debug" in arguments:
+                traceback.print_exc()
+            _fail(describe_error(error), WRONG_INPUT, as_json)
+        except Exception as error:  # noqa: BLE001 - every other error is a bug, and is told as one
+            traceback.print_exc()
+            message = f"This is a bug in stimpute, please report it: {type(error).__name__}: {error}"
+            _fail(message, BUG, as_json)
+
+
+def _describe_usage_error(error: Any) -> str:
+    """Return the message of a usage error, and where to read more."""
+    message = error.format_message()
+    return message if error.ctx is None else f"{message} See `{error.ctx.command_path} --help`."
+
+
+def _fail(message: str, status: int, as_json: bool) -> None:
+    """Print an error, and exit."""
+    _print("bold red", "Error", message)
+    if as_json:
+        write_json({"error": message})
+    sys.exit(status)
+
+
+def _warn_once() -> Callable[..., None]:
+    """Make a function that prints each warning as one line, the first time only."""
+    printed: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        text = str(message)
+        if text not in printed:
+            printed.add(text)
+            _print("yellow", "Warning", text)
+
+    return show
+
+
+def _print(color: str, kind: str, message: str) -> None:
+    console = RichConsole(stderr=True)
+    console.print(f"[{color}]{kind}:[/] {escape(message)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,91 @@
+"""Draw maps of imputed genes into files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stimpute.cli._files import figure_names
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+    from stimpute import StImputeModel
+    from stimpute.cli._console import Console
+
+MAX_FIGURES = 24  # a command without --genes imputes thousands of genes
+
+
+def has_positions(model: StImputeModel) -> bool:
+    """Return whether the spatial data of a model have positions."""
+    return model.adata is not None and model.spatial_setup["spatial_key"] in model.adata.obsm
+
+
+def check_positions(model: StImputeModel) -> None:
+    """Check that maps can be drawn.
+
+    Raises
+    ------
+    ValueError
+        If the spatial data have no positions.
+    """
+    if not has_positions(model):
+        key = model.spatial_setup["spatial_key"]
+        raise ValueError(f"--plots needs positions, but obsm has no {key!r}. Name them by --spatial-key KEY.")
+
+
+def map_options(setup: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `pl.imputed` that follow from the setup of the spatial data."""
+    return {
+        "layer": setup["layer"],
+        "expression": setup["expression"],
+        "spatial_key": setup["spatial_key"],
+        "library_key": setup["batch_key"],
+    }
+
+
+def use_gene_symbols(spatial: ad.AnnData, column: str | None) -> ad.AnnData:
+    """Return the spatial data with genes named as in the result."""
+    if column is None:
+        return spatial
+    renamed = spatial.copy()
+    renamed.var_names = spatial.var[column].astype(str).to_numpy()
+    return renamed
+
+
+def draw_genes(model: StImputeModel, imputed: ad.AnnData, folder: Path, console: Console) -> list[str]:
+    """Draw one figure per gene, measured beside imputed, for the genes with the highest reliability.
+
+    Parameters
+    ----------
+    model
+        The model, which holds the spatial data.
+    imputed
+        What it imputed.
+    folder
+        Folder for the figures; made if it does not exist.
+    console
+        Where to print that genes were left out.
+
+    Returns
+    -------
+    Names of the files.
+    """
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    from stimpute import pl
+
+    mpl.use("agg")
+    folder.mkdir(exist_ok=True)
+    spatial = use_gene_symbols(model.adata, model.spatial_setup["gene_symbols"])
+    ranked = imputed.var["reliability"].sort_values(ascending=False, kind="stable").index
+    if len(ranked) > MAX_FIGURES:
+        console.print(f"Drawing the {MAX_FIGURES} most reliable of {len(ranked)} genes. Choose others by --genes.")
+    files = []
+    for gene, name in figure_names(ranked[:MAX_FIGURES]).items():
+        path = folder / name
+        pl.imputed(spatial, imputed, gene, save=path, **map_options(model.spatial_setup))
+        plt.close("all")
+        files.append(str(path))
+    return files

@@ -1,0 +1,166 @@
+"""Read input files, and check all paths before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stimpute.cli._errors import UNREADABLE
+from stimpute.cli._options import split_names
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+TEXT_ENDINGS = (".txt", ".csv", ".tsv")
+FASTA_ENDINGS = (".fasta", ".fa", ".faa")
+MAX_NAME = 100  # characters of a file name that is made from a gene name
+
+
+def read_adata(path: Path) -> ad.AnnData:
+    """Read an AnnData from .h5ad or .zarr.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
+    """
+    import anndata as ad
+
+    try:
+        return ad.read_zarr(path) if path.suffix == ".zarr" else ad.read_h5ad(path)
+    except UNREADABLE as error:
+        raise ValueError(f"{path} cannot be read: {error}. Expected an AnnData, .h5ad or .zarr.") from error
+
+
+def read_gene_list(genes: str | None) -> list[str] | None:
+    """Read gene names from a list separated by commas, or from a file with one name per line.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the text is the name of a text file that does not exist.
+    ValueError
+        If the file is not text.
+    """
+    if genes is None:
+        return None
+    if os.path.isfile(genes):  # unlike `Path.is_file`, False for a list that is too long for a file name
+        return read_lines(Path(genes))
+    if genes.endswith(TEXT_ENDINGS) and "," not in genes:
+        raise FileNotFoundError(f"--genes is {genes}, which does not exist.")
+    return split_names(genes)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a text file, each once, without empty ones.
+
+    Raises
+    ------
+    ValueError
+        If the file is not text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text; expected one gene name per line.") from error
+    lines = [line.strip() for line in text.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+def is_fasta(path: Path) -> bool:
+    """Return whether a file holds protein sequences, judged by its name."""
+    return any(suffix in FASTA_ENDINGS for suffix in path.suffixes)
+
+
+def check_inputs(*paths: Path | None) -> None:
+    """Check that input files exist.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one does not.
+    """
+    for path in paths:
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"{path} does not exist.")
+
+
+def check_output_file(option: str, path: Path | None, endings: tuple[str, ...], *, new: bool = False) -> None:
+    """Check that a file can be written.
+
+    Parameters
+    ----------
+    option
+        Option that names the file, for the messages.
+    path
+        The file; None passes.
+    endings
+        Allowed endings.
+    new
+        Whether the file must not exist.
+
+    Raises
+    ------
+    ValueError
+        If the name ends in another way.
+    OSError
+        If the folder does not exist or is read-only, or something of that name is in the way.
+    """
+    if path is None:
+        return
+    if path.suffix not in endings:
+        raise ValueError(f"{option} is {path}; expected a name that ends in {' or '.join(endings)}.")
+    _check_parent(option, path)
+    if new and path.exists():
+        raise FileExistsError(f"{option} is {path}, which exists. Give another name, or remove it first.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{option} is {path}, which is a folder. Give another name.")
+
+
+def check_output_folder(option: str, path: Path | None, *, new: bool = False) -> None:
+    """Check that a folder can be made, or written to; see :func:`check_output_file`.
+
+    Raises
+    ------
+    OSError
+        If its parent does not exist or is read-only, or something of that name is in the way.
+    """
+    if path is None:
+        return
+    _check_parent(option, path)
+    if new and path.exists():
+        raise FileExistsError(f"{option} is {path}, which exists. Give another name, or remove it first.")
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{option} is {path}, which is a file. Give the name of a folder.")
+
+
+def _check_parent(option: str, path: Path) -> None:
+    """Check that the folder of a path exists and can be written to."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{option} is {path}, but the folder {folder} does not exist. Make it first.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{option} is {path}, but the folder {folder} cannot be written to.")
+
+
+def figure_names(genes: Iterable[str]) -> dict[str, str]:
+    """Make a safe and unique file name for each gene.
+
+    Other characters than letters, digits, ".", "_" and "-" become "_", so that `../X` or `HLA-A/B` stay inside the
+    folder. Names that would then be equal, also where case is ignored, get a number.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for gene in genes:
+        stem = re.sub(r"[^\w.-]", "_", gene).lstrip(".")[:MAX_NAME] or "gene"
+        name = stem
+        number = 2
+        while name.lower() in taken:
+            name = f"{stem}_{number}"
+            number += 1
+        taken.add(name.lower())
+        names[gene] = f"{name}.png"
+    return names

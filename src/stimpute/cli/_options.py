@@ -1,0 +1,156 @@
+"""Options that several commands share, grouped in dataclasses."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+Expression = Literal["counts", "normalized"]
+Folds = Annotated[int, typer.Option("--folds", min=2, help="Number of folds of genes.")]
+Report = Annotated[Path | None, typer.Option("--report", help="Report on the result, one .html file.")]
+
+NO_KEY = "none"  # `--spatial-key none` stands for None
+SPATIAL_HELP = "Spatial data, .h5ad or .zarr, cells × measured genes."
+REFERENCE_HELP = "Single-cell RNA-seq reference, .h5ad or .zarr."
+
+
+def data_option(name: str, text: str, **kwargs: Any) -> Any:
+    """Make an option of the help panel "Data"."""
+    return typer.Option(name, help=text, rich_help_panel="Data", **kwargs)
+
+
+def model_option(name: str, text: str, **kwargs: Any) -> Any:
+    """Make an option of the help panel "Model"."""
+    return typer.Option(name, help=text, rich_help_panel="Model", **kwargs)
+
+
+Spatial = Annotated[Path | None, data_option("--spatial", SPATIAL_HELP)]
+SpatialOrNone = Annotated[Path | None, data_option("--spatial", f"{SPATIAL_HELP} Without it, a simulated tissue.")]
+Reference = Annotated[Path | None, data_option("--reference", REFERENCE_HELP)]
+Proteins = Annotated[Path | None, data_option("--proteins", "Protein embeddings of the genes, .npz or .h5ad.")]
+Layer = Annotated[str | None, data_option("--layer", "Layer of the spatial data to read; else X.")]
+ReferenceLayer = Annotated[str | None, data_option("--reference-layer", "Layer of the reference to read; else X.")]
+Symbols = Annotated[str | None, data_option("--gene-symbols", "Column of var with the gene names of the spatial data.")]
+ReferenceSymbols = Annotated[
+    str | None, data_option("--reference-gene-symbols", "Column of var with the gene names of the reference.")
+]
+SpatialExpression = Annotated[
+    Expression, data_option("--expression", "Spatial values: counts or normalized.", metavar="KIND")
+]
+ReferenceExpression = Annotated[
+    Expression, data_option("--reference-expression", "Reference values: counts or normalized.", metavar="KIND")
+]
+BatchKey = Annotated[str | None, data_option("--batch-key", "Column of obs with the section of each spatial cell.")]
+SpatialKey = Annotated[
+    str, data_option("--spatial-key", f"Key of obsm with the positions; {NO_KEY} to ignore positions.")
+]
+Recipe = Annotated[str, model_option("--recipe", "Method: crossfit or paper.")]
+Relations = Annotated[str, model_option("--relations", "Gene relations to use, separated by commas; auto for all.")]
+Assignments = Annotated[
+    list[str], model_option("--set", "Hyperparameter of the recipe; may be repeated.", metavar="NAME=VALUE")
+]
+Seed = Annotated[int, model_option("--seed", "Seed of all random numbers.", min=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Paths of the two datasets, and how to read them."""
+
+    spatial: Spatial
+    reference: Reference
+    proteins: Proteins = None
+    layer: Layer = None
+    reference_layer: ReferenceLayer = None
+    gene_symbols: Symbols = None
+    reference_gene_symbols: ReferenceSymbols = None
+    expression: SpatialExpression = "counts"
+    reference_expression: ReferenceExpression = "counts"
+    batch_key: BatchKey = None
+    spatial_key: SpatialKey = "spatial"
+
+    @property
+    def spatial_setup(self) -> dict[str, Any]:
+        """Arguments of `StImputeModel.setup_anndata` for the spatial data."""
+        return {
+            "layer": self.layer,
+            "batch_key": self.batch_key,
+            "spatial_key": None if self.spatial_key == NO_KEY else self.spatial_key,
+            "expression": self.expression,
+            "gene_symbols": self.gene_symbols,
+        }
+
+    @property
+    def reference_setup(self) -> dict[str, Any]:
+        """Arguments of `StImputeModel.setup_anndata` for the reference."""
+        return {
+            "layer": self.reference_layer,
+            "expression": self.reference_expression,
+            "gene_symbols": self.reference_gene_symbols,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImputeDataOptions(DataOptions):
+    """Data options of a command that may find the reference beside a saved model."""
+
+    reference: Reference = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoDataOptions(DataOptions):
+    """Data options of a command that simulates a tissue if there are no data."""
+
+    spatial: SpatialOrNone = None
+    reference: Reference = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Recipe of the model and its hyperparameters."""
+
+    recipe: Recipe = "crossfit"
+    relations: Relations = "auto"
+    assignments: Assignments = field(default_factory=list)
+    seed: Seed = 0
+
+    @property
+    def relation_names(self) -> str | list[str]:
+        """Value of the model's argument `relations`."""
+        return self.relations if self.relations == "auto" else split_names(self.relations)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Values of `--set`, by name.
+
+        Raises
+        ------
+        ValueError
+            If one is not of the form NAME=VALUE.
+        """
+        values = {}
+        for assignment in self.assignments:
+            name, equals, value = assignment.partition("=")
+            if not equals or not name.strip():
+                raise ValueError(f"--set is {assignment!r}; expected NAME=VALUE, for example n_steps=500.")
+            values[name.strip()] = parse_value(value.strip())
+        return values
+
+
+def split_names(text: str) -> list[str]:
+    """Split names at commas, and leave out empty ones."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_value(text: str) -> Any:
+    """Read a Python literal such as `0.1`, or a JSON literal such as `true`; other text stays text."""
+    for parse in (ast.literal_eval, json.loads):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text

@@ -1,0 +1,204 @@
+"""Steps that several commands share: read and check data, make or load a model, write results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stimpute.cli._errors import name_file
+from stimpute.cli._files import is_fasta, read_adata, read_lines
+from stimpute.cli._groups import changed_options
+from stimpute.cli._options import DataOptions, ModelOptions
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+
+    from stimpute import StImputeModel
+    from stimpute.cli._console import Console
+    from stimpute.recipes import Recipe
+
+REPORT_INTERVAL = 0.9  # probability of the intervals that a report checks
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two datasets, read and checked.
+
+    Attributes
+    ----------
+    spatial, reference
+        The datasets, set up for the model.
+    setups
+        `spatial_setup` and `reference_setup`, as functions of `stimpute.tl` take them.
+    """
+
+    spatial: ad.AnnData
+    reference: ad.AnnData
+    setups: dict[str, Any]
+
+
+def read_pair(data: DataOptions) -> Pair:
+    """Read both datasets and the proteins, and set them up; errors begin with the name of the file.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read, or does not hold what the options say.
+    """
+    spatial = _read_and_set_up(data.spatial, "--", data.spatial_setup)
+    reference = _read_and_set_up(data.reference, "--reference-", data.reference_setup)
+    add_proteins(reference, data)
+    return Pair(spatial, reference, {"spatial_setup": data.spatial_setup, "reference_setup": data.reference_setup})
+
+
+def _read_and_set_up(path: Path | None, prefix: str, setup: dict[str, Any]) -> ad.AnnData:
+    from stimpute import StImputeModel
+
+    if path is None:
+        raise ValueError("Both --spatial and --reference are needed.")
+    with name_file(path, prefix):
+        adata = read_adata(path)
+        StImputeModel.setup_anndata(adata, **setup)
+    return adata
+
+
+def add_proteins(reference: ad.AnnData, data: DataOptions) -> None:
+    """Store the protein embeddings of `--proteins` in the reference, if there are any."""
+    if data.proteins is None:
+        return
+    from stimpute import pp
+
+    with name_file(data.proteins, "--reference-"):
+        pp.add_protein_embeddings(reference, data.proteins, gene_symbols=data.reference_gene_symbols)
+
+
+def make_recipe(options: ModelOptions) -> Recipe:
+    """Make the recipe of `--recipe` with the hyperparameters of `--set`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such recipe or hyperparameter, or a value makes no sense.
+    """
+    from stimpute.recipes import get_recipe
+
+    recipe = get_recipe(options.recipe)
+    try:
+        _check_types(recipe, options.hyperparameters)
+        return recipe.configure(options.hyperparameters)
+    except (TypeError, ValueError) as error:  # TypeError: an unknown hyperparameter, or a value of another type
+        raise ValueError(f"--set: {error}") from error
+
+
+def _check_types(recipe: type[Recipe], values: dict[str, Any]) -> None:
+    """Raise TypeError if a value is not a number, or not an integer, where the default is one."""
+    defaults = {option.name: option.default for option in fields(recipe)}
+    for name, value in values.items():
+        kind = type(defaults.get(name))
+        allowed = (int, float) if kind is float else kind
+        is_wrong = not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool)
+        if kind in (bool, int, float) and is_wrong:
+            raise TypeError(f"`{name}` is {value!r}; expected a value such as {defaults[name]}.")
+
+
+def model_kwargs(options: ModelOptions) -> dict[str, Any]:
+    """Return the arguments of `StImputeModel` that the options stand for."""
+    return {"recipe": make_recipe(options), "relations": options.relation_names}
+
+
+def train_kwargs(options: ModelOptions, console: Console) -> dict[str, Any]:
+    """Return the arguments of `StImputeModel.train` that the options stand for."""
+    return {"seed": options.seed, "enable_progress_bar": console.progress}
+
+
+def read_and_check(data: DataOptions, options: ModelOptions) -> tuple[Pair, StImputeModel]:
+    """Read the data and make an untrained model, which checks everything before time is spent."""
+    from stimpute import StImputeModel
+
+    kwargs = model_kwargs(options)  # cheap: before the files are read
+    pair = read_pair(data)
+    model = StImputeModel(pair.spatial, pair.reference, **kwargs)
+    return pair, model
+
+
+def load_model(folder: Path, data: DataOptions, options: ModelOptions) -> StImputeModel:
+    """Load a trained model with its data.
+
+    Raises
+    ------
+    ValueError
+        If options ask for something that was decided when the model was trained, or there is no reference.
+    """
+    allowed = {"--spatial", "--reference", "--proteins"}
+    refused = [option for option in changed_options(data) + changed_options(options) if option not in allowed]
+    if refused:
+        raise ValueError(f"--model is a trained model, which settles {', '.join(refused)}. Leave the option out.")
+    from stimpute import StImputeModel
+
+    with name_file(folder):
+        bare = StImputeModel.load(str(folder), adata=False, reference=False)
+    spatial = _read_and_set_up(data.spatial, "--", bare.spatial_setup)
+    reference = None
+    if data.reference is not None:
+        reference = _read_and_set_up(data.reference, "--reference-", bare.reference_setup)
+        add_proteins(reference, data)
+    with name_file(data.spatial or folder):
+        StImputeModel.load(str(folder), adata=spatial, reference=False)
+    with name_file(data.reference or folder, "--reference-"):
+        model = StImputeModel.load(str(folder), adata=spatial, reference=reference)
+    if model.reference is None:
+        raise ValueError(f"The model in {folder} was saved without its reference. Pass it: --reference FILE.")
+    return model
+
+
+def check_report(path: Path | None) -> None:
+    """Check that a report can be made, if there is to be one.
+
+    Raises
+    ------
+    ImportError
+        If jinja2 is not installed.
+    """
+    if path is not None:
+        from stimpute.report._write import load_template
+
+        load_template()
+
+
+def write_report(path: Path | None, **results: Any) -> list[str]:
+    """Write a report, if there is to be one, and return its name."""
+    if path is None:
+        return []
+    import matplotlib as mpl
+
+    from stimpute import report
+
+    mpl.use("agg")
+    report.write(path, **results)
+    return [str(path)]
+
+
+def validation_kwargs(pair: Pair, folds: int, options: ModelOptions, console: Console) -> dict[str, Any]:
+    """Return the arguments of `tl.cross_validate` and `tl.relation_ablation`."""
+    return {
+        **pair.setups,
+        **model_kwargs(options),
+        "n_folds": folds,
+        "seed": options.seed,
+        "progress": console.progress,
+    }
+
+
+def read_sequences(path: Path, organism: str, url: str | None, console: Console) -> pd.DataFrame:
+    """Read protein sequences from a FASTA file, or fetch those of the genes that a file names."""
+    from stimpute import pp
+
+    if is_fasta(path):
+        return pp.read_fasta(path)
+    address: dict[str, Any] = {} if url is None else {"url": url}
+    found = pp.fetch_proteins(read_lines(path), organism, progress=console.progress, **address)
+    n_found = int((found["status"] == "found").sum())
+    console.print(f"{n_found} of {len(found)} genes have a protein.")
+    return found

@@ -1,0 +1,126 @@
+"""Section with maps of genes on the tissue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from stimpute import pl
+from stimpute.report._page import Figure, Section, make_figure
+from stimpute.report._results import Results
+from stimpute.tl import MODEL_NAME
+
+POINT_AREA = 48_000  # square points of all cells of a map together
+# A color scale that ends here shows nearly every measured value: 99% of a normal distribution.
+N_STANDARD_DEVIATIONS = 2.3
+SMOOTH = "Imputed maps are smoother than measured ones. Where both are shown, they share one color scale."
+SCALE = (
+    "The color scale of an unmeasured gene ends where measured values are expected to end. An even map means that the "
+    "model finds little difference between the cells."
+)
+
+
+def maps(results: Results) -> Section | None:
+    """Show the most and the least reliable genes: held-out ones beside the measured ones, unmeasured ones alone."""
+    alone = _imputed_maps(results)
+    figures = [*_held_out_maps(results), *alone]
+    if not figures:
+        return None
+    text = [SMOOTH]
+    if alone and "expected_std" in results.unmeasured:
+        text.append(SCALE)
+    return Section("Maps", [" ".join(text)], [], figures)
+
+
+def _position_key(results: Results, adata: AnnData) -> str | None:
+    """Return the key of the positions, None if there are none."""
+    key = results.spatial_setup.get("spatial_key", "spatial")
+    return key if key in adata.obsm else None
+
+
+def _held_out_maps(results: Results) -> list[Figure]:
+    if results.validation is None:
+        return []
+    predicted = results.validation.predicted
+    key = _position_key(results, predicted)
+    if key is None:
+        return []
+    predicted = predicted[results.largest_section(predicted)]
+    measured = _with_positions(predicted, predicted.X)
+    imputed = _with_positions(predicted, predicted.layers[MODEL_NAME])
+    figures = []
+    for which, genes in zip(("most", "least"), results.extremes(results.held_out), strict=True):
+        if genes:
+            axes = pl.imputed(
+                measured,
+                imputed,
+                genes,
+                expression="normalized",
+                spatial_key=key,
+                figsize=_two_columns(predicted.obsm[key], len(genes)),
+                size=POINT_AREA / predicted.n_obs,
+                return_ax=True,
+            )
+            figures.append(make_figure(axes, f"The {which} reliable held-out genes: measured and imputed."))
+    return figures
+
+
+def _imputed_maps(results: Results) -> list[Figure]:
+    """Draw unmeasured genes of `imputed` or, without one, of the model, which imputes them here."""
+    imputed = results.imputed
+    best, worst = results.extremes(results.unmeasured if imputed is None else results.imputed_genes)
+    if imputed is None and best and results.model is not None:
+        imputed = results.model.impute(genes=[*best, *worst], progress=False)
+    if imputed is None or not best:
+        return []
+    key = _position_key(results, imputed)
+    if key is None:
+        return []
+    rows = results.largest_section(imputed)
+    figures = []
+    for which, genes in zip(("most", "least"), (best, worst), strict=True):
+        if genes:
+            shown = imputed[rows, genes]
+            shown = _with_positions(shown, shown.X)
+            nothing = _without_genes(shown)
+            axes = pl.imputed(nothing, shown, genes, expression="normalized", spatial_key=key, return_ax=True)
+            _extend_color_scales(axes, shown.var)
+            figures.append(make_figure(axes, f"The {which} reliable imputed genes."))
+    return figures
+
+
+def _without_genes(adata: AnnData) -> AnnData:
+    """Make spatial data of the same cells that measured none of the genes; expression needs at least one column."""
+    zeros = np.zeros((adata.n_obs, 1), np.float32)
+    return AnnData(zeros, obs=adata.obs[[]], var=pd.DataFrame(index=["(none)"]), obsm=dict(adata.obsm))
+
+
+def _extend_color_scales(axes: Any, genes: pd.DataFrame) -> None:
+    """End the color scale of each gene where measured values are expected to end, if that is known.
+
+    On a scale that ends at its own maximum, a gene that the model cannot predict is drawn brightest: its values hardly
+    differ from their mean.
+    """
+    if "expected_std" not in genes:
+        return
+    ends = genes["expected_mean"] + N_STANDARD_DEVIATIONS * genes["expected_std"]
+    for ax, end in zip(axes, ends, strict=True):
+        norm = ax.collections[0].norm
+        norm.vmax = max(norm.vmax, float(end))
+
+
+def _with_positions(adata: AnnData, values: np.ndarray) -> AnnData:
+    """Copy the gene table and positions of an AnnData, with other values in memory."""
+    if hasattr(values, "compute"):  # a result that was streamed to disk
+        values = values.compute()
+    return AnnData(np.asarray(values), obs=adata.obs[[]].copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
+
+
+def _two_columns(coords: np.ndarray, n_rows: int) -> tuple[float, float]:
+    """Return the size in inches of two columns of maps whose titles can be read on a phone."""
+    width, height = np.ptp(np.asarray(coords)[:, :2], axis=0)
+    aspect = float(np.clip(height / width, 0.4, 1.8)) if width > 0 else 1.0
+    return 4.9, n_rows * (2.0 * aspect + 0.6)

@@ -1,0 +1,53 @@
+import os
+
+import pytest
+
+from stimpute.cli._files import check_output_file, check_output_folder, figure_names, is_fasta, read_gene_list
+
+
+def test_figures_have_safe_and_unique_names():
+    genes = ["Rorb", "HLA-A/B", "../X", "HLA-A_B", "rorb", "..", "", "a b", "x" * 300, "\0"]
+    names = figure_names(genes)
+    assert list(names) == genes
+    assert names["Rorb"] == "Rorb.png"
+    assert names["HLA-A/B"] == "HLA-A_B.png"
+    assert names["HLA-A_B"] == "HLA-A_B_2.png"
+    assert names["rorb"] == "rorb_2.png"  # some file systems ignore case
+    assert len({name.lower() for name in names.values()}) == len(genes)
+    for name in names.values():
+        assert os.path.basename(name) == name
+        assert not name.startswith(".")
+        assert len(name) < 255
+
+
+def test_gene_lists(tmp_path):
+    assert read_gene_list(None) is None
+    assert read_gene_list("Rorb, Cux2,") == ["Rorb", "Cux2"]
+    path = tmp_path / "genes.txt"
+    path.write_text("Rorb\n\nCux2 \nRorb\n")
+    assert read_gene_list(str(path)) == ["Rorb", "Cux2"]
+    many = ",".join(f"Gene{i}" for i in range(1000))
+    assert len(read_gene_list(many)) == 1000
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read_gene_list(str(tmp_path / "none.txt"))
+
+
+def test_fasta_files_are_known_by_their_name(tmp_path):
+    assert is_fasta(tmp_path / "a.fa")
+    assert is_fasta(tmp_path / "a.fasta.gz")
+    assert not is_fasta(tmp_path / "a.txt")
+
+
+def test_outputs_are_checked(tmp_path):
+    check_output_file("--out", None, (".csv",))
+    check_output_file("--out", tmp_path / "a.csv", (".csv",), new=True)
+    check_output_folder("--plots", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"--out is .*ends in \.csv or \.tsv"):
+        check_output_file("--out", tmp_path / "a.txt", (".csv", ".tsv"))
+    with pytest.raises(FileNotFoundError, match="Make it first"):
+        check_output_file("--out", tmp_path / "none" / "a.csv", (".csv",))
+    with pytest.raises(FileExistsError, match="remove it first"):
+        check_output_folder("--model", tmp_path, new=True)
+    with pytest.raises(NotADirectoryError, match="which is a file"):
+        check_output_folder("--plots", tmp_path / "file")
