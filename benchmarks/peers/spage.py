@@ -1,8 +1,8 @@
-"""SpaGE's method (Abdelaal et al. 2020) in short: principal vectors of both datasets, then weighted neighbours.
+"""SpaGE's method (Abdelaal et al. 2020) in short: principal vectors of both datasets, then weighted neighbors.
 
 Written from the paper: principal components of either side are aligned by a singular value decomposition of their
 cosines; pairs above a similarity of 0.3 span the common space; the 50 nearest reference cells by cosine predict, with
-weights 1 - d / sum(d) over positively similar neighbours.
+weights 1 - d / sum(d) over positively similar neighbors.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ N_NEIGHBORS, MIN_SIMILARITY = 50, 0.3
 
 
 def predict(fold):
-    """Mean of the neighbours' log-normalized expression."""
+    """Mean of the neighbors' log-normalized expression."""
     genes = list(fold.spatial.var_names)
     total = np.asarray(fold.reference.X.sum(1)).ravel()
     everything = _normalized(fold.reference[:, [*genes, *fold.targets]].X, total)

@@ -34,8 +34,8 @@ def reliability(
         `reliability`. If there is a column `measured`, measured genes have another color than unmeasured ones.
     observed
         Metric with the observed accuracy: of a cross-validation, any of its metrics; else a column of the table. Where
-        it exists, a second panel compares it with the reliability. If None, the metric that the reliability predicts:
-        `"css"` for the recipe `"paper"`, else `"pcc"`.
+        it exists, a second panel compares it with the reliability. If None, the metric that the reliability of the
+        recipe predicts.
 
     Raises
     ------
