@@ -1,13 +1,32 @@
 import logging
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
+import linear_recipe  # noqa: F401 - registers a recipe that only the tests have
 import pytest
 from hypothesis import settings
-from small import fit, set_up, small_pair
+from small import can, fit, set_up, small_pair
 
 from stimpute.recipes import RECIPES
 
 settings.register_profile("stimpute", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("stimpute")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(ability, ...): run for recipes that have these abilities, see small.can")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests that need what a recipe does not have."""
+
+    def is_kept(item):
+        recipe = getattr(item, "callspec", None) and item.callspec.params.get("recipe")
+        needed = [ability for mark in item.iter_markers("needs") for ability in mark.args]
+        return recipe is None or all(can(recipe, ability) for ability in needed)
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_kept(item)])
+    items[:] = [item for item in items if is_kept(item)]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +36,7 @@ def _quiet():
 
 @pytest.fixture(scope="session", params=sorted(RECIPES))
 def recipe(request) -> str:
+    """The name of each recipe."""
     return request.param
 
 
@@ -34,13 +54,13 @@ def fresh():
 
 @pytest.fixture(scope="session")
 def model(pair, recipe):
-    """A trained model of each recipe."""
+    """A trained model of each recipe; tests may not train it again."""
     return fit(*pair, recipe)
 
 
 @pytest.fixture(scope="session")
 def imputed(model, pair):
-    """All genes of the reference, in its order, measured ones as if hidden."""
+    """All genes of the reference, in its order, measured ones as if they were not."""
     return model.impute(genes=list(pair[1].var_names), progress=False)
 
 
@@ -50,3 +70,10 @@ def saved(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model"
     model.save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def other_process():
+    """A process that shares nothing with this one."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool

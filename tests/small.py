@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from anndata import AnnData
 
 from stimpute import StImputeModel, pp
 from stimpute.datasets import synthetic_tissue
+from stimpute.recipes import DataSizes, get_recipe
 
 N_CELLS, N_REFERENCE, N_MEASURED, N_UNMEASURED = 150, 211, 24, 20
 QUIET: dict[str, Any] = {"accelerator": "cpu", "enable_progress_bar": False, "max_epochs": 2}
@@ -24,7 +26,7 @@ def small_pair(proteins: bool = True, **sizes: Any) -> tuple[AnnData, AnnData]:
     } | sizes
     tissue = synthetic_tissue(**sizes)
     if proteins:
-        pp.protein_graph(tissue.reference, tissue.proteins)
+        pp.add_protein_embeddings(tissue.reference, tissue.proteins)
     return tissue.spatial, tissue.reference
 
 
@@ -61,3 +63,25 @@ def shuffled_genes(adata: AnnData, seed: int = 0) -> AnnData:
 def values(imputed: AnnData, genes: Any = None) -> np.ndarray:
     """Dense values of some genes."""
     return np.asarray((imputed if genes is None else imputed[:, list(genes)]).X)
+
+
+def can(recipe: str, ability: str) -> bool:
+    """Tell whether a recipe has a capability, or any network."""
+    cls = get_recipe(recipe)
+    if ability == "networks":
+        return bool(cls().build(DataSizes(n_cells=9, n_reference=9, n_shared=9, relations=("coexpression",))))
+    if ability == "relations":
+        return cls.capabilities.max_relations != 0
+    return bool(getattr(cls.capabilities, ability))
+
+
+def if_known(recipe: str, **options: Any) -> dict[str, Any]:
+    """Those of some hyperparameters that a recipe has."""
+    known = get_recipe(recipe)().hyperparameters()
+    return {name: value for name, value in options.items() if name in known}
+
+
+def predict_pickled(task: bytes) -> dict[str, np.ndarray]:
+    """Predict in another process, which has nothing but a gene block, a cell encoder, a chunk of cells and options."""
+    block, encoder, chunk, options = pickle.loads(task)
+    return block.predict(encoder.encode(chunk), options)

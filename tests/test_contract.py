@@ -1,5 +1,6 @@
 """What users may rely on, whatever the recipe."""
 
+import inspect
 import subprocess
 import sys
 
@@ -7,15 +8,15 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
-from small import N_CELLS, N_MEASURED, N_UNMEASURED, bare, fit, set_up, small_pair, values
+from small import N_CELLS, N_MEASURED, N_UNMEASURED, QUIET, bare, can, fit, set_up, small_pair, values
 
 from stimpute import StImputeModel, __version__
+from stimpute.recipes import get_recipe
 
 
-def snapshot(adata: AnnData) -> dict:
+def snapshot(adata):
     """Everything that an AnnData holds, but for what scvi-tools notes."""
     adata = bare(adata)
     arrays = {"X": adata.X, **adata.layers, **adata.obsm, **adata.varm, **adata.varp}
@@ -23,7 +24,7 @@ def snapshot(adata: AnnData) -> dict:
     return {**dense, "obs": adata.obs, "var": adata.var, "uns": sorted(adata.uns)}
 
 
-def assert_unchanged(before: dict, adata: AnnData):
+def assert_unchanged(before, adata):
     after = snapshot(adata)
     assert before.keys() == after.keys()
     for key, value in before.items():
@@ -36,7 +37,7 @@ def assert_unchanged(before: dict, adata: AnnData):
 # ---------------------------------------------------------------- the result
 
 
-def test_every_gene_that_is_not_measured(model, pair, recipe):
+def test_every_gene_that_is_not_measured_is_imputed(model, pair):
     spatial, reference = pair
     result = model.impute(progress=False)
     assert result.shape == (N_CELLS, N_UNMEASURED)
@@ -48,9 +49,10 @@ def test_every_gene_that_is_not_measured(model, pair, recipe):
     assert (np.ptp(result.X, axis=0) > 0).any()
 
 
-def test_what_is_known_of_each_gene(imputed, pair):
+def test_the_gene_table_has_one_row_per_gene(imputed, pair):
     spatial, reference = pair
     assert {"reliability", "measured", "has_protein", "n_edges"} <= set(imputed.var)
+    assert list(imputed.var_names) == list(reference.var_names)
     assert (imputed.var["measured"] == imputed.var_names.isin(spatial.var_names)).all()
     assert (imputed.var["has_protein"] == reference.var["has_protein"]).all()
     assert imputed.var["reliability"].between(-1, 1).all()
@@ -58,16 +60,21 @@ def test_what_is_known_of_each_gene(imputed, pair):
     assert imputed.var["n_edges"].between(1, N_MEASURED).all()
 
 
-def test_units_and_origin(imputed, recipe):
+def test_the_result_says_how_it_was_made(imputed, model, recipe):
     about = imputed.uns["stimpute"]
     assert "log1p" in about["units"]
     assert about["recipe"] == recipe
+    assert about["relations"] == model.relations
+    assert about["reliability_metric"] == get_recipe(recipe).capabilities.reliability_metric
+    assert about["variance"] == "shrunken"
     assert about["version"] == __version__
+    assert "interval" not in about
 
 
 def test_cells_are_described_as_before(imputed, pair):
     spatial, _ = pair
-    pd.testing.assert_frame_equal(imputed.obs[["cell_type", "domain"]], spatial.obs[["cell_type", "domain"]])
+    assert list(imputed.obs) == ["cell_type", "domain"]
+    pd.testing.assert_frame_equal(imputed.obs, spatial.obs[["cell_type", "domain"]])
     np.testing.assert_array_equal(imputed.obsm["spatial"], spatial.obsm["spatial"])
     assert not np.shares_memory(imputed.obsm["spatial"], spatial.obsm["spatial"])
 
@@ -77,33 +84,64 @@ def test_the_result_can_be_written_and_read(imputed, tmp_path):
     back = anndata.read_h5ad(tmp_path / "imputed.h5ad")
     np.testing.assert_array_equal(back.X, imputed.X)
     assert back.uns["stimpute"]["units"] == imputed.uns["stimpute"]["units"]
+    assert list(back.uns["stimpute"]["relations"]) == imputed.uns["stimpute"]["relations"]
 
 
-def test_one_gene_may_be_a_string(model, imputed, pair):
+def test_one_gene_may_be_a_string(model, imputed):
     gene = imputed.var_names[~imputed.var["measured"]][0]
     assert list(model.impute(genes=gene, progress=False).var_names) == [gene]
+
+
+def test_gene_reliability_is_the_gene_table_of_the_result(model, imputed):
+    table = model.gene_reliability(genes=list(imputed.var_names))
+    pd.testing.assert_frame_equal(table, imputed.var)
+    pd.testing.assert_frame_equal(model.gene_reliability(), model.impute(progress=False).var)
+
+
+def test_read_only_properties_describe_the_model(model, pair, recipe):
+    spatial, reference = pair
+    assert model.adata is spatial
+    assert model.reference is reference
+    assert model.recipe.name == recipe
+    assert model.recipe.capabilities == get_recipe(recipe).capabilities
+    assert model.recipe.hyperparameters() == get_recipe(recipe)().hyperparameters()
+    assert list(model.measured_genes) == list(spatial.var_names)
+    assert list(model.reference_genes) == list(reference.var_names)
+    assert list(model.shared_genes) == list(spatial.var_names)
+    assert list(model.input_genes) == list(spatial.var_names)
+    for genes in (model.measured_genes, model.reference_genes, model.shared_genes, model.input_genes):
+        assert isinstance(genes, pd.Index)
+    assert isinstance(model.relations, list)
+    assert model.spatial_setup["spatial_key"] == "spatial"
+    assert model.reference_setup["expression"] == "counts"
+    assert model.reference_shape == reference.shape
+    assert isinstance(model.fingerprint, str)
+    assert model.is_trained
+    for name in ("reference", "recipe", "shared_genes", "relations", "fingerprint", "reference_shape"):
+        with pytest.raises(AttributeError):
+            setattr(model, name, None)
 
 
 # ---------------------------------------------------------------- what a value depends on
 
 
-def test_not_on_the_other_genes_asked_for(model, imputed):
+def test_a_value_does_not_depend_on_the_other_genes_asked_for(model, imputed):
     for genes in (["Gene40"], ["Gene07", "Gene03", "Gene30"], list(imputed.var_names[::-1])):
         result = model.impute(genes=genes, progress=False)
         assert list(result.var_names) == genes
         np.testing.assert_allclose(values(result), values(imputed, genes), rtol=1e-5, atol=1e-5)
-        known = result.var[["reliability", "n_edges"]]
-        pd.testing.assert_frame_equal(known, imputed.var.loc[genes, list(known)], rtol=1e-4, atol=1e-5)
+        table = result.var[["reliability", "n_edges"]]
+        pd.testing.assert_frame_equal(table, imputed.var.loc[genes, list(table)], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, N_CELLS - 1, 10_000])
-def test_not_on_the_batch_size(model, imputed, batch_size):
+def test_a_value_does_not_depend_on_the_batch_size(model, imputed, batch_size):
     genes = list(imputed.var_names[::4])
     result = model.impute(genes=genes, batch_size=batch_size, progress=False)
     np.testing.assert_allclose(values(result), values(imputed, genes), rtol=1e-5, atol=1e-5)
 
 
-def test_a_measured_gene_is_predicted_as_if_hidden(model, imputed, pair, recwarn):
+def test_a_measured_gene_is_predicted_as_if_it_were_not(model, pair, recwarn):
     """Its own counts are nowhere in its prediction, not even in the totals of the cells."""
     for gene in pair[0].var_names[[0, 5, 11, 23]]:
         changed = bare(pair[0])
@@ -113,7 +151,7 @@ def test_a_measured_gene_is_predicted_as_if_hidden(model, imputed, pair, recwarn
         recwarn.clear()
         result = model.impute(changed, genes=[gene], progress=False)
         np.testing.assert_array_equal(values(result), values(model.impute(genes=[gene], progress=False)))
-    assert not [str(w.message) for w in recwarn if "hidden" in str(w.message) or "measured" in str(w.message)]
+        assert not list(recwarn)
 
 
 def test_other_measured_genes_do_matter(model, pair):
@@ -123,19 +161,156 @@ def test_other_measured_genes_do_matter(model, pair):
     assert not np.allclose(a.X, b.X)
 
 
-def test_dense_and_sparse_integers_and_floats_are_one(model, imputed, pair):
-    for convert in (lambda x: x.toarray(), lambda x: sparse.csc_matrix(x), lambda x: x.astype(np.int64)):
-        changed = bare(pair[0])
-        changed.X = convert(changed.X)
-        result = model.impute(changed, genes=["Gene40", "Gene07"], progress=False)
-        np.testing.assert_allclose(values(result), values(imputed, ["Gene40", "Gene07"]), rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("convert", [lambda x: x.toarray(), sparse.csc_matrix, lambda x: x.astype(np.int64)])
+def test_the_type_of_the_matrix_does_not_matter(model, imputed, pair, convert):
+    changed = bare(pair[0])
+    changed.X = convert(changed.X)
+    result = model.impute(changed, genes=["Gene40", "Gene07"], progress=False)
+    np.testing.assert_allclose(values(result), values(imputed, ["Gene40", "Gene07"]), rtol=1e-5, atol=1e-5)
 
 
-def test_the_same_seed_gives_the_same_model(model, imputed, pair, recipe):
+def test_the_same_seed_gives_the_same_model(imputed, pair, recipe):
     again = fit(*pair, recipe).impute(genes=list(imputed.var_names), progress=False)
     np.testing.assert_array_equal(again.X, imputed.X)
     other = fit(*pair, recipe, {"seed": 1}).impute(genes=list(imputed.var_names), progress=False)
     assert not np.array_equal(other.X, imputed.X)
+
+
+# ---------------------------------------------------------------- the recipe
+
+
+def test_an_instance_of_a_recipe_is_its_name_and_hyperparameters(pair, imputed, recipe, tmp_path):
+    instance = get_recipe(recipe)(n_folds=3)
+    models = [
+        fit(*pair, instance),
+        fit(*pair, recipe, n_folds=3),
+        fit(*pair, get_recipe(recipe)(), n_folds=3),
+    ]
+    models[0].save(tmp_path / "model")
+    models.append(StImputeModel.load(tmp_path / "model", *pair, accelerator="cpu"))
+    genes = ["Gene40", pair[0].var_names[0], pair[0].var_names[5]]
+    results = [values(model.impute(genes=genes, progress=False)) for model in models]
+    for model, result in zip(models, results, strict=True):
+        assert model.recipe == instance
+        np.testing.assert_array_equal(result, results[0])
+    assert not np.array_equal(results[0], values(imputed, genes))
+
+
+def test_an_instance_of_a_class_that_is_not_registered_is_refused(pair, recipe):
+    """A saved model holds only the name, which would be that of another class."""
+
+    class Changed(get_recipe(recipe)):
+        pass
+
+    with pytest.raises(ValueError, match="Changed is not registered.*register_recipe"):
+        StImputeModel(*pair, recipe=Changed())
+
+
+def test_what_a_recipe_declares_is_what_it_does(model, recipe):
+    """Intervals, variance and latent space are there, or refused, as the capabilities say."""
+
+    def check(is_able, call):
+        if is_able:
+            call()
+        else:
+            with pytest.raises(ValueError, match=f"recipe '{recipe}' has no"):
+                call()
+
+    check(can(recipe, "intervals"), lambda: model.impute(genes="Gene40", interval=0.9, progress=False))
+    check(can(recipe, "variance_matching"), lambda: model.impute(genes="Gene40", variance="matched", progress=False))
+    check(can(recipe, "latent_space"), model.get_latent_representation)
+    check(can(recipe, "latent_space"), model.get_neighbors)
+    check(can(recipe, "latent_space"), lambda: model.transfer_labels("cell_type"))
+
+
+def test_a_recipe_uses_no_more_relations_than_it_declares(pair, recipe):
+    limit = get_recipe(recipe).capabilities.max_relations
+    available = ["coexpression", "protein"]
+    model = StImputeModel(*pair, recipe=recipe)
+    assert set(model.relations) <= set(available)
+    if limit is None:
+        assert model.relations == available
+        return
+    assert len(model.relations) == min(limit, len(available))
+    too_many = available[: limit + 1]
+    with pytest.raises(ValueError, match=rf"uses at most {limit} gene relation"):
+        StImputeModel(*pair, recipe=recipe, relations=too_many)
+
+
+@pytest.mark.needs("intervals")
+def test_intervals_hold_the_value_and_widen_with_the_level(model):
+    genes = ["Gene40", "Gene07"]
+    result = model.impute(genes=genes, interval=0.9, progress=False)
+    assert set(result.layers) == {"lower", "upper"}
+    for name in ("lower", "upper"):
+        assert result.layers[name].dtype == np.float32
+        assert np.isfinite(result.layers[name]).all()
+    assert (result.layers["lower"] >= 0).all()
+    assert (result.layers["lower"] <= result.X).all()
+    assert (result.layers["upper"] >= result.X).all()
+    assert result.uns["stimpute"]["interval"] == 0.9
+    wider = model.impute(genes=genes, interval=0.99, progress=False)
+    assert (wider.layers["upper"] >= result.layers["upper"] - 1e-6).all()
+
+
+@pytest.mark.needs("variance_matching")
+def test_matched_variance_is_noted_in_the_result(model):
+    shrunken = model.impute(genes=["Gene40", "Gene07"], progress=False)
+    matched = model.impute(genes=["Gene40", "Gene07"], variance="matched", progress=False)
+    assert matched.uns["stimpute"]["variance"] == "matched"
+    assert not np.allclose(matched.X, shrunken.X)
+    pd.testing.assert_frame_equal(matched.var, shrunken.var)
+
+
+# ---------------------------------------------------------------- a request can be checked first
+
+REQUESTS = [
+    {"genes": ["Gene40", "Nowhere"]},
+    {"genes": []},
+    {"genes": ["Gene40", "Gene40"]},
+    {"genes": "Gene40", "interval": 1.5},
+    {"genes": "Gene40", "interval": float("nan")},
+    {"genes": "Gene40", "interval": 0.9},
+    {"genes": "Gene40", "variance": "wide"},
+    {"genes": "Gene40", "variance": "matched"},
+    {"genes": ["Gene40", "Gene07"]},
+    {},
+]
+
+
+def error_of(call):
+    """The error that a call raises, or None."""
+    try:
+        call()
+    except (KeyError, ValueError) as error:
+        return type(error), str(error)
+    return None
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_check_request_raises_what_impute_raises(model, pair, recipe, request_):
+    untrained = StImputeModel(*pair, recipe=recipe)
+    expected = error_of(lambda: model.impute(**request_, progress=False))
+    assert error_of(lambda: untrained.check_request(**request_)) == expected
+    assert error_of(lambda: model.check_request(**request_)) == expected
+    assert not untrained.is_trained
+
+
+def test_check_request_of_a_section_that_measures_every_gene(model, pair, imputed):
+    everything = imputed.copy()
+    with pytest.raises(ValueError, match="Every gene of the reference is measured"):
+        model.check_request(adata=everything)
+    model.check_request("Gene40", adata=everything)
+
+
+def test_check_request_takes_what_impute_takes():
+    arguments = inspect.signature(StImputeModel.check_request).parameters.keys() - {"self"}
+    assert arguments == inspect.signature(StImputeModel.impute).parameters.keys() - {
+        "self",
+        "out",
+        "batch_size",
+        "progress",
+    }
 
 
 # ---------------------------------------------------------------- the inputs
@@ -147,7 +322,11 @@ def test_inputs_are_not_changed(fresh, recipe, tmp_path):
     before = snapshot(spatial), snapshot(reference)
     model = fit(*set_up(spatial, reference), recipe)
     model.impute(genes=list(reference.var_names), progress=False)
-    model.get_neighbors()
+    model.gene_reliability()
+    if can(recipe, "latent_space"):
+        model.get_neighbors()
+        model.get_latent_representation(reference)
+        model.transfer_labels("cell_type")
     model.save(tmp_path / "model", save_reference=True, save_anndata=True)
     assert_unchanged(before[0], spatial)
     assert_unchanged(before[1], reference)
@@ -161,7 +340,7 @@ def test_changing_the_result_does_not_change_the_inputs(model, pair):
     assert_unchanged(before, pair[0])
 
 
-def test_normalised_values_are_used_as_they_are(recipe):
+def test_normalized_values_are_used_as_they_are(recipe):
     spatial, reference = small_pair()
     for adata in (spatial, reference):
         adata.layers["log"] = adata.X.log1p()
@@ -169,15 +348,21 @@ def test_normalised_values_are_used_as_they_are(recipe):
     model = fit(spatial, reference, recipe)
     result = model.impute(genes=list(reference.var_names), progress=False)
     assert np.isfinite(result.X).all()
-    assert "normalised" in result.uns["stimpute"]["units"]
+    assert "normalized" in result.uns["stimpute"]["units"]
 
 
-def test_genes_may_be_matched_by_a_column(imputed, recipe):
-    spatial, reference = small_pair()
-    spatial.var["symbol"], spatial.var_names = spatial.var_names.to_numpy(), [f"ENS{i}" for i in range(spatial.n_vars)]
-    model = fit(*set_up(spatial, reference, gene_symbols="symbol"), recipe)
-    result = model.impute(genes=list(reference.var_names), progress=False)
+@pytest.mark.parametrize("which", ["spatial", "reference"])
+def test_genes_may_be_matched_by_a_column(imputed, recipe, which):
+    data = dict(zip(("spatial", "reference"), small_pair(), strict=True))
+    genes = list(data["reference"].var_names)
+    adata = data[which]
+    adata.var["symbol"] = adata.var_names.to_numpy()
+    adata.var_names = [f"ENS{i}" for i in range(adata.n_vars)]
+    for name, other in data.items():
+        StImputeModel.setup_anndata(other, gene_symbols="symbol" if name == which else None)
+    result = fit(data["spatial"], data["reference"], recipe).impute(genes=genes, progress=False)
     np.testing.assert_allclose(result.X, imputed.X, rtol=1e-4, atol=1e-4)
+    pd.testing.assert_frame_equal(result.var, imputed.var, rtol=1e-3, atol=1e-4, check_names=False)
     assert result.var["measured"].sum() == N_MEASURED
 
 
@@ -197,16 +382,17 @@ def test_without_proteins(fresh, recipe):
 
 def test_mudata(pair, imputed, recipe):
     mdata = MuData({"spatial": bare(pair[0]), "rna": bare(pair[1])})
-    StImputeModel.setup_mudata(mdata, spatial_kwargs={"spatial_key": "spatial"})
+    StImputeModel.setup_mudata(mdata, spatial_setup={"spatial_key": "spatial"})
     model = StImputeModel.from_mudata(mdata, recipe=recipe)
-    model.train(max_epochs=2, accelerator="cpu", enable_progress_bar=False)
+    model.train(**QUIET)
     np.testing.assert_allclose(model.impute(genes=["Gene40"], progress=False).X, values(imputed, ["Gene40"]), atol=1e-4)
 
 
 def test_mudata_with_other_names(pair):
     mdata = MuData({"merfish": bare(pair[0]), "sc": bare(pair[1])})
     StImputeModel.setup_mudata(mdata, spatial="merfish", reference="sc")
-    assert StImputeModel.from_mudata(mdata, spatial="merfish", reference="sc").panel_.size == N_MEASURED
+    model = StImputeModel.from_mudata(mdata, spatial="merfish", reference="sc")
+    assert len(model.shared_genes) == N_MEASURED
 
 
 def test_mudata_lacks_a_modality(pair):

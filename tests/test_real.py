@@ -26,7 +26,7 @@ def test_the_genes_that_osmfish_lacks():
     spatial, reference = read("OSMFISH/spatial", "OSMFISH/reference_mop500")
     spatial = spatial[::2].copy()
     model = fit(*set_up(spatial, reference), "paper", ONE_EPOCH)
-    assert len(model.panel_) == 16
+    assert len(model.shared_genes) == 16
     imputed = model.impute(progress=False)
     assert imputed.shape == (spatial.n_obs, 484)
     assert np.isfinite(imputed.X).all()
@@ -41,7 +41,7 @@ def merfish(recipe):
 
 def test_one_gene_alone_is_the_same_among_others(merfish):
     model, reference = merfish
-    genes = list(reference.var_names[~reference.var_names.isin(model.panel_)][::300])
+    genes = list(reference.var_names[~reference.var_names.isin(model.shared_genes)][::300])
     many = model.impute(genes=genes, progress=False)
     assert many.n_vars > 50
     for gene in genes[::20]:
@@ -54,7 +54,7 @@ def test_another_animal_without_retraining(merfish):
     model, _ = merfish
     (other,) = read("MERFISH_HYPOTHALAMUS/spatial_animal7_bregma0.16")
     other = other[::10].copy()
-    imputed = model.impute(other, genes=list(model.panel_[:3]), progress=False)
+    imputed = model.impute(other, genes=list(model.shared_genes[:3]), progress=False)
     assert list(imputed.obs_names) == list(other.obs_names)
     assert np.isfinite(imputed.X).all()
 
@@ -66,22 +66,22 @@ def cross_validated(pair, table, n_cells=None, **kwargs):
         rows = np.sort(np.random.RandomState(0).choice(spatial.n_obs, n_cells, replace=False))
         spatial = spatial[rows]
     spatial = spatial[:, spatial.var_names.isin(reference.var_names)].copy()
-    pp.protein_graph(reference, DATA / table)
+    pp.add_protein_embeddings(reference, DATA / table)
     train = {"accelerator": "cpu"}
     return tl.cross_validate(spatial, reference, progress=False, train_kwargs=train, **kwargs).summary
 
 
 def test_crossfit_is_far_ahead_of_the_baselines_on_real_tissue():
     summary = cross_validated("OSMFISH", "esm2_osmFISH.npz", n_cells=1000)
-    ours, knn = summary.loc["stimpute"], summary.loc["kNN"]
+    ours, knn = summary.loc[tl.MODEL_NAME], summary.loc["kNN"]
     assert ours["pcc"] > max(0.342, knn["pcc"] + 0.08)  # .342: a dense prototype of the method
-    assert ours["css"] > summary["css"].drop("stimpute").max()
-    assert ours["mse"] < summary["mse"].drop("stimpute").min()
+    assert ours["css"] > summary["css"].drop(tl.MODEL_NAME).max()
+    assert ours["mse"] < summary["mse"].drop(tl.MODEL_NAME).min()
 
 
 def test_the_paper_recipe_reaches_the_published_accuracy():
-    summary = cross_validated("OSMFISH_VISP", "esm2_osmFISH.npz", recipe="paper", totals="whole", seed=1)
-    ours = summary.loc["stimpute"]
+    summary = cross_validated("OSMFISH_VISP", "esm2_osmFISH.npz", recipe="paper", totals="all", seed=1)
+    ours = summary.loc[tl.MODEL_NAME]
     assert ours["pcc"] > 0.22
     assert ours["css"] > 0.755
     assert ours["cell_css"] > 0.78

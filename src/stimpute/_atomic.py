@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+MAX_STEM = 100  # characters of a name that are kept in its temporary name, which is longer
+
 
 def _partial_path(path: Path) -> Path:
     """Return a hidden name beside a path, on the same disk, that keeps the ending."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    return path.with_name(f".{path.stem[:MAX_STEM]}.{os.getpid()}.partial{path.suffix}")
 
 
 def _remove(path: Path) -> None:
@@ -27,7 +29,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     An older file is replaced in one step. A folder must not exist before.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     partial = _partial_path(path)
     _remove(partial)
     try:
@@ -48,7 +50,7 @@ def filling(folder: str | Path, stale: tuple[str, ...] = ()) -> Iterator[Path]:
     stale
         Names of older files that are removed if they are not replaced.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     partial = _partial_path(folder)
     _remove(partial)
     partial.mkdir(parents=True)

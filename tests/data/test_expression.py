@@ -1,20 +1,28 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
+from anndata import AnnData, read_h5ad
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from stimpute.data import _expression
-from stimpute.data._expression import check_expression
+from stimpute.data._expression import ExpressionMatrix, check_expression, read_expression, read_gene_names
 
 COUNTS = hnp.arrays(np.float64, (5, 4), elements=st.integers(0, 1000).map(float))
 FORMS = st.sampled_from([np.asarray, sparse.csr_matrix, sparse.csc_matrix, lambda x: x.astype(np.float32)])
 CELLS, GENES = pd.Index([f"cell{i}" for i in range(5)]), pd.Index(list("abcd"))
 
 
+# ---------------------------------------------------------------- counts and normalized values
+
+
 @given(COUNTS, FORMS)
+@pytest.mark.filterwarnings("ignore:All values are integers")
 def test_counts_pass_in_any_form(x, form):
     check_expression(form(x), "counts", CELLS, GENES)
     check_expression(form(x), "normalized", CELLS, GENES)
@@ -29,14 +37,150 @@ def test_the_first_bad_value_is_found(x, form, cell, gene, bad):
         check_expression(form(x), "normalized", CELLS, GENES)
 
 
-def test_later_blocks_are_looked_at(monkeypatch):
+@pytest.mark.parametrize("bad", [0.5, -1, np.nan])
+def test_bad_values_of_later_blocks_are_found(monkeypatch, bad):
     monkeypatch.setattr(_expression, "ROWS_PER_BLOCK", 2)
     x = np.ones((5, 4))
-    x[4, 2] = 0.5
+    x[4, 2] = bad
     with pytest.raises(ValueError, match="'cell4' and gene 'c'"):
         check_expression(sparse.csr_matrix(x), "counts", CELLS, GENES)
 
 
 def test_integers_and_booleans_are_counts():
-    for kind in (np.int32, np.uint8, np.int64):
+    for kind in (np.int32, np.uint8, np.int64, bool):
         check_expression(np.ones((5, 4), kind), "counts", CELLS, GENES)
+        check_expression(sparse.csr_matrix(np.ones((5, 4), kind)), "counts", CELLS, GENES)
+
+
+def test_integers_declared_as_normalized_warn():
+    x = np.ones((5, 4))
+    with pytest.warns(UserWarning, match='All values are integers.*expression="counts"'):
+        check_expression(x, "normalized", CELLS, GENES)
+    x[0, 0] = 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_expression(x, "normalized", CELLS, GENES)
+        check_expression(np.ones((5, 4)), "counts", CELLS, GENES)
+
+
+def test_values_of_an_earlier_block_that_are_no_integers_are_enough(monkeypatch):
+    monkeypatch.setattr(_expression, "ROWS_PER_BLOCK", 2)
+    x = np.ones((5, 4))
+    x[0, 0] = 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_expression(x, "normalized", CELLS, GENES)
+
+
+def test_an_unknown_kind_of_expression_is_refused():
+    with pytest.raises(ValueError, match='`expression` is \'log\'; expected "counts" or "normalized"'):
+        check_expression(np.ones((5, 4)), "log", CELLS, GENES)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (5, 0)])
+def test_an_empty_matrix_is_refused(shape):
+    with pytest.raises(ValueError, match="nothing to work on"):
+        check_expression(np.ones(shape), "counts", CELLS, GENES)
+
+
+# ---------------------------------------------------------------- the checked matrix
+
+
+@pytest.fixture
+def adata():
+    counts = np.random.default_rng(0).poisson(2.0, (30, 6)).astype(np.float32)
+    adata = AnnData(counts, var=pd.DataFrame({"symbol": list("ABCDEF")}, index=list("abcdef")))
+    adata.layers["counts"] = sparse.csc_matrix(counts + 1)
+    adata.layers["log"] = np.log1p(counts)
+    return adata
+
+
+def test_counts_are_log_normalized_as_scanpy_does(adata):
+    matrix = read_expression(adata, layer="counts")
+    expected = AnnData(adata.layers["counts"].toarray())
+    sc.pp.normalize_total(expected)
+    sc.pp.log1p(expected)
+    assert matrix.median_total() == np.median(adata.layers["counts"].toarray().sum(1))
+    np.testing.assert_allclose(matrix.log_normalized().toarray(), expected.X, rtol=1e-5)
+    assert matrix.log_normalized().dtype == np.float32
+    sc.pp.normalize_total(expected, target_sum=10)
+    other = matrix.log_normalized(10.0).toarray()
+    counts = adata.layers["counts"].toarray()
+    np.testing.assert_allclose(other, np.log1p(counts / counts.sum(1, keepdims=True) * 10), rtol=1e-5)
+
+
+def test_normalized_values_stay_as_they_are(adata):
+    matrix = read_expression(adata, layer="log", expression="normalized")
+    assert matrix.median_total() == 1
+    assert not matrix.is_counts
+    np.testing.assert_array_equal(matrix.log_normalized().toarray(), adata.layers["log"])
+
+
+@pytest.mark.parametrize("layer", [None, "counts"])
+def test_layer_and_gene_names_are_chosen(adata, layer):
+    matrix = read_expression(adata, layer=layer, gene_symbols="symbol")
+    expected = adata.X if layer is None else adata.layers[layer].toarray()
+    assert isinstance(matrix, ExpressionMatrix)
+    assert matrix.is_counts
+    assert isinstance(matrix.values, sparse.csr_matrix)
+    np.testing.assert_array_equal(matrix.values.toarray(), expected)
+    assert list(matrix.genes) == list("ABCDEF")
+    assert list(read_expression(adata).genes) == list("abcdef")
+
+
+def test_a_view_is_read_and_stays_a_view(adata):
+    view = adata[[3, 1], ["c", "a"]]
+    matrix = read_expression(view)
+    np.testing.assert_array_equal(matrix.values.toarray(), adata.X[[3, 1]][:, [2, 0]])
+    assert list(matrix.genes) == ["c", "a"]
+    assert view.is_view
+
+
+def test_the_data_are_not_changed(adata):
+    adata.X = sparse.csr_matrix(adata.X)
+    before = adata.copy()
+    read_expression(adata).log_normalized()
+    assert (adata.X != before.X).nnz == 0
+
+
+def test_what_does_not_exist_is_a_key_error_with_what_does(adata):
+    with pytest.raises(KeyError, match=r"'raw' is not in `adata.layers`.*\['counts', 'log'\]"):
+        read_expression(adata, layer="raw")
+    with pytest.raises(KeyError, match=r"'ensembl' is not in `adata.var`.*\['symbol'\]"):
+        read_expression(adata, gene_symbols="ensembl")
+
+
+def test_a_backed_anndata_is_refused(adata, tmp_path):
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    backed = read_h5ad(tmp_path / "a.h5ad", backed="r")
+    with pytest.raises(ValueError, match=r"backed by a file.*to_memory\(\)"):
+        read_expression(backed)
+    backed.file.close()
+
+
+def test_a_lazy_matrix_is_refused(adata):
+    array = pytest.importorskip("dask.array")
+    adata.layers["lazy"] = array.from_array(adata.X)
+    with pytest.raises(ValueError, match=r"not in memory.*to_memory\(\)"):
+        read_expression(adata, layer="lazy")
+
+
+def test_no_expression_is_refused():
+    adata = AnnData(obs=pd.DataFrame(index=list("ab")), var=pd.DataFrame(index=list("cd")))
+    with pytest.raises(ValueError, match="no `X`.*layer="):
+        read_expression(adata)
+
+
+def test_duplicated_gene_names_are_listed_once(adata):
+    adata.var_names = ["a", "a", "a", "b", "b", "c"]
+    with pytest.raises(ValueError, match=r"2 duplicated gene name\(s\), among them a, b\..*var_names_make_unique"):
+        read_expression(adata)
+    assert list(read_gene_names(adata, "symbol")) == list("ABCDEF")
+    adata.var["symbol"] = "Rorb"
+    with pytest.raises(ValueError, match=r"1 duplicated gene name\(s\), among them Rorb\."):
+        read_gene_names(adata, "symbol")
+
+
+def test_gene_names_are_text(adata):
+    adata.var["entrez"] = pd.Categorical(range(6))
+    assert list(read_gene_names(adata, "entrez")) == list("012345")

@@ -1,9 +1,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 
-from stimpute.data._reference import ReferenceBank
+from stimpute import pp
+from stimpute.data._expression import ExpressionMatrix
+from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
+from stimpute.data._relations import load_relations
+
+GENES = pd.Index([f"g{i}" for i in range(9)])
 
 
 @pytest.fixture
@@ -13,50 +21,162 @@ def counts():
     return x
 
 
-GENES = pd.Index([f"g{i}" for i in range(9)])
+def matrix(x, genes=GENES, is_counts=True):
+    return ExpressionMatrix(sparse.csr_matrix(x), genes, is_counts)
 
 
-def expected(counts):
+def with_explicit_zeros(x):
+    stored = sparse.csr_matrix(np.ones_like(x))
+    stored.data = x.ravel().copy()
+    return stored
+
+
+def log_normalized(counts):
     totals = counts.sum(1)
     return np.log1p(counts * (np.median(totals[totals > 0]) / np.maximum(totals, 1))[:, None])
 
 
+# ---------------------------------------------------------------- expression
+
+
 def test_statistics_are_those_of_the_dense_matrix(counts):
-    bank, dense = ReferenceBank(sparse.csr_matrix(counts), GENES, counts=True), expected(counts)
-    np.testing.assert_allclose(bank.dense(np.arange(9)), dense, rtol=1e-5)
-    np.testing.assert_allclose(bank.mean, dense.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(bank.std, dense.std(0), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(bank.detection, (dense > 0).mean(0))
-    assert bank.dense(np.array([3, 0])).dtype == np.float32
-    assert (bank.n_cells, bank.n_genes) == (40, 9)
+    expression = ReferenceExpression(matrix(counts))
+    dense = log_normalized(counts)
+    np.testing.assert_allclose(expression.dense(np.arange(9)), dense, rtol=1e-5)
+    np.testing.assert_allclose(expression.mean, dense.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(expression.std, dense.std(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(expression.detection_rate, (dense > 0).mean(0))
+    assert (expression.n_cells, expression.n_genes) == (40, 9)
+    assert expression.target_sum == np.median(counts.sum(1)[counts.sum(1) > 0])
+
+
+def test_some_genes_are_returned_in_the_order_asked(counts):
+    expression = ReferenceExpression(matrix(counts))
+    found = expression.dense(np.array([3, 0]))
+    np.testing.assert_array_equal(found, expression.dense(np.arange(9))[:, [3, 0]])
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+
+
+def test_normalized_values_are_not_scaled(counts):
+    values = np.log1p(counts)
+    expression = ReferenceExpression(matrix(values, is_counts=False))
+    np.testing.assert_array_equal(expression.dense(np.arange(9)), values)
+    assert expression.target_sum == 1
 
 
 def test_explicit_zeros_are_not_detected(counts):
-    x = sparse.csr_matrix(np.ones_like(counts))
-    x.data = counts.ravel().copy()
-    np.testing.assert_allclose(ReferenceBank(x, GENES, counts=True).detection, (counts > 0).mean(0))
+    expression = ReferenceExpression(matrix(with_explicit_zeros(counts)))
+    np.testing.assert_allclose(expression.detection_rate, (counts > 0).mean(0))
+
+
+def test_cells_at_the_end_without_any_count_are_cells(counts):
+    counts[-3:] = 0
+    expression = ReferenceExpression(matrix(counts))
+    assert expression.n_cells == 40
+    np.testing.assert_allclose(expression.detection_rate, (counts > 0).mean(0))
+
+
+def test_values_of_one_entry_that_are_stored_apart_are_added():
+    apart = sparse.csr_matrix((np.array([1.0, 2, 3, 1]), np.array([0, 0, 1, 1]), np.array([0, 3, 4])), shape=(2, 2))
+    assert not apart.has_canonical_format
+    genes = pd.Index(["a", "b"])
+    dense = ReferenceExpression(matrix(apart.toarray(), genes))
+    for name in ("mean", "std", "detection_rate"):
+        found = getattr(ReferenceExpression(matrix(apart, genes)), name)
+        np.testing.assert_allclose(found, getattr(dense, name), rtol=1e-6)
 
 
 def test_the_input_is_not_changed(counts):
     x = sparse.csr_matrix(counts)
     before = x.copy()
-    ReferenceBank(x, GENES, counts=True).fingerprint()
+    fingerprint(matrix(x), {})
+    assert ReferenceExpression(matrix(x)).std.any()
+    ReferenceExpression(matrix(x, is_counts=False)).by_gene.data[:] = 0
     assert (x != before).nnz == 0
     assert x.nnz == before.nnz
 
 
-def test_the_fingerprint_is_of_names_and_values(counts):
-    make = lambda x, genes=GENES: ReferenceBank(x, genes, counts=True).fingerprint()
-    same = make(sparse.csr_matrix(counts))
+# ---------------------------------------------------------------- shared genes
+
+
+def test_targets_are_found_among_the_shared_genes(counts):
+    reference = Reference(ReferenceExpression(matrix(counts)), np.array([6, 1, 3]), {})
+    assert reference.position_among_shared(np.array([1, 0, 6, 8])).tolist() == [1, -1, 0, -1]
+
+
+def test_expressing_cells_are_counted(counts):
+    reference = Reference(ReferenceExpression(matrix(counts)), np.array([6, 1, 3]), {})
+    found = reference.n_cells_expressing(np.array([4, 0, 8]))
+    np.testing.assert_allclose(found, (counts[:, [4, 0, 8]] > 0).sum(0))
+
+
+# ---------------------------------------------------------------- fingerprint
+
+
+@given(st.permutations(range(9)))
+def test_the_fingerprint_does_not_depend_on_the_order_of_the_genes(order):
+    counts = np.random.default_rng(0).poisson(1.0, (40, 9)).astype(np.float32)
+    order = np.array(order)
+    assert fingerprint(matrix(counts[:, order], GENES[order]), {}) == fingerprint(matrix(counts), {})
+
+
+def test_the_fingerprint_does_not_depend_on_how_the_matrix_is_stored(counts):
+    same = fingerprint(matrix(counts), {})
+    unsorted = sparse.csr_matrix(counts)[:, ::-1][:, ::-1]
+    for form in (sparse.csc_matrix(counts), counts.astype(np.int64), with_explicit_zeros(counts), unsorted):
+        assert fingerprint(matrix(form), {}) == same
+
+
+def test_the_fingerprint_depends_on_values_cells_and_names(counts):
     order = np.random.default_rng(1).permutation(9)
-    assert make(counts[:, order], GENES[order]) == same
-    zeros = sparse.csr_matrix(np.ones_like(counts))
-    zeros.data = counts.ravel().copy()
-    for form in (counts, sparse.csc_matrix(counts), counts.astype(np.int64), zeros):
-        assert make(form) == same
-    assert make(counts[:, order], GENES) != same
-    assert make(counts[::-1]) != same
-    assert make(counts[:-1]) != same
-    assert make(counts, pd.Index([*GENES[:-1], "other"])) != same
-    counts[3, 3] += 1
-    assert make(counts) != same
+    changed = counts.copy()
+    changed[3, 3] += 1
+    found = [
+        fingerprint(matrix(counts), {}),
+        fingerprint(matrix(counts[:, order]), {}),
+        fingerprint(matrix(counts[::-1]), {}),
+        fingerprint(matrix(counts[:-1]), {}),
+        fingerprint(matrix(np.vstack([counts, np.zeros(9)])), {}),
+        fingerprint(matrix(counts, pd.Index([*GENES[:-1], "other"])), {}),
+        fingerprint(matrix(changed), {}),
+    ]
+    assert len(set(found)) == len(found)
+
+
+@pytest.fixture
+def related(counts):
+    """A reference with vectors and edges."""
+    reference = AnnData(counts, var=pd.DataFrame(index=GENES))
+    vectors = np.random.default_rng(2).normal(size=(8, 3))
+    pp.add_protein_embeddings(reference, dict(zip(GENES, vectors, strict=False)))
+    pp.add_gene_network(reference, pd.DataFrame([["g0", "g1", 0.5], ["g4", "g6", 2]]), "net")
+    return reference
+
+
+def digest(adata, names=("coexpression", "protein", "net"), centered=True):
+    x = matrix(adata.X, adata.var_names)
+    shared = adata.var_names.get_indexer(["g3", "g1"])
+    return fingerprint(x, load_relations(adata, ReferenceExpression(x), shared, names, centered=centered))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fingerprint_of_relations_does_not_depend_on_the_order_of_the_genes(related, seed):
+    order = np.random.default_rng(seed).permutation(9)
+    assert digest(related[:, order].copy()) == digest(related)
+    assert digest(related, ["net", "coexpression", "protein"]) == digest(related)
+
+
+def test_the_fingerprint_depends_on_each_relation(related):
+    names = ["coexpression", "protein", "net"]
+    choices = [names, names[:1], names[:2], names[1:2], names[2:]]
+    found = [digest(related, chosen) for chosen in choices]
+    for relation in ("protein", "net"):
+        changed = related.copy()
+        slot = changed.varm if relation == "protein" else changed.varp
+        slot[relation] = slot[relation] * 2
+        found.append(digest(changed))
+    changed = related.copy()
+    changed.var["has_protein"] = True
+    found.append(digest(changed))
+    assert len(set(found)) == len(found)

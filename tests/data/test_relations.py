@@ -6,127 +6,158 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from stimpute.data._reference import ReferenceBank
-from stimpute.data._relations import Coexpression, Edges, Vectors, adjacency, read_relations
+from stimpute.data._expression import ExpressionMatrix
+from stimpute.data._reference import ReferenceExpression
+from stimpute.data._relation_store import StoredRelation, write_relation
+from stimpute.data._relations import Coexpression, Edges, Vectors, load_relations, row_normalized
 
-N_GENES, PANEL = 9, np.array([6, 1, 4, 2])
-EVERY = np.arange(N_GENES)
+N_GENES, SHARED = 9, np.array([6, 1, 4, 2])
+ALL = np.arange(N_GENES)
 
 
-@pytest.fixture(scope="module")
-def bank():
+def make_expression() -> ReferenceExpression:
+    """Nine genes, of which one is zero and one constant."""
     x = np.random.default_rng(0).gamma(1.0, 1.0, (50, N_GENES)).astype(np.float32)
     x[:, 8] = 0
     x[:, 7] = 2
-    return ReferenceBank(x, pd.Index([f"g{i}" for i in range(N_GENES)]), counts=False)
+    genes = pd.Index([f"g{i}" for i in range(N_GENES)])
+    return ReferenceExpression(ExpressionMatrix(sparse.csr_matrix(x), genes, is_counts=False))
 
 
 @pytest.fixture(scope="module")
-def coexpression(bank):
-    return Coexpression(bank, PANEL)
+def expression():
+    return make_expression()
 
 
-# ---------------------------------------------------------------- who listens to whom
+@pytest.fixture(scope="module")
+def coexpression(expression):
+    return Coexpression(expression, SHARED)
 
 
-@given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 9), st.sampled_from([None, 1, 3]))
-def test_edges_start_at_visible_genes_and_sum_to_one(n_targets, n_panel, seed, n_edges):
+# ---------------------------------------------------------------- edge weights
+
+
+@given(st.integers(2, 12), st.integers(2, 12), st.integers(0, 9))
+def test_edges_start_at_input_genes_and_sum_to_one(n_targets, n_shared, seed):
     rng = np.random.default_rng(seed)
-    similarity = rng.uniform(-1, 1, (n_targets, n_panel)).astype(np.float32)
-    own = np.where(rng.random(n_targets) < 0.5, rng.integers(0, n_panel, n_targets), -1)
-    visible = np.sort(rng.choice(n_panel, rng.integers(2, n_panel + 1), replace=False))
-    weights = adjacency(similarity, own, visible, n_edges)
-    assert weights.shape == (n_targets, len(visible))
+    similarity = rng.uniform(-1, 1, (n_targets, n_shared)).astype(np.float32)
+    position = np.where(rng.random(n_targets) < 0.5, rng.integers(0, n_shared, n_targets), -1)
+    inputs = np.sort(rng.choice(n_shared, rng.integers(2, n_shared + 1), replace=False))
+    weights = row_normalized(similarity, position, inputs)
+    assert weights.shape == (n_targets, len(inputs))
     assert weights.dtype == np.float32
     assert (weights >= 0).all()
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
-    assert (weights[own[:, None] == visible[None]] == 0).all()
-    if n_edges is not None:
-        assert ((weights > 0).sum(1) <= max(n_edges, 1) + (similarity[:, visible] <= 1e-3).sum(1)).all()
-    alone = adjacency(similarity[:1], own[:1], visible, n_edges)
+    is_itself = position[:, None] == inputs[None]
+    np.testing.assert_array_equal(weights == 0, is_itself)
+    alone = row_normalized(similarity[:1], position[:1], inputs)
     np.testing.assert_allclose(alone, weights[:1], rtol=1e-6)
 
 
-def test_what_hidden_genes_resemble_is_not_heard():
-    similarity, own = np.random.default_rng(0).random((5, 6)), np.full(5, -1)
-    visible = np.array([0, 2, 5])
+def test_edge_weights_by_hand():
+    similarity = np.array([[0.2, 0.5, -1.0, 0.3], [0.2, 0.5, 0.1, 0.3]])
+    weights = row_normalized(similarity, np.array([-1, 3]), np.array([0, 2, 3]))
+    first = np.array([0.2, 1e-3, 0.3])  # negative similarities have the smallest weight
+    np.testing.assert_allclose(weights, [first / first.sum(), [2 / 3, 1 / 3, 0]], rtol=1e-6)
+
+
+def test_similarities_to_held_out_genes_are_not_used():
+    similarity, position = np.random.default_rng(0).random((5, 6)), np.full(5, -1)
+    inputs = np.array([0, 2, 5])
     changed = similarity.copy()
     changed[:, [1, 3, 4]] = 1
-    np.testing.assert_array_equal(adjacency(similarity, own, visible), adjacency(changed, own, visible))
+    np.testing.assert_array_equal(
+        row_normalized(similarity, position, inputs), row_normalized(changed, position, inputs)
+    )
+
+
+def test_a_target_that_is_the_only_input_gets_no_edge():
+    assert row_normalized(np.ones((1, 2)), np.array([0]), np.array([0])).tolist() == [[0]]
 
 
 # ---------------------------------------------------------------- similarities
 
 
-def test_coexpression_is_a_correlation(bank, coexpression):
-    x = bank.dense(EVERY)
-    expected = np.corrcoef(x[:, :7].T)[:, PANEL]
-    found = coexpression.similarity(EVERY)
+def test_coexpression_is_a_correlation(expression, coexpression):
+    x = expression.dense(ALL)
+    expected = np.corrcoef(x[:, :7].T)[:, SHARED]
+    found = coexpression.similarity(ALL)
     np.testing.assert_allclose(found[:7], expected, atol=1e-5)
-    np.testing.assert_allclose(found[7:], 0, atol=1e-4)  # constant genes resemble none
+    np.testing.assert_allclose(found[7:], 0, atol=1e-4)  # constant genes are similar to none
     assert np.isfinite(found).all()
+    assert found.dtype == np.float32
 
 
-def test_coexpression_as_the_paper_has_it(bank):
-    x = bank.dense(EVERY)
+def test_coexpression_of_the_paper_is_a_cosine(expression):
+    x = expression.dense(ALL)
     unit = x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
-    np.testing.assert_allclose(
-        Coexpression(bank, PANEL, centred=False).similarity(EVERY), unit.T @ unit[:, PANEL], atol=1e-5
-    )
+    found = Coexpression(expression, SHARED, centered=False).similarity(ALL)
+    np.testing.assert_allclose(found, unit.T @ unit[:, SHARED], atol=1e-5)
 
 
 def test_vectors_fall_back_where_either_gene_has_none(coexpression):
-    known = np.ones(N_GENES, bool)
-    known[[0, 4]] = False
+    has_vector = np.ones(N_GENES, bool)
+    has_vector[[0, 4]] = False
     vectors = np.random.default_rng(1).normal(size=(N_GENES, 5)).astype(np.float32)
-    relation = Vectors(vectors, known, coexpression)
-    found, fallback = relation.similarity(EVERY), coexpression.similarity(EVERY)
+    found, fallback = Vectors(vectors, has_vector, coexpression).similarity(ALL), coexpression.similarity(ALL)
     np.testing.assert_array_equal(found[0], fallback[0])
     np.testing.assert_array_equal(found[:, 2], fallback[:, 2])
-    unit = vectors - vectors[known].mean(0)
+    unit = vectors - vectors[has_vector].mean(0)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    np.testing.assert_allclose(found[3, [0, 1, 3]], unit[3] @ unit[PANEL[[0, 1, 3]]].T, atol=1e-5)
-    assert relation.knows(EVERY).tolist() == known.tolist()
+    np.testing.assert_allclose(found[3, [0, 1, 3]], unit[3] @ unit[SHARED[[0, 1, 3]]].T, atol=1e-5)
+
+
+def test_vectors_of_the_paper_are_not_centered(coexpression):
+    vectors = np.random.default_rng(1).normal(3, 1, size=(N_GENES, 5)).astype(np.float32)
+    relation = Vectors(vectors, np.ones(N_GENES, bool), coexpression, centered=False)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(relation.similarity(ALL), unit @ unit[SHARED].T, atol=1e-5)
 
 
 def test_vectors_that_no_gene_has(coexpression):
     relation = Vectors(np.zeros((N_GENES, 5), np.float32), np.zeros(N_GENES, bool), coexpression)
-    np.testing.assert_array_equal(relation.similarity(EVERY), coexpression.similarity(EVERY))
+    np.testing.assert_array_equal(relation.similarity(ALL), coexpression.similarity(ALL))
 
 
 def test_edges_fall_back_for_genes_without_any(coexpression):
     graph = sparse.lil_matrix((N_GENES, N_GENES), dtype=np.float32)
-    graph[0, 1], graph[0, 3], graph[3, 5] = 2.0, 1.0, 1.0  # genes 3 and 5 are not in the panel
-    relation = Edges(sparse.csr_matrix(graph), coexpression)
-    found = relation.similarity(EVERY)
+    graph[0, 1], graph[0, 3], graph[3, 5] = 2.0, 1.0, 1.0  # genes 3 and 5 are not shared
+    found = Edges(sparse.csr_matrix(graph), coexpression).similarity(ALL)
     assert found[0].tolist() == [0, 2, 0, 0]
-    np.testing.assert_array_equal(found[3], coexpression.similarity(EVERY)[3])
-    assert relation.knows(EVERY).tolist() == [True, *[False] * 8]
+    np.testing.assert_array_equal(found[3], coexpression.similarity(ALL)[3])
+    np.testing.assert_array_equal(found[1], coexpression.similarity(ALL)[1])  # an edge has a direction
 
 
 @given(st.permutations(range(N_GENES)))
 def test_similarities_do_not_depend_on_what_else_is_asked(order):
-    x = np.random.default_rng(0).gamma(1.0, 1.0, (50, N_GENES)).astype(np.float32)
-    relation = Coexpression(ReferenceBank(x, pd.Index(map(str, range(N_GENES))), counts=False), PANEL)
+    coexpression = Coexpression(make_expression(), SHARED)
+    vectors = np.random.default_rng(1).normal(size=(N_GENES, 5)).astype(np.float32)
     order = np.array(order)
-    np.testing.assert_allclose(relation.similarity(order), relation.similarity(EVERY)[order], rtol=1e-6)
-    np.testing.assert_allclose(relation.similarity(order[:2]), relation.similarity(EVERY)[order[:2]], rtol=1e-6)
+    for relation in (coexpression, Vectors(vectors, np.arange(N_GENES) < 8, coexpression)):
+        together = relation.similarity(ALL)
+        np.testing.assert_allclose(relation.similarity(order), together[order], rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(relation.similarity(order[:2]), together[order[:2]], rtol=1e-6, atol=1e-7)
 
 
 # ---------------------------------------------------------------- from the AnnData
 
 
-def test_what_the_reference_has_registered(bank):
-    reference = AnnData(bank.dense(EVERY), var=pd.DataFrame(index=bank.genes))
-    reference.varm["protein"] = np.eye(N_GENES, 3, dtype=np.float32)
-    reference.varp["string"] = sparse.eye(N_GENES, format="csr")
-    reference.var["has_protein"] = True
-    reference.uns["stimpute"] = {
-        "relations": {"protein": {"kind": "vectors", "varm": "protein"}, "string": {"kind": "edges", "varp": "string"}}
-    }
-    kinds = {name: type(relation) for name, relation in read_relations(reference, bank, PANEL).items()}
-    assert kinds == {"coexpression": Coexpression, "protein": Vectors, "string": Edges}
-    assert list(read_relations(reference, bank, PANEL, "string")) == ["string"]
-    assert list(read_relations(reference, bank, PANEL, ["string", "protein"])) == ["string", "protein"]
-    with pytest.raises(KeyError, match="no relation .*kegg.*coexpression.*add_relation"):
-        read_relations(reference, bank, PANEL, "kegg")
+def test_relations_are_loaded_by_name_in_the_order_asked(expression):
+    reference = AnnData(expression.dense(ALL), var=pd.DataFrame(index=expression.genes))
+    everything = np.ones(N_GENES, bool)
+    write_relation(reference, StoredRelation("protein", "vectors", np.eye(N_GENES, 3), everything))
+    write_relation(reference, StoredRelation("string", "edges", sparse.eye(N_GENES, format="csr"), everything))
+    names = ["string", "coexpression", "protein"]
+    loaded = load_relations(reference, expression, SHARED, names, centered=False)
+    assert [(name, type(relation)) for name, relation in loaded.items()] == [
+        ("string", Edges),
+        ("coexpression", Coexpression),
+        ("protein", Vectors),
+    ]
+    assert not loaded["coexpression"].centered
+    assert not loaded["protein"].centered
+    assert not loaded["string"].fallback.centered
+    assert load_relations(reference, expression, SHARED, ["protein"])["protein"].centered
+    assert load_relations(reference, expression, SHARED, []) == {}
+    with pytest.raises(KeyError, match="no relation .*kegg.*coexpression.*add_gene_network"):
+        load_relations(reference, expression, SHARED, ["kegg"])

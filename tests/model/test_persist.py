@@ -1,12 +1,13 @@
 """Save, load, impute."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import sparse
-from small import N_REFERENCE, bare, fit, set_up, shuffled_genes, small_pair, values
+from small import N_REFERENCE, QUIET, bare, can, fit, if_known, set_up, shuffled_genes, small_pair, values
 
-from stimpute import StImputeModel
+from stimpute import StImputeModel, pp
 
 GENES = ["Gene40", "Gene07", "Gene03", "Gene30"]
 
@@ -21,7 +22,11 @@ def load(path, *args, **kwargs):
     return StImputeModel.load(path, *args, accelerator="cpu", **kwargs)
 
 
-def test_load_imputes_to_the_last_bit(model, pair, saved, imputed):
+def files(path):
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+def test_load_imputes_to_the_last_bit(pair, saved, imputed):
     for spatial, reference in (pair, tuple(map(bare, pair))):
         result = load(saved, spatial, reference).impute(genes=list(imputed.var_names), progress=False)
         np.testing.assert_array_equal(result.X, imputed.X)
@@ -34,17 +39,29 @@ def test_saving_again_loses_nothing(pair, saved, tmp_path, expected, model):
     twice = load(tmp_path / "twice", *pair)
     assert twice.init_params_ == once.init_params_ == model.init_params_
     assert repr(twice) == repr(model)
+    for name in ("recipe", "relations", "fingerprint", "reference_shape", "spatial_setup", "reference_setup"):
+        assert getattr(twice, name) == getattr(model, name), name
+    for name in ("shared_genes", "input_genes", "measured_genes", "reference_genes"):
+        assert list(getattr(twice, name)) == list(getattr(model, name)), name
+    assert twice.history.keys() == model.history.keys()
+    for name, table in model.history.items():
+        pd.testing.assert_frame_equal(twice.history[name], table)
+    np.testing.assert_array_equal(twice.train_indices, model.train_indices)
     np.testing.assert_array_equal(values(twice.impute(genes=GENES, progress=False)), expected)
 
 
 def test_hyperparameters_come_back(pair, recipe, tmp_path):
-    model = StImputeModel(*pair, recipe=recipe, n_latent=7, n_neighbors=9, relations="coexpression", n_hidden=11)
-    model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    options = if_known(recipe, n_latent=7, n_hidden=11, n_folds=3, penalty=0.5, masked_share=(0.2, 0.3))
+    if can(recipe, "relations"):
+        options["relations"] = "coexpression"
+    model = fit(*pair, recipe, {"max_epochs": 1}, **options)
     model.save(tmp_path / "model")
     back = load(tmp_path / "model", *pair)
-    assert back.relations_ == ["coexpression"]
-    assert back.get_latent_representation().shape[1] == 7
-    assert back.get_neighbors()[0].shape[1] == 9
+    assert back.recipe == model.recipe
+    assert {**back.recipe.hyperparameters(), "relations": "coexpression"}.items() >= options.items()
+    assert back.relations == model.relations == (["coexpression"] if "relations" in options else [])
+    if can(recipe, "latent_space"):
+        assert back.get_latent_representation().shape[1] == 7
 
 
 def test_the_file_does_not_hold_the_reference(saved, pair):
@@ -55,7 +72,8 @@ def test_the_file_does_not_hold_the_reference(saved, pair):
             assert reference.X[:, gene].toarray().astype(kind).tobytes() not in raw
         assert reference.X.data.astype(kind).tobytes() not in raw
     attributes = torch.load(saved / "model.pt", weights_only=False)["attr_dict"]
-    for name, value in attributes["state_"].items():
+    assert attributes["fit_arrays_"]
+    for name, value in attributes["fit_arrays_"].items():
         floats = np.issubdtype(value.dtype, np.floating)
         assert not (floats and N_REFERENCE in value.shape), name
     assert not any(type(value).__name__ == "AnnData" for value in attributes.values())
@@ -74,10 +92,12 @@ def test_load_without_spatial_data(saved, pair, expected):
     model = load(saved, adata=False, reference=bare(pair[1]))
     assert model.adata is None
     assert "not attached" in repr(model)
-    with pytest.raises(ValueError, match="adata="):
-        model.impute(genes=GENES, progress=False)
+    for call in (model.impute, model.train):
+        with pytest.raises(ValueError, match="without spatial data.*adata="):
+            call()
     result = model.impute(bare(pair[0]), genes=GENES, progress=False)
     np.testing.assert_allclose(values(result), expected, atol=1e-6)
+    assert list(model.gene_reliability(GENES).index) == GENES
 
 
 def test_load_with_genes_in_another_order(saved, pair, imputed):
@@ -85,12 +105,24 @@ def test_load_with_genes_in_another_order(saved, pair, imputed):
         model = load(saved, shuffled_genes(pair[0], seed), shuffled_genes(pair[1], seed))
         result = model.impute(genes=list(imputed.var_names), progress=False)
         np.testing.assert_allclose(result.X, imputed.X, atol=1e-5)
+        pd.testing.assert_frame_equal(result.var, imputed.var, rtol=1e-3, atol=1e-4)
 
 
-def test_load_without_the_reference(saved, pair, model):
+def test_load_without_the_reference(saved, pair, recipe, model):
     alone = load(saved, bare(pair[0]))
-    np.testing.assert_array_equal(alone.get_latent_representation(), model.get_latent_representation())
-    for call in (alone.impute, alone.get_neighbors, lambda: alone.transfer_labels("cell_type"), alone.train):
+    assert alone.reference is None
+    if can(recipe, "latent_space"):
+        np.testing.assert_array_equal(alone.get_latent_representation(), model.get_latent_representation())
+    need_reference = [
+        alone.impute,
+        alone.check_request,
+        alone.gene_reliability,
+        alone.get_neighbors,
+        alone.train,
+        lambda: alone.transfer_labels("cell_type"),
+        lambda: alone.reference_genes,
+    ]
+    for call in need_reference:
         with pytest.raises(RuntimeError, match=r"load\(path, adata=spatial, reference=reference\)"):
             call()
 
@@ -124,11 +156,26 @@ def test_a_copy_of_the_reference_is_the_reference(saved, pair):
     StImputeModel(*pair)  # the originals are still known
 
 
-def test_other_relations_are_another_reference(saved, pair):
+def test_other_values_of_a_relation_are_another_reference(saved, pair, model):
     other = bare(pair[1])
     other.varm["protein"] = other.varm["protein"][::-1].copy()
-    with pytest.raises(ValueError, match="relations"):
+    if "protein" in model.relations:
+        with pytest.raises(ValueError, match="relations"):
+            load(saved, pair[0], other)
+    else:
         load(saved, pair[0], other)
+
+
+def test_a_relation_that_is_added_later_is_not_used(saved, pair, model, imputed):
+    """The model was made with relations="auto", which meant those that were there."""
+    other = bare(pair[1])
+    genes = list(other.var_names)
+    pp.add_gene_network(other, pd.DataFrame({"a": genes[:-1], "b": genes[1:]}), "chain")
+    back = load(saved, pair[0], other)
+    assert back.relations == model.relations
+    result = back.impute(genes=genes, progress=False)
+    np.testing.assert_array_equal(result.X, imputed.X)
+    assert result.var.equals(imputed.var)
 
 
 def test_spatial_data_that_lack_genes(saved, pair):
@@ -136,12 +183,17 @@ def test_spatial_data_that_lack_genes(saved, pair):
         load(saved, bare(pair[0][:, 1:]), pair[1])
 
 
+# ---------------------------------------------------------------- what is written, and when
+
+
 def test_save_with_all_data(model, expected, tmp_path):
     model.save(tmp_path / "all", save_anndata=True, save_reference=True)
-    assert {path.name for path in (tmp_path / "all").iterdir()} == {"model.pt", "adata.h5ad", "reference.h5ad"}
+    assert files(tmp_path / "all").keys() == {"model.pt", "adata.h5ad", "reference.h5ad"}
     back = load(tmp_path / "all")
     np.testing.assert_array_equal(values(back.impute(genes=GENES, progress=False)), expected)
-    assert load(tmp_path / "all", adata=False, reference=False).adata is None
+    without = load(tmp_path / "all", adata=False, reference=False)
+    assert without.adata is None
+    assert without.reference is None
 
 
 def test_prefix_and_overwrite(model, expected, tmp_path):
@@ -149,31 +201,79 @@ def test_prefix_and_overwrite(model, expected, tmp_path):
     with pytest.raises(ValueError, match="already exists"):
         model.save(tmp_path / "model")
     model.save(tmp_path / "model", overwrite=True, prefix="second_")
-    assert (tmp_path / "model" / "second_model.pt").exists()
+    assert files(tmp_path / "model").keys() == {
+        "first_model.pt",
+        "first_adata.h5ad",
+        "first_reference.h5ad",
+        "second_model.pt",
+    }
     back = load(tmp_path / "model", prefix="first_")
     np.testing.assert_array_equal(values(back.impute(genes=GENES, progress=False)), expected)
-    with pytest.raises(ValueError, match=r"model\.pt|Failed to load"):
-        load(tmp_path / "model")
+    assert load(tmp_path / "model", prefix="second_").adata is None
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(FileNotFoundError, match=r"model\.pt does not exist"):
+            load(path)
+
+
+def test_data_of_an_older_model_are_removed(model, tmp_path):
+    path = tmp_path / "model"
+    model.save(path, save_anndata=True, save_reference=True)
+    (path / "notes.txt").write_text("mine")
+    model.save(path, overwrite=True)
+    assert files(path).keys() == {"model.pt", "notes.txt"}
+    model.save(path, overwrite=True, save_reference=True)
+    assert files(path).keys() == {"model.pt", "notes.txt", "reference.h5ad"}
+
+
+def test_a_save_that_fails_leaves_the_old_model(saved, model, pair, recipe, expected, tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    model.save(path, save_anndata=True, save_reference=True)
+    before = files(path)
+    other = fit(*pair, recipe, {"seed": 1})
+
+    def fail(value, file, **kwargs):
+        with open(file, "wb") as half:
+            half.write(b"half")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(torch, "save", fail)
+        with pytest.raises(OSError, match="No space left"):
+            other.save(path, overwrite=True)
+        with pytest.raises(OSError, match="No space left"):
+            other.save(tmp_path / "new")
+    assert files(path) == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+    np.testing.assert_array_equal(values(load(path).impute(genes=GENES, progress=False)), expected)
+    other.save(path, overwrite=True)
+    changed = values(load(path, *pair).impute(genes=["Gene40", *pair[0].var_names[:5]], progress=False))
+    before = values(model.impute(genes=["Gene40", *pair[0].var_names[:5]], progress=False))
+    assert not np.array_equal(changed, before)
 
 
 def test_an_untrained_model_can_be_saved(pair, recipe, tmp_path):
     model = StImputeModel(*pair, recipe=recipe)
-    assert dict(model._get_user_attributes())["is_trained_"] is False
+    assert not model.is_trained
     model.save(tmp_path / "model")
     back = load(tmp_path / "model", *pair)
+    assert not back.is_trained
     with pytest.raises(RuntimeError, match=r"not trained.*model\.train\(\)"):
         back.impute()
-    back.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    back.train(**QUIET)
     assert back.impute(genes=GENES, progress=False).n_vars == len(GENES)
 
 
 def test_a_loaded_model_can_be_trained_on(saved, pair, expected):
     model = load(saved, *pair)
-    model.train(max_epochs=2, accelerator="cpu", enable_progress_bar=False)
+    model.train(**QUIET)
     np.testing.assert_array_equal(values(model.impute(genes=GENES, progress=False)), expected)
 
 
-def test_what_scvi_shows(model, capsys, saved):
+def test_what_scvi_tools_shows(model, capsys, saved):
     model.view_anndata_setup()
     model.view_setup_method_args()
     StImputeModel.view_setup_args(str(saved))
@@ -183,20 +283,19 @@ def test_what_scvi_shows(model, capsys, saved):
 
 def test_repr(model, recipe, pair):
     text = repr(model)
-    assert recipe in text
-    assert "trained" in text
-    assert "150 cells" in text
-    assert "211 cells" in text
-    assert "24 genes shared" in text
+    for part in (f"'{recipe}', trained", "150 cells × 24 genes", "211 cells × 44 genes", "shared     24 genes"):
+        assert part in text
+    for name in [*model.relations, *model.recipe.hyperparameters()]:
+        assert name in text
     assert "not trained" in repr(StImputeModel(*pair, recipe=recipe))
     assert max(map(len, text.splitlines())) < 400
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
-def test_a_truncated_model_is_a_clear_error(model, tmp_path, kept):
+def test_a_truncated_model_is_a_clear_error(saved, tmp_path, kept):
+    whole = (saved / "model.pt").read_bytes()
     path = tmp_path / "model"
-    model.save(path)
-    whole = (path / "model.pt").read_bytes()
+    path.mkdir()
     (path / "model.pt").write_bytes(whole[: int(kept * len(whole))])
     with pytest.raises(ValueError, match="cannot be read"):
         StImputeModel.load(path, adata=False, reference=False)

@@ -1,41 +1,46 @@
-"""`crossfit` as a whole: better than the baselines on genes it never saw, and blind to what it must not see."""
+"""`crossfit` as a whole: better than the baselines on unseen genes, and nothing leaks from held-out genes."""
+
+import dataclasses
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from small import fit, set_up, small_pair
 
 from stimpute import StImputeModel, datasets, pp, tl
-from stimpute.data._hiding import Hiding
-from stimpute.module._hidden_genes import HiddenGeneModule
-from stimpute.recipes._crossfit_batches import HiddenGeneBatches
+from stimpute.data._folds import GeneSplit
+from stimpute.module._masked_genes import NICHE_KEY, TRUTH_KEY, MaskedGeneModule
+from stimpute.recipes import OutputOptions
+from stimpute.recipes._crossfit_batches import MAX_TARGETS, MIN_MASKED, MaskedGeneBatches
 
-QUIET = {"enable_progress_bar": False}
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
 
 @pytest.fixture(scope="module")
 def tissue():
     tissue = datasets.synthetic_tissue(n_cells=600, n_reference=800, n_measured=40, n_unmeasured=40, seed=3)
-    pp.protein_graph(tissue.reference, tissue.proteins)
+    pp.add_protein_embeddings(tissue.reference, tissue.proteins)
     return tissue
 
 
 @pytest.fixture(scope="module")
 def model(tissue):
-    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
-    StImputeModel.setup_anndata(spatial)
-    StImputeModel.setup_anndata(reference)
-    model = StImputeModel(spatial, reference)
+    model = StImputeModel(*set_up(tissue.spatial.copy(), tissue.reference.copy()))
     model.train(**QUIET)
     return model
 
 
+# ---------------------------------------------------------------- how good it is
+
+
 def test_it_beats_every_baseline_on_unseen_genes(tissue):
-    result = tl.cross_validate(tissue.spatial, tissue.reference, progress=False, interval=0.9)
+    result = tl.cross_validate(tissue.spatial, tissue.reference, progress=False, interval=0.9, train_kwargs=QUIET)
     summary = result.summary
-    assert summary["pcc"].idxmax() == "stimpute"
-    assert summary["mse"].idxmin() == "stimpute"
-    truth, inside = result.predicted.X, result.predicted.layers
-    coverage = ((truth >= inside["lower"]) & (truth <= inside["upper"])).mean()
+    assert summary["pcc"].idxmax() == tl.MODEL_NAME
+    assert summary["mse"].idxmin() == tl.MODEL_NAME
+    truth, bounds = result.predicted.X, result.predicted.layers
+    coverage = ((truth >= bounds["lower"]) & (truth <= bounds["upper"])).mean()
     assert 0.85 < coverage < 0.96
 
 
@@ -46,105 +51,272 @@ def test_unmeasured_genes_follow_the_truth(model, tissue):
     assert scores["value"].mean() > 0.4
 
 
-def test_matched_spread_varies_more_than_least_squares(model):
-    genes = list(model._need_reference().bank.genes[-5:])
-    expected = model.impute(genes=genes, progress=False).X
-    matched = model.impute(genes=genes, spread="matched", progress=False).X
-    assert (matched.std(0) > expected.std(0)).all()
+def test_matched_variance_is_larger_than_the_shrunken_one(model):
+    genes = list(model.reference_genes[-5:])
+    shrunken = model.impute(genes=genes, progress=False).X
+    matched = model.impute(genes=genes, variance="matched", progress=False).X
+    assert (matched.std(0) > shrunken.std(0)).all()
 
 
 def test_reliability_of_noise_is_low(tissue):
-    """A reference gene that is noise, unrelated to the panel, must not be trusted."""
+    """A reference gene that is noise, unrelated to the shared genes, must not be trusted."""
     reference = tissue.reference.copy()
     gene = reference.var_names[~reference.var_names.isin(tissue.spatial.var_names)][0]
     dense = reference.X.toarray()
     column = reference.var_names.get_loc(gene)
     dense[:, column] = np.random.default_rng(0).permutation(dense[:, column])
     reference.X = dense
-    spatial = tissue.spatial.copy()
-    StImputeModel.setup_anndata(spatial)
-    StImputeModel.setup_anndata(reference)
-    model = StImputeModel(spatial, reference)
+    model = StImputeModel(*set_up(tissue.spatial.copy(), reference))
     model.train(**QUIET)
-    reliability = model.impute(progress=False).var["reliability"]
+    reliability = model.gene_reliability()["reliability"]
     assert reliability[gene] < reliability.median()
 
 
-def test_training_batches_leave_no_trace_of_hidden_genes(model, tissue):
-    """Neither the input, nor the totals, nor the cells around change with the values of hidden genes."""
-    cells = model._cells(None)
-    make = lambda cells: HiddenGeneBatches(cells, model.state_, 5, (0.3, 0.3), seed=0)
+def test_intervals_of_genes_that_are_harder_to_predict_are_wider(model):
+    """The width is in units of a gene's expected standard deviation."""
+    table = model.gene_reliability()
+    imputed = model.impute(interval=0.8, progress=False)
+    width = (imputed.layers["upper"] - imputed.layers["lower"]).mean(0)
+    assert np.corrcoef(width, table["expected_std"])[0, 1] > 0.8
+
+
+# ---------------------------------------------------------------- nothing leaks
+
+
+@pytest.fixture(scope="module")
+def cells(model):
+    return model.data.read_cells(None)
+
+
+@pytest.mark.parametrize("with_niche", [True, False])
+def test_training_batches_leave_no_trace_of_masked_genes(model, cells, with_niche):
+    """Neither the input, nor the totals, nor the spatial neighbors change with the values of masked genes."""
+
+    def make():
+        neighbors = cells.neighbors(5) if with_niche else None
+        return MaskedGeneBatches(cells, model.fit.preparation.scaling, neighbors, (0.3, 0.3), seed=0)
+
     rows = {"rows": torch.arange(20)}
-    first = make(cells)(rows)
-    hidden = np.flatnonzero(first["mask"].numpy() == 0)
-    changed = make(cells)
-    changed.values[:, hidden] *= 7
-    changed.total += 6 * make(cells).values[:, hidden].sum(1)
+    first = make()(rows)
+    masked = np.flatnonzero(first["mask"].numpy() == 0)
+    changed = make()
+    changed.total_counts += 6 * changed.values[:, masked].sum(1)
+    changed.values[:, masked] *= 7
     second = changed(rows)
-    visible = first["mask"] == 1
-    torch.testing.assert_close(first["X"][:, visible], second["X"][:, visible])
-    torch.testing.assert_close(first["around"][:, visible], second["around"][:, visible])
-    assert not torch.allclose(first["truth"], second["truth"])
+    is_input = first["mask"] == 1
+    assert 0 < is_input.sum() < len(is_input)
+    torch.testing.assert_close(first["X"][:, is_input], second["X"][:, is_input])
+    assert (NICHE_KEY in first) == with_niche
+    if with_niche:
+        torch.testing.assert_close(first[NICHE_KEY][:, is_input], second[NICHE_KEY][:, is_input])
+    assert not torch.allclose(first[TRUTH_KEY], second[TRUTH_KEY])
 
 
-def test_normalised_totals_leave_out_hidden_genes(model):
-    cells = model._cells(None)
-    hiding = Hiding(np.arange(5, cells.panel.shape[1]), np.arange(5))
-    total = np.asarray(cells.panel[:, 5:].sum(1)).ravel()
-    np.testing.assert_allclose(cells.visible_total(hiding), total)
+def test_every_batch_masks_other_genes(model, cells):
+    batches = MaskedGeneBatches(cells, model.fit.preparation.scaling, None, (0.1, 0.5), seed=0)
+    masks = np.stack([batches({"rows": torch.arange(3)})["mask"].numpy() for _ in range(40)])
+    n_genes = masks.shape[1]
+    n_masked = n_genes - masks.sum(1)
+    assert len(np.unique(masks, axis=0)) > 30
+    assert (n_masked >= max(MIN_MASKED, int(0.1 * n_genes))).all()
+    assert (n_masked <= min(MAX_TARGETS, 0.5 * n_genes)).all()
+    assert (masks.mean(0) < 1).all()  # each gene is masked at some time
+
+
+def test_totals_leave_out_held_out_genes(cells):
+    split = GeneSplit(np.arange(5, cells.expression.shape[1]), np.arange(5))
+    total = np.asarray(cells.expression[:, 5:].sum(1)).ravel()
+    np.testing.assert_allclose(cells.input_totals(split), total)
+
+
+def test_a_member_never_learns_from_its_own_fold(model, monkeypatch):
+    """The loss of a member does not include the genes that it predicts out of fold."""
+    seen = []
+    init = MaskedGeneModule.__init__
+
+    def spy(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        seen.append(self.learns.numpy().copy())
+
+    monkeypatch.setattr(MaskedGeneModule, "__init__", spy)
+    small = fit(*set_up(*small_pair()), "crossfit")
+    folds = small.predictor().folds
+    (learns,) = seen
+    for fold in range(len(folds)):
+        split = folds.split(fold)
+        assert learns[fold, split.inputs].all()
+        assert not learns[fold, split.held_out].any()
+
+
+def test_the_table_of_shared_genes_is_out_of_fold(model):
+    """It is what was found when they were held out, not what the fitted regression says."""
+    genes = list(model.shared_genes)
+    table = model.gene_reliability(genes)
+    known = model.fit.calibration.out_of_fold
+    varies = model.data.attached.reference.expression.std[model.data.attached.reference.shared] > 0
+    np.testing.assert_allclose(table["reliability"], np.where(varies, known.reliability, 0))
+    np.testing.assert_allclose(table["expected_mean"], known.mean)
+    np.testing.assert_allclose(table["expected_std"], known.std)
+    np.testing.assert_allclose(table["z_score_std"], known.z_score_std)
+
+
+# ---------------------------------------------------------------- parts of the method
 
 
 def test_without_attention_or_relations_nothing_is_left(tissue):
-    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
-    StImputeModel.setup_anndata(spatial)
-    StImputeModel.setup_anndata(reference)
+    spatial, reference = set_up(tissue.spatial.copy(), tissue.reference.copy())
     with pytest.raises(ValueError, match="nothing to predict from"):
-        StImputeModel(spatial, reference, relations=[], attention=False)
+        StImputeModel(spatial, reference, relations=[], use_attention=False)
 
 
 @pytest.mark.parametrize(
-    "options", [{"relations": []}, {"attention": False}, {"space": False}, {"relations": ["protein"]}]
+    "options", [{"relations": []}, {"use_attention": False}, {"use_space": False}, {"relations": ["protein"]}]
 )
 def test_parts_can_be_left_out(tissue, options):
-    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
-    StImputeModel.setup_anndata(spatial)
-    StImputeModel.setup_anndata(reference)
+    spatial, reference = set_up(tissue.spatial.copy(), tissue.reference.copy())
     model = StImputeModel(spatial, reference, **options)
     model.train(max_epochs=2, **QUIET)
     imputed = model.impute(genes=list(reference.var_names[-3:]), interval=0.8, progress=False)
     assert np.isfinite(imputed.X).all()
     assert (imputed.layers["lower"] <= imputed.layers["upper"]).all()
+    assert (model.predictor().n_spatial_neighbors is None) == (options.get("use_space") is False)
 
 
 @pytest.mark.parametrize("placed", [True, False])
 def test_what_is_trained_is_what_predicts(tissue, placed):
-    """The training module and the predictor give the same signal, with positions and without."""
+    """The training module and the predictor give the same z-score, with positions and without."""
     spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
     if not placed:
         del spatial.obsm["spatial"]
-    StImputeModel.setup_anndata(spatial)
-    StImputeModel.setup_anndata(reference)
-    model = StImputeModel(spatial, reference, n_hidings=2)
+    model = StImputeModel(*set_up(spatial, reference), n_folds=2)
     model.train(max_epochs=5, **QUIET)
 
-    cells, panel = model._cells(None), model._need_reference().panel
-    predictor = model._predictor(0)
-    hidden = torch.from_numpy(predictor.hiding.hidden)
-    channels = torch.from_numpy(np.stack(predictor.channels(cells, np.arange(30))))
-    assert len(channels) == (2 if placed else 1)
-    module = HiddenGeneModule(
+    fold = 0
+    predictor = model.predictor()
+    ensemble = predictor.ensemble
+    features = ensemble.features
+    shared = ensemble.reference.shared
+    cells = model.data.read_cells(None)
+    neighbors = cells.neighbors(model.recipe.n_spatial_neighbors) if placed else None
+    encoder = predictor.cell_encoder(fold)
+    encoded = encoder.encode(cells.chunk(np.arange(30), neighbors))
+    assert len(encoded.inputs) == (2 if placed else 1)
+
+    held_out = encoder.split.held_out
+    weights = predictor.gene_block(shared[held_out], fold).weights
+    module = MaskedGeneModule(
         model.module["autoencoder"],
         model.module["graph"],
-        predictor.genes.relations(panel),
-        predictor.genes.statistics(panel),
-        predictor.genes.precision,
-        torch.ones(2, len(panel), dtype=torch.bool),
+        torch.from_numpy(features.metacells.shared_profiles),
+        features.relation_features(shared, fold),
+        features.statistics(shared),
+        features.precision,
+        torch.ones(2, len(shared), dtype=torch.bool),
     )
-    module.autoencoder.profiles = torch.from_numpy(predictor.genes.reference_panel.profiles)
-    mask = torch.ones(len(panel))
-    mask[hidden] = 0
+    mask = torch.from_numpy(encoder.split.mask())
     with torch.no_grad():
-        z = module.inference(channels[0], mask)["z"]
-        trained = module.generative(z, mask, channels, hidden)["signal"][0].T
-    predicted = predictor.signal(predictor.embed(cells, np.arange(30)), panel[predictor.hiding.hidden])
-    np.testing.assert_allclose(predicted, trained, atol=1e-4)
+        z = module.inference(encoded.inputs[0], mask)["z"]
+        trained = module.generative(z, mask, encoded.inputs, torch.from_numpy(held_out))["z_score"][fold].T
+    np.testing.assert_allclose(weights.z_score(encoded), trained, atol=1e-4)
+
+
+@pytest.mark.parametrize("fold", [None, 1])
+def test_attention_is_that_of_the_member_or_the_mean_of_all(model, cells, fold):
+    predictor = model.predictor()
+    encoder = predictor.cell_encoder(fold)
+    encoded = encoder.encode(cells.chunk(np.arange(10), cells.neighbors(10)))
+    autoencoder = model.module["autoencoder"]
+    profiles = torch.from_numpy(predictor.ensemble.features.metacells.shared_profiles)
+    mask = torch.from_numpy(encoder.split.mask())
+    with torch.no_grad():
+        z = autoencoder.embed_cells(encoded.inputs[0], mask)
+        attention = autoencoder.attention(z, autoencoder.embed_reference(profiles, mask))
+    assert len(attention) == 5
+    expected = attention.mean(0) if fold is None else attention[fold]
+    np.testing.assert_allclose(encoded.attention, expected, atol=1e-6)
+
+
+# ---------------------------------------------------------------- what travels
+
+
+def arrays_in(value, seen=None):
+    """All arrays and tensors below an object."""
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, np.ndarray | torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from arrays_in(part, seen)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from arrays_in(part, seen)
+    elif isinstance(value, torch.nn.Module):
+        yield from value.state_dict().values()
+    elif hasattr(value, "__dict__"):
+        yield from arrays_in(vars(value), seen)
+
+
+@pytest.mark.parametrize("fold", [None, 0])
+def test_blocks_and_encoders_have_nothing_of_the_reference_cells(fold):
+    """With metacells, no array has as many entries along an axis as the reference has cells."""
+    small = fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}, n_metacells=20)
+    predictor = small.predictor()
+    reference = predictor.ensemble.reference
+    targets = reference.shared[predictor.folds.split(fold).held_out]
+    if fold is None:
+        targets = np.flatnonzero(reference.position_among_shared(np.arange(44)) < 0)
+    block, encoder = predictor.gene_block(targets, fold), predictor.cell_encoder(fold)
+    found = [tuple(array.shape) for array in arrays_in([block, encoder])]
+    assert len(found) > 5
+    for shape in found:
+        assert reference.expression.n_cells not in shape
+        assert np.prod(shape) < reference.expression.n_cells * len(targets) * 10
+    for part in (block, encoder):
+        names = {field.name for field in dataclasses.fields(part)}
+        assert not names & {"reference", "expression", "ensemble"}
+
+
+def test_metacells_are_few_however_large_the_reference(tissue):
+    sizes = []
+    for n_cells in (200, 800):
+        spatial, reference = set_up(tissue.spatial.copy(), tissue.reference[:n_cells].copy())
+        model = StImputeModel(spatial, reference, n_metacells=30)
+        model.train(max_epochs=1, **QUIET)
+        predictor = model.predictor()
+        block = predictor.gene_block(np.arange(2), None)
+        sizes.append(len(pickle.dumps((block, predictor.cell_encoder(None)))))
+    assert sizes[1] <= 1.05 * sizes[0]
+
+
+# ---------------------------------------------------------------- values
+
+
+def test_values_are_mean_and_slope_times_z_score(model, cells):
+    predictor = model.predictor()
+    targets = np.arange(3)
+    block = predictor.gene_block(targets, None)
+    encoded = predictor.cell_encoder(None).encode(cells.chunk(np.arange(50), cells.neighbors(10)))
+    z_score = block.weights.z_score(encoded)
+    table = block.table
+    mean, std = table["expected_mean"].to_numpy(), table["expected_std"].to_numpy()
+    shrunken = np.maximum(mean + std * model.fit.calibration.slope * z_score, 0)
+    matched = np.maximum(mean + std * z_score / table["z_score_std"].to_numpy(), 0)
+    np.testing.assert_allclose(block.predict(encoded, OutputOptions())["X"], shrunken, atol=1e-5)
+    found = block.predict(encoded, OutputOptions(variance="matched"))
+    np.testing.assert_allclose(found["X"], matched, atol=1e-5)
+    assert found.keys() == {"X"}
+    assert block.predict(encoded, OutputOptions(interval=0.5)).keys() == {"X", "lower", "upper"}
+
+
+def test_the_standard_deviation_of_the_z_score_is_that_over_the_probe_cells(model):
+    """The probe cells are the training cells, where there are few of these."""
+    gene = model.reference_genes[~model.reference_genes.isin(model.shared_genes)][0]
+    z_score_std = model.gene_reliability(gene)["z_score_std"].iloc[0]
+    probe = model.predictor()._probe
+    target = model.reference_genes.get_indexer([gene])
+    z_score = model.predictor().gene_block(target, None).weights.z_score(probe)
+    assert len(z_score) == 600
+    assert z_score.std() == pytest.approx(z_score_std, abs=2e-3)

@@ -67,3 +67,14 @@ def test_mistakes_are_named(pair):
         tl.score(truth.X, predicted.X, ["a", "b"])
     with pytest.raises(KeyError, match="metric"):
         tl.summarize(pd.DataFrame())
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+def test_repeated_cell_names_are_matched_by_order_or_refused():
+    values = np.random.default_rng(0).random((4, 3)).astype(np.float32)
+    truth = ad.AnnData(values, obs=pd.DataFrame(index=["a", "a", "b", "c"]))
+    table = tl.score(truth, truth.copy(), axis="cell", metrics=["mse"])
+    assert list(table["cell"]) == ["a", "a", "b", "c"]
+    assert (table["value"] == 0).all()
+    with pytest.raises(ValueError, match="obs_names_make_unique"):
+        tl.score(truth, truth[::-1].copy(), axis="cell", metrics=["mse"])

@@ -99,7 +99,12 @@ def expressed_shared_genes(spatial: ExpressionMatrix, reference: ExpressionMatri
             UserWarning,
             stacklevel=3,
         )
-    return match_genes(shared[expressed], reference.genes)
+    if expressed.sum() < MIN_SHARED:
+        raise ValueError(
+            f"{expressed.sum()} of {len(shared)} shared genes are expressed in both datasets; expected at least "
+            f"{MIN_SHARED}. Check that both hold counts of these genes."
+        )
+    return shared[expressed]
 
 
 def genes_in_totals(spatial: ExpressionMatrix, reference: ExpressionMatrix, shared: pd.Index) -> pd.Index:

@@ -92,6 +92,8 @@ def read_relation(reference: AnnData, name: str) -> StoredRelation:
     slot = reference.varm if kind == "vectors" else reference.varp
     if name not in slot:
         raise missing_key(name, f"reference.{'varm' if kind == 'vectors' else 'varp'}", slot.keys(), ADVICE)
+    if f"has_{name}" not in reference.var:
+        raise missing_key(f"has_{name}", "reference.var", reference.var.columns, ADVICE)
     values = np.asarray(slot[name]) if kind == "vectors" else sparse.csr_matrix(slot[name])
     has_values = reference.var[f"has_{name}"].to_numpy(dtype=bool)
     return StoredRelation(name, kind, values, has_values, details)

@@ -17,6 +17,7 @@ from stimpute.tl._folds import GeneFold, Setup, Totals, fit_fold, gene_folds
 from stimpute.tl._score import score, summarize
 
 MODEL_NAME = "stimpute"  # of the model in tables of methods
+RESERVED_NAMES = {MODEL_NAME, "lower", "upper"}  # layers of the predictions that are no other method
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 Method = Callable[[GeneFold], np.ndarray]
 
@@ -152,6 +153,10 @@ def cross_validate(
     train = {"enable_progress_bar": progress, "seed": seed, **(train_kwargs or {})}
     others: dict[str, Method] = {**(BASELINES if baselines else {}), **(methods or {})}
     setups = {"spatial_setup": spatial_setup, "reference_setup": reference_setup}
+    if folds is not None and len(set(folds)) < len(folds):
+        raise ValueError(f"`folds` is {list(folds)}; expected each fold once.")
+    if reserved := RESERVED_NAMES & set(others):
+        raise ValueError(f"`methods` has the name {sorted(reserved)[0]!r}, which the model uses. Choose another name.")
     drawn = gene_folds(spatial, reference, n_folds=n_folds, seed=seed, totals=totals, **setups)
     chosen = drawn if folds is None else [drawn[_fold_number(number, len(drawn))] for number in folds]
 

@@ -215,9 +215,9 @@ def fit_fold(fold: GeneFold, *, train_kwargs: Setup | None = None, **model_kwarg
     -------
     The trained model; `model.impute(genes=fold.targets)` predicts the held-out genes.
     """
-    StImputeModel.setup_anndata(fold.spatial, **fold.spatial_setup)
-    StImputeModel.setup_anndata(fold.reference, **fold.reference_setup)
     try:
+        StImputeModel.setup_anndata(fold.spatial, **fold.spatial_setup)
+        StImputeModel.setup_anndata(fold.reference, **fold.reference_setup)
         with _genes_were_reported():
             model = StImputeModel(fold.spatial, fold.reference, **model_kwargs)
         model.train(**(train_kwargs or {}))

@@ -130,4 +130,11 @@ def _match_names(
             f"`truth` has {len(truth)} cells and `predicted` {len(predicted)}; expected the same `obs_names` in both."
         )
     columns = list(shared if genes is None else genes)
+    if truth.obs_names.equals(predicted.obs_names):
+        return truth[:, columns], predicted[:, columns]
+    if not truth.obs_names.is_unique:
+        raise ValueError(
+            "Names of cells are repeated and in another order in `truth` and `predicted`, so that cells cannot be "
+            "matched. Call `adata.obs_names_make_unique()` on both."
+        )
     return truth[predicted.obs_names, columns], predicted[:, columns]

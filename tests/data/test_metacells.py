@@ -1,0 +1,97 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from stimpute.data._expression import ExpressionMatrix
+from stimpute.data._metacells import Metacells, find_metacells, gene_statistics, standardized_shared
+from stimpute.data._reference import Reference, ReferenceExpression
+
+SHARED = np.array([4, 0, 2])
+
+
+def make_reference(n_cells=60, n_genes=6, shared=SHARED, seed=0) -> Reference:
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, 3, n_cells)
+    counts = rng.poisson(rng.gamma(1.0, 3.0, (3, n_genes))[kind]).astype(np.float32)
+    counts[:, 5] = 0
+    genes = pd.Index([f"g{i}" for i in range(n_genes)])
+    return Reference(ReferenceExpression(ExpressionMatrix(sparse.csr_matrix(counts), genes, True)), shared, {})
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return make_reference()
+
+
+@given(st.integers(1, 70), st.integers(0, 3))
+def test_metacells_are_numbered_without_gaps(n, seed):
+    metacell = find_metacells(make_reference(), n, seed)
+    assert len(metacell) == 60
+    assert set(metacell) == set(range(metacell.max() + 1))
+    assert metacell.max() + 1 <= min(n, 60)
+
+
+@pytest.mark.parametrize("n", [60, 61, 1000])
+def test_every_cell_is_its_own_metacell_where_there_are_few(reference, n):
+    assert find_metacells(reference, n, 0).tolist() == list(range(60))
+
+
+def test_one_seed_gives_one_grouping(reference):
+    first = find_metacells(reference, 7, 1)
+    np.testing.assert_array_equal(find_metacells(reference, 7, 1), first)
+
+
+def test_cells_that_are_alike_are_grouped():
+    """Cells of three kinds without noise."""
+    kinds = np.array([[9, 1, 1, 1], [1, 9, 1, 1], [1, 1, 9, 1]], np.float32)
+    kind = np.arange(90) % 3
+    matrix = ExpressionMatrix(sparse.csr_matrix(kinds[kind]), pd.Index(list("abcd")), True)
+    metacell = find_metacells(Reference(ReferenceExpression(matrix), np.arange(3), {}), 3, 0)
+    table = pd.crosstab(kind, metacell).to_numpy()
+    assert ((table > 0).sum(0) == 1).all()
+
+
+def test_many_shared_genes_are_reduced_first():
+    reference = make_reference(n_genes=45, shared=np.arange(40))
+    metacell = find_metacells(reference, 5, 0)
+    assert set(metacell) == set(range(metacell.max() + 1))
+
+
+def test_profiles_by_hand(reference):
+    metacell = np.arange(60) % 4
+    found = Metacells(reference, metacell)
+    expression = reference.expression.dense(np.arange(6)).astype(np.float64)
+    mean = np.stack([expression[metacell == index].mean(0) for index in range(4)])
+    std = expression.std(0)
+    expected = (mean - expression.mean(0)) / np.where(std > 0, std, 1)
+    np.testing.assert_allclose(found.profiles(np.arange(6)), expected, atol=1e-5)
+    np.testing.assert_array_equal(found.profiles(np.array([5])), np.zeros((4, 1)))  # a gene that is zero
+    np.testing.assert_array_equal(found.shared_profiles, found.profiles(SHARED))
+    assert found.shared_profiles.dtype == np.float32
+
+
+def test_profiles_of_single_cells_are_the_standardized_cells(reference):
+    found = Metacells(reference, np.arange(60))
+    np.testing.assert_allclose(found.shared_profiles, standardized_shared(reference), atol=1e-5)
+    expression = reference.expression.dense(SHARED)
+    expected = (expression - expression.mean(0)) / expression.std(0)
+    np.testing.assert_allclose(standardized_shared(reference), expected, atol=1e-4)
+
+
+def test_correlation_over_metacells_is_that_of_numpy(reference):
+    found = Metacells(reference, find_metacells(reference, 8, 0))
+    profiles = found.profiles(np.arange(5))
+    expected = np.corrcoef(profiles.T)[:, SHARED]
+    np.testing.assert_allclose(found.correlation(np.arange(5)), expected, atol=1e-5)
+    np.testing.assert_allclose(found.correlation(np.array([5])), 0)  # a gene that is zero is similar to none
+
+
+def test_statistics_of_genes(reference):
+    expression = reference.expression
+    found = gene_statistics(expression, np.array([3, 5]))
+    dense = expression.dense(np.array([3, 5]))
+    expected = np.column_stack([dense.mean(0), dense.std(0), (dense > 0).mean(0)])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -1,0 +1,149 @@
+"""Registering data with scvi-tools, and letting go of them."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from small import QUIET, bare, fit, set_up, small_pair, values
+
+from stimpute import StImputeModel
+
+
+@pytest.fixture
+def own_pair():
+    """Data of one test, set up, that the registry forgets afterwards."""
+    data = set_up(*small_pair())
+    yield data
+    StImputeModel.release(*data)
+
+
+def stored(adata):
+    """Whether any store of scvi-tools refers to an AnnData."""
+    stores = [StImputeModel._setup_adata_manager_store, *StImputeModel._per_instance_manager_store.values()]
+    return any(manager.adata is adata for store in stores for manager in store.values())
+
+
+def stored_by_instances(adata):
+    stores = StImputeModel._per_instance_manager_store.values()
+    return any(manager.adata is adata for store in stores for manager in store.values())
+
+
+# ---------------------------------------------------------------- registration
+
+
+def test_setup_arguments_are_read_back_from_the_model(fresh, recipe):
+    spatial, reference = fresh
+    spatial.layers["raw"] = spatial.X.copy()
+    spatial.obs["section"] = "a"
+    spatial.obsm["xy"] = spatial.obsm.pop("spatial")
+    spatial.var["symbol"] = spatial.var_names
+    setup = {"layer": "raw", "batch_key": "section", "spatial_key": "xy", "gene_symbols": "symbol"}
+    StImputeModel.setup_anndata(spatial, **setup)
+    StImputeModel.setup_anndata(reference)
+    model = StImputeModel(spatial, reference, recipe=recipe)
+    assert model.spatial_setup == {**setup, "expression": "counts"}
+    assert model.reference_setup["layer"] is None
+
+
+def test_a_copy_does_not_replace_the_original(own_pair):
+    spatial, reference = own_pair
+    copy = spatial.copy()
+    StImputeModel.setup_anndata(copy)
+    assert copy.uns["_scvi_uuid"] != spatial.uns["_scvi_uuid"]
+    assert StImputeModel(spatial, reference).adata is spatial
+    assert StImputeModel(copy, reference).adata is copy
+    StImputeModel.release(copy)
+
+
+def test_one_anndata_may_be_set_up_again_in_another_way(own_pair, recipe):
+    spatial, reference = own_pair
+    first = StImputeModel(spatial, reference, recipe=recipe)
+    spatial.obs["section"] = np.where(np.arange(spatial.n_obs) < 75, "a", "b")
+    StImputeModel.setup_anndata(spatial, batch_key="section")
+    second = StImputeModel(spatial, reference, recipe=recipe)
+    assert first.spatial_setup["batch_key"] is None
+    assert second.spatial_setup["batch_key"] == "section"
+    for model in (first, second):
+        model.train(**QUIET)
+        assert np.isfinite(model.impute(genes=["Gene40"], progress=False).X).all()
+
+
+def test_spatial_data_and_reference_may_be_set_up_in_any_order(imputed, recipe):
+    spatial, reference = small_pair()
+    StImputeModel.setup_anndata(reference)
+    StImputeModel.setup_anndata(spatial)
+    result = fit(spatial, reference, recipe).impute(genes=list(imputed.var_names), progress=False)
+    np.testing.assert_array_equal(result.X, imputed.X)
+    StImputeModel.release(spatial, reference)
+
+
+# ---------------------------------------------------------------- letting go
+
+
+def test_a_deleted_model_leaves_no_data_behind(own_pair, recipe, tmp_path):
+    spatial, reference = own_pair
+    model = fit(spatial, reference, recipe)
+    model.impute(bare(spatial[:20]), genes=["Gene40"], progress=False)
+    model.save(tmp_path / "model")
+    loaded = StImputeModel.load(tmp_path / "model", spatial, reference, accelerator="cpu")
+    identifiers = {model.id, loaded.id}
+    assert identifiers <= StImputeModel._per_instance_manager_store.keys()
+    assert stored_by_instances(spatial)
+    del model, loaded
+    gc.collect()
+    assert not identifiers & StImputeModel._per_instance_manager_store.keys()
+    assert not stored_by_instances(spatial)
+    assert not stored_by_instances(reference)
+
+
+def test_a_model_that_cannot_be_made_leaves_no_data_behind(own_pair):
+    spatial, reference = own_pair
+    wrong = [
+        lambda: StImputeModel(spatial),
+        lambda: StImputeModel(spatial, reference, relations="nowhere"),
+        lambda: StImputeModel(spatial, reference, recipe="nowhere"),
+    ]
+    for call in wrong:
+        with pytest.raises((KeyError, ValueError)):
+            call()
+    gc.collect()
+    assert not stored_by_instances(spatial)
+
+
+def test_released_data_can_be_freed(recipe):
+    data = set_up(*small_pair())
+    model = fit(*data, recipe)
+    watched = [weakref.ref(adata) for adata in data]
+    assert all(stored(adata) for adata in data)
+    StImputeModel.release(*data)
+    assert not any(stored(adata) for adata in data)
+    del model, data
+    gc.collect()
+    assert [watch() for watch in watched] == [None, None]
+
+
+def test_a_model_goes_on_working_when_its_data_are_released(imputed, recipe, tmp_path):
+    spatial, reference = set_up(*small_pair())
+    model = fit(spatial, reference, recipe)
+    StImputeModel.release(spatial, reference)
+    genes = list(imputed.var_names)
+    np.testing.assert_array_equal(values(model.impute(genes=genes, progress=False)), imputed.X)
+    assert model.adata is spatial
+    model.save(tmp_path / "model", save_anndata=True, save_reference=True)
+    model.train(**QUIET)
+    np.testing.assert_array_equal(values(model.impute(genes=genes, progress=False)), imputed.X)
+    loaded = StImputeModel.load(tmp_path / "model", accelerator="cpu")
+    np.testing.assert_array_equal(values(loaded.impute(genes=genes, progress=False)), imputed.X)
+
+
+def test_releasing_what_was_never_set_up_does_nothing(fresh, pair):
+    StImputeModel.release(*fresh, pair[0].copy())
+    assert all(stored(adata) for adata in pair)
+
+
+def test_released_data_must_be_set_up_again(fresh):
+    StImputeModel.release(*set_up(*fresh))
+    with pytest.raises(ValueError, match="setup_anndata"):
+        StImputeModel(*fresh)
+    StImputeModel(*set_up(*fresh))

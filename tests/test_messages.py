@@ -1,0 +1,47 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stimpute._messages import check_at_least, missing_key, name_list
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (pd.Index(list("abcde")), "a, b, c, d, e"),
+        (iter("abcdefg"), "a, b, c, d, e and 2 more"),
+        ([1, None], "1, None"),
+    ],
+)
+def test_the_first_names_are_listed(names, text):
+    assert name_list(names) == text
+
+
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 10))
+def test_every_name_is_listed_or_counted(names, n_shown):
+    text = name_list(names, n_shown)
+    n_listed = min(len(names), n_shown)
+    assert text.split(" and ")[0] == ", ".join(map(str, names[:n_listed]))
+    assert (f"and {len(names) - n_shown} more" in text) == (len(names) > n_shown)
+
+
+def test_a_missing_key_is_named_with_those_that_exist():
+    error = missing_key("raw", "adata.layers", ["log", "counts"], "Pass `layer=`.")
+    assert isinstance(error, KeyError)
+    assert error.args[0] == "'raw' is not in `adata.layers`, which has ['counts', 'log']. Pass `layer=`."
+    assert missing_key(3, "adata.obs", [2, "a"]).args[0] == "3 is not in `adata.obs`, which has ['2', 'a']."
+
+
+def test_values_at_or_above_the_minimum_and_none_pass():
+    check_at_least(1, first=1, second=2.5, third=None, fourth=np.int64(7))
+    check_at_least(1)
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.5, float("nan")])
+def test_a_value_below_the_minimum_is_named(value):
+    with pytest.raises(ValueError, match=f"`n_folds` is {value}; expected at least 1"):
+        check_at_least(1, first=5, n_folds=value)

@@ -1,0 +1,233 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from stimpute import StImputeModel, pp, tl
+from stimpute.data._relation_store import read_relation, relation_names
+from stimpute.datasets import synthetic_tissue
+from stimpute.recipes import PaperRecipe
+from stimpute.tl import _relation_ablation
+from stimpute.tl._relation_ablation import PERMUTED_COEXPRESSION, permute_relation
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*have no count of any gene shared")
+
+QUICK = {
+    "n_folds": 2,
+    "progress": False,
+    "n_steps": 10,
+    "n_metacells": 20,
+    "train_kwargs": {"max_epochs": 1, "accelerator": "cpu"},
+}
+COUNTS = {"expression": "counts"}
+FIRST_GENES = np.arange(5)
+
+
+@pytest.fixture(scope="module")
+def tissue():
+    tissue = synthetic_tissue(n_cells=90, n_reference=80, n_measured=14, n_unmeasured=6, n_missing_proteins=3)
+    pp.add_protein_embeddings(tissue.reference, tissue.proteins)
+    genes = list(tissue.reference.var_names)
+    pp.add_gene_network(tissue.reference, pd.DataFrame({"a": genes[:8], "b": genes[1:9]}), "chain")
+    return tissue
+
+
+@pytest.fixture(scope="module")
+def ablation(tissue):
+    return tl.relation_ablation(tissue.spatial, tissue.reference, "protein", n_permutations=2, **QUICK)
+
+
+def permute(tissue, relation, shared=FIRST_GENES, seed=0, centered=True):
+    rng = np.random.default_rng(seed)
+    return permute_relation(tissue.reference, relation, shared, rng, COUNTS, centered=centered)
+
+
+# ---------------------------------------------------------------- the result
+
+
+def test_methods_differ_in_the_relation_alone(ablation):
+    methods = ["without protein", "protein", "protein, permuted 1", "protein, permuted 2"]
+    assert ablation.relation == "protein"
+    assert ablation.without == "without protein"
+    assert list(ablation.genes["method"].unique()) == methods
+    assert list(ablation.summary.index) == methods
+    pcc = ablation.genes.query("metric == 'pcc'").pivot(index="gene", columns="method", values="value")
+    assert pcc.shape == (14, 4)
+    for other in methods[:1] + methods[2:]:
+        assert not np.allclose(pcc["protein"], pcc[other])
+    assert not np.allclose(pcc["protein, permuted 1"], pcc["protein, permuted 2"])
+
+
+def test_each_method_is_a_cross_validation(ablation, tissue):
+    for method, relations in (("protein", "auto"), ("without protein", ["coexpression", "chain"])):
+        alone = tl.cross_validate(tissue.spatial, tissue.reference, relations=relations, baselines=False, **QUICK)
+        found = ablation.genes[ablation.genes["method"] == method].drop(columns="method").reset_index(drop=True)
+        expected = alone.genes.drop(columns="method")
+        keys = ["gene", "metric"]
+        pd.testing.assert_frame_equal(
+            found.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True)
+        )
+
+
+def test_gain_is_paired_by_gene(ablation):
+    gain = ablation.gain()
+    table = ablation.genes.query("metric == 'pcc'").pivot(index="gene", columns="method", values="value")
+    permuted = (table["protein, permuted 1"] + table["protein, permuted 2"]) / 2
+    by_hand = table["protein"] - permuted
+    assert gain.loc["over permuted", "mean"] == pytest.approx(by_hand.mean())
+    assert gain.loc["over permuted", "standard_error"] == pytest.approx(by_hand.std() / np.sqrt(14))
+    assert gain.loc["over none", "share_better"] == (table["protein"] > table["without protein"]).mean()
+    assert (gain["n_genes"] == 14).all()
+
+
+def test_a_positive_gain_is_better_for_errors_too(ablation):
+    mse = ablation.genes.query("metric == 'mse'").pivot(index="gene", columns="method", values="value")
+    expected = (mse["without protein"] - mse["protein"]).mean()
+    assert ablation.gain("mse").loc["over none", "mean"] == pytest.approx(expected)
+    with pytest.raises(KeyError, match="'r2' was not computed.*pcc"):
+        ablation.gain("r2")
+
+
+def test_a_single_gene_has_a_gain_without_an_error():
+    rows = [("without a", 0.2), ("a", 0.5), ("a, permuted 1", 0.4)]
+    genes = pd.DataFrame([{"method": m, "gene": "g", "metric": "pcc", "value": v} for m, v in rows])
+    gain = tl.RelationAblation("a", genes).gain()
+    assert gain.loc["over none", "mean"] == pytest.approx(0.3)
+    assert np.isnan(gain.loc["over none", "standard_error"])
+
+
+def test_settings_are_those_of_the_cross_validation_with_the_relation(ablation):
+    settings = ablation.settings
+    assert sorted(settings.relations) == ["chain", "coexpression", "protein"]
+    assert (settings.n_folds, settings.seed, settings.recipe) == (2, 0, "crossfit")
+
+
+# ---------------------------------------------------------------- permutations
+
+
+def test_inputs_are_not_changed(tissue):
+    reference = tissue.reference.copy()
+    for relation in ("protein", "chain", "coexpression"):
+        permute_relation(reference, relation, FIRST_GENES, np.random.default_rng(0), COUNTS, centered=True)
+    np.testing.assert_array_equal(reference.varm["protein"], tissue.reference.varm["protein"])
+    assert (reference.varp["chain"] != tissue.reference.varp["chain"]).nnz == 0
+    assert relation_names(reference) == ["coexpression", "chain", "protein"]
+    assert set(reference.varp) == {"chain"}
+    pd.testing.assert_frame_equal(reference.var, tissue.reference.var)
+
+
+def test_vectors_stay_among_genes_that_have_one(tissue):
+    before = tissue.reference.varm["protein"]
+    after = read_relation(permute(tissue, "protein"), "protein")
+    has_vector = tissue.reference.var["has_protein"].to_numpy()
+    assert not np.allclose(before, after.values)
+    np.testing.assert_array_equal(np.sort(before[has_vector], axis=0), np.sort(after.values[has_vector], axis=0))
+    assert not after.values[~has_vector].any()
+    np.testing.assert_array_equal(after.has_values, has_vector)
+
+
+def test_edges_keep_their_number_and_genes(tissue):
+    before = tissue.reference.varp["chain"]
+    after = read_relation(permute(tissue, "chain", seed=1), "chain").values
+    assert after.nnz == before.nnz
+    assert (after != after.T).nnz == 0
+    assert (after != before).nnz > 0
+    np.testing.assert_array_equal(np.diff(after.indptr) > 0, np.diff(before.indptr) > 0)
+    np.testing.assert_array_equal(np.sort(np.diff(after.indptr)), np.sort(np.diff(before.indptr)))
+
+
+def test_directed_edges_are_permuted_on_both_axes(tissue):
+    """Edges from one gene to seven: still from one gene to seven, none of them itself."""
+    reference = tissue.reference.copy()
+    genes = list(reference.var_names)
+    pp.add_gene_network(reference, pd.DataFrame({"a": genes[0], "b": genes[1:8]}), "star", directed=True)
+    permuted = permute_relation(reference, "star", FIRST_GENES, np.random.default_rng(3), COUNTS, centered=True)
+    relation = read_relation(permuted, "star")
+    assert relation.values.sum(1).max() == 1
+    assert sorted(np.asarray(relation.values.sum(0)).ravel())[-2:] == [0, 7]
+    assert relation.values.diagonal().sum() == 0
+    np.testing.assert_array_equal(relation.values.sum(1).A1 > 0, relation.has_values)
+
+
+@pytest.mark.parametrize("centered", [True, False])
+def test_permuted_coexpression_is_that_of_other_genes(tissue, centered):
+    shared = np.array([0, 3, 7, 11])
+    permuted = permute(tissue, "coexpression", shared, seed=2, centered=centered)
+    other = np.random.default_rng(2).permutation(20)[shared]
+    counts = tissue.reference.X.toarray().astype(float)
+    totals = counts.sum(1, keepdims=True)
+    log = np.log1p(counts / totals * np.median(totals))
+    unit = log / np.linalg.norm(log, axis=0)
+    expected = (np.corrcoef(log.T) if centered else unit.T @ unit)[np.ix_(other, other)]
+    graph = sparse.csr_matrix(permuted.varp[PERMUTED_COEXPRESSION]).toarray()
+    np.testing.assert_allclose(graph[np.ix_(shared, shared)], expected, atol=1e-4)
+    assert graph.sum() == pytest.approx(graph[np.ix_(shared, shared)].sum())
+
+
+# ---------------------------------------------------------------- which relations are compared
+
+
+@pytest.mark.parametrize(
+    ("relation", "options", "compared"),
+    [
+        ("protein", {}, (["chain", "coexpression", "protein"], ["chain", "coexpression"])),
+        ("coexpression", {}, (["chain", "coexpression", "protein"], ["chain", "protein"])),
+        ("protein", {"relations": ["chain"]}, (["chain", "protein"], ["chain"])),
+        ("chain", {"relations": "chain"}, (["chain"], [])),
+        ("chain", {"recipe": "paper"}, (["chain"], ["coexpression"])),
+        ("chain", {"recipe": PaperRecipe()}, (["chain"], ["coexpression"])),
+    ],
+)
+def test_relations_of_each_method(tissue, monkeypatch, relation, options, compared):
+    asked = []
+
+    def spy(spatial, reference, relations, **options):
+        asked.append((relations, options["baselines"], options["seed"]))
+        assert set(relations) <= set(relation_names(reference))
+        genes = pd.DataFrame({"method": tl.MODEL_NAME, "gene": ["a"], "metric": "pcc", "value": 0.5})
+        return type("Result", (), {"genes": genes, "settings": relations})
+
+    monkeypatch.setattr(_relation_ablation, "cross_validate", spy)
+    ablation = tl.relation_ablation(tissue.spatial, tissue.reference, relation, seed=3, **options)
+    assert isinstance(ablation, tl.RelationAblation)
+    assert [sorted(names) for names, *_ in asked[:2]] == list(compared)[::-1]
+    assert (PERMUTED_COEXPRESSION in asked[2][0]) == (relation == "coexpression")
+    assert {(baselines, seed) for _, baselines, seed in asked} == {(False, 3)}
+    assert sorted(ablation.settings) == compared[0]
+
+
+def test_what_cannot_be_compared_is_told_before_training(tissue, monkeypatch):
+    monkeypatch.setattr(StImputeModel, "train", lambda self, **kwargs: pytest.fail("trained"))
+    with pytest.raises(KeyError, match="no relation 'string'; it has .*chain.*add_protein_embeddings"):
+        tl.relation_ablation(tissue.spatial, tissue.reference, "string")
+    with pytest.raises(ValueError, match="`n_permutations` is 0; expected at least 1"):
+        tl.relation_ablation(tissue.spatial, tissue.reference, n_permutations=0)
+    with pytest.raises(ValueError, match='recipe="crossfit"'):
+        tl.relation_ablation(tissue.spatial, tissue.reference, "coexpression", recipe="paper")
+    with pytest.raises(ValueError, match="'linear' uses no gene relations"):
+        tl.relation_ablation(tissue.spatial, tissue.reference, "protein", recipe="linear")
+
+
+def test_nothing_stays_registered_and_data_of_the_user_do(tissue):
+    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
+    for adata in (spatial, reference):
+        StImputeModel.setup_anndata(adata)
+    before = set(StImputeModel._setup_adata_manager_store)
+    tl.relation_ablation(spatial, reference, "coexpression", folds=[1], **QUICK)
+    assert set(StImputeModel._setup_adata_manager_store) == before
+    assert StImputeModel(spatial, reference).relations == ["coexpression", "chain", "protein"]
+    StImputeModel.release(spatial, reference)
+
+
+def test_genes_may_be_named_by_a_column(tissue):
+    """With the names in a column of both datasets, the result is the same."""
+    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
+    for adata in (spatial, reference):
+        adata.var["symbol"] = adata.var_names
+        adata.var_names = [f"id{i}" for i in range(adata.n_vars)]
+    setup = {"gene_symbols": "symbol"}
+    setups = {"spatial_setup": setup, "reference_setup": setup}
+    options = {"folds": [0], **QUICK}
+    found = tl.relation_ablation(spatial, reference, "coexpression", **options, **setups)
+    expected = tl.relation_ablation(tissue.spatial, tissue.reference, "coexpression", **options)
+    pd.testing.assert_frame_equal(found.genes, expected.genes)

@@ -1,0 +1,237 @@
+"""Training plans and phases on a network of two weights, whose optimum is known."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from scvi.module.base import BaseModuleClass, LossOutput
+from torch import nn
+
+from stimpute.train._plan import LossPlan, OneCyclePlan
+from stimpute.train._trainer import PhaseTrainer, quiet, seeded
+
+
+class Line(BaseModuleClass):
+    """y = (weight + slow) * x."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.slow = nn.Parameter(torch.zeros(1))
+
+    def _get_inference_input(self, tensors):
+        return {"x": tensors["x"]}
+
+    def _get_generative_input(self, tensors, inference_outputs):
+        return inference_outputs
+
+    def inference(self, x):
+        return {"y": x * (self.weight + self.slow)}
+
+    def generative(self, y):
+        return {"y": y}
+
+    def loss(self, tensors, inference_outputs, generative_outputs):
+        error = ((generative_outputs["y"] - tensors["y"]) ** 2).mean()
+        return LossOutput(loss=error, n_obs_minibatch=len(tensors["x"]), extra_metrics={"half": error.detach() / 2})
+
+
+def make_trainer(**options):
+    options = {"accelerator": "cpu", "devices": 1} | options
+    options["trainer_kwargs"] = {"enable_progress_bar": False} | options.get("trainer_kwargs", {})
+    return PhaseTrainer(**options)
+
+
+def line_batches(trainer, n=33, batch_size=8):
+    x = torch.linspace(-1, 1, n)[:, None]
+    return trainer.batches({"x": x, "y": 3 * x}, batch_size)
+
+
+def run(trainer, epochs=5, **kwargs):
+    module = Line()
+    trainer.run("line", module, line_batches(trainer), epochs, **kwargs)
+    return module
+
+
+# ---------------------------------------------------------------- phases
+
+
+def test_it_learns():
+    module = run(make_trainer(), 60, lr=0.1)
+    assert module.weight.item() + module.slow.item() == pytest.approx(3, abs=0.05)
+    assert not module.training
+
+
+def test_history_has_every_loss_by_epoch():
+    trainer = make_trainer(early_stopping=True)
+    run(trainer, 5, lr=0.1)
+    assert set(trainer.history) == {
+        "line_train_loss",
+        "line_validation_loss",
+        "line_half_train",
+        "line_half_validation",
+    }
+    for table in trainer.history.values():
+        assert table.index.tolist() == list(range(5))
+        assert table.index.name == "epoch"
+    loss = trainer.history["line_train_loss"].to_numpy(float)
+    assert loss[-1] < loss[0]
+    np.testing.assert_allclose(trainer.history["line_half_train"].to_numpy(float), loss / 2, rtol=1e-5)
+
+
+def test_the_history_is_the_mean_over_rows():
+    """Without learning, the loss of an epoch is that of all rows, whatever the size of the last batch."""
+    trainer = make_trainer(plan_kwargs={"lr": 0.0})
+    run(trainer, 1)
+    x = torch.linspace(-1, 1, 33)
+    expected = ((3 * x) ** 2).mean().item()
+    assert trainer.history["line_train_loss"].to_numpy(float)[0, 0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_phase_that_runs_again_is_appended():
+    trainer = make_trainer()
+    run(trainer, 2)
+    run(trainer, 3)
+    assert len(trainer.history["line_train_loss"]) == 5
+    assert trainer.history["line_train_loss"].index.tolist() == list(range(5))
+
+
+def test_phases_have_histories_of_their_own():
+    trainer = make_trainer()
+    for name in ("first", "second"):
+        trainer.run(name, Line(), line_batches(trainer), 1)
+    assert {key.split("_")[0] for key in trainer.history} == {"first", "second"}
+    assert make_trainer().history == {}
+
+
+@pytest.mark.parametrize(("bound", "expected"), [(2, 2), (None, 5), (50, 5)])
+def test_max_epochs_is_an_upper_bound(bound, expected):
+    trainer = make_trainer(max_epochs=bound)
+    run(trainer, 5)
+    assert len(trainer.history["line_train_loss"]) == expected
+
+
+def test_early_stopping():
+    options = {"early_stopping_patience": 1, "early_stopping_min_delta": 1e9}
+    trainer = make_trainer(early_stopping=True, trainer_kwargs=options)
+    run(trainer, 50)
+    assert len(trainer.history["line_train_loss"]) < 5
+
+
+def test_early_stopping_without_enough_rows():
+    trainer = make_trainer(early_stopping=True)
+    trainer.run("line", Line(), line_batches(trainer, n=5), 3)
+    assert len(trainer.history["line_train_loss"]) == 3
+
+
+def test_rows_are_held_out_for_early_stopping_alone():
+    assert len(line_batches(make_trainer()).held_out) == 0
+    assert len(line_batches(make_trainer(early_stopping=True)).held_out) == 3
+
+
+def test_the_plan_options_of_the_user_win():
+    assert run(make_trainer(plan_kwargs={"lr": 0.0}), 3, lr=0.5).weight.item() == 0
+    assert run(make_trainer(), 3, lr=0.5).weight.item() != 0
+
+
+def test_the_batch_size_of_the_user_wins():
+    assert line_batches(make_trainer(batch_size=3), batch_size=8).batch_size == 3
+    assert line_batches(make_trainer(), batch_size=8).batch_size == 8
+
+
+def test_callbacks_of_the_user_are_called():
+    from lightning.pytorch.callbacks import LambdaCallback
+
+    epochs = []
+    count = LambdaCallback(on_train_epoch_end=lambda trainer, module: epochs.append(trainer.current_epoch))
+    run(make_trainer(trainer_kwargs={"callbacks": [count]}), 3)
+    assert epochs == [0, 1, 2]
+
+
+@pytest.mark.parametrize("plan_class", [LossPlan, OneCyclePlan])
+def test_diverging_training_names_its_phase_and_what_to_do(plan_class):
+    with pytest.raises(FloatingPointError, match=r"diverged in the phase 'line'.*plan_kwargs=\{\"lr\""):
+        run(make_trainer(plan_kwargs={"lr": float("inf")}), 2, plan_class=plan_class)
+
+
+def test_a_phase_that_diverges_leaves_no_history():
+    trainer = make_trainer(plan_kwargs={"lr": float("inf")})
+    with pytest.raises(FloatingPointError):
+        run(trainer, 2)
+    assert trainer.history == {}
+
+
+def test_the_device_is_that_of_the_accelerator():
+    assert make_trainer().device == torch.device("cpu")
+
+
+# ---------------------------------------------------------------- plans
+
+
+def test_options_of_the_optimizer():
+    plan = LossPlan(Line(), lr=0.3)
+    optimizer = plan.configure_optimizers()["optimizer"]
+    assert optimizer.defaults["lr"] == 0.3
+    assert optimizer.defaults["weight_decay"] == 0
+    assert optimizer.defaults["eps"] == 1e-8
+
+
+def test_one_cycle_has_another_rate_for_slow_parameters():
+    """The first steps of Adam are as large as the rate: the slow parameter changes less."""
+    options = {"lr": 1e-2, "slow_lr": 1e-5, "slow_prefix": "slow", "weight_decay": 0.0}
+    module = run(make_trainer(), 2, plan_class=OneCyclePlan, **options)
+    assert 0 < module.slow.item() < 0.01 * module.weight.item()
+
+
+@pytest.mark.parametrize("prefix", ["none has it", ""])
+def test_one_cycle_with_one_group_alone(prefix):
+    module = run(make_trainer(), 2, plan_class=OneCyclePlan, slow_prefix=prefix, weight_decay=0.0)
+    assert module.slow.item() == pytest.approx(module.weight.item())
+    assert module.slow.item() > 0
+
+
+# ---------------------------------------------------------------- random numbers and messages
+
+
+def test_one_seed_gives_one_result():
+    results = []
+    for _ in range(2):
+        with seeded(7):
+            results.append((torch.rand(3).tolist(), run(make_trainer(seed=7), 3, lr=0.1).weight.item()))
+    assert results[0] == results[1]
+    assert run(make_trainer(seed=8), 3, lr=0.1).weight.item() != results[0][1]
+
+
+def test_the_random_state_is_restored_even_after_an_error():
+    state = torch.get_rng_state()
+
+    def fail():
+        with seeded(3):
+            torch.rand(5)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_messages_are_silenced_and_levels_restored_even_after_an_error():
+    loggers = [logging.getLogger(name) for name in ("stimpute.test.one", "stimpute.test.two")]
+    loggers[0].setLevel(logging.DEBUG)
+
+    def fail():
+        with quiet("stimpute.test.one", "stimpute.test.two"):
+            assert [logger.level for logger in loggers] == [logging.WARNING] * 2
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [logger.level for logger in loggers] == [logging.DEBUG, logging.NOTSET]
+
+
+def test_training_leaves_the_loggers_as_they_were():
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = logger.level
+    run(make_trainer(), 1)
+    assert logger.level == level
