@@ -24,10 +24,10 @@ def suitable_threads(work_per_step: float) -> Iterator[None]:
     work_per_step
         Number of multiplications in one step of the computation.
     """
-    if scvi.settings.num_threads is not None or work_per_step >= WORK_FOR_THREADS:
+    before = torch.get_num_threads()
+    if before == 1 or scvi.settings.num_threads is not None or work_per_step >= WORK_FOR_THREADS:
         yield
         return
-    before = torch.get_num_threads()
     with threadpool_limits(limits=1):
         torch.set_num_threads(1)
         try:

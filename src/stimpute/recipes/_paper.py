@@ -138,12 +138,12 @@ class PaperRecipe(Recipe):
 
     def work_per_step(self, sizes: DataSizes) -> float:
         """Count the products of the GraphSAGE layers in one batch: projection of neighbors, and aggregation."""
-        n_cells = self._graph_batch_size(sizes.n_cells, sizes.n_shared)
+        n_cells = min(sizes.n_cells, self._graph_batch_size(sizes.n_shared))
         per_layer = n_cells * sizes.n_shared * (self.n_neighbors + sizes.n_shared) * self.n_hidden
         return float(per_layer * self.n_layers)
 
-    def _graph_batch_size(self, n_cells: int, n_shared: int) -> int:
-        return min(n_cells, max(1, GRAPH_BATCH_ELEMENTS // (n_shared * self.n_neighbors)))
+    def _graph_batch_size(self, n_shared: int) -> int:
+        return max(1, GRAPH_BATCH_ELEMENTS // (n_shared * self.n_neighbors))
 
     def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer) -> PaperFit:
         """Train the autoencoder; then rounds of neighbors, graph network and autoencoder; then reliability."""
@@ -205,7 +205,7 @@ class PaperRecipe(Recipe):
         n_epochs = self.graph_epochs
         if n_epochs is None:
             n_epochs = GRAPH_EPOCHS_SMALL if n_cells < SMALL_DATA else GRAPH_EPOCHS_LARGE
-        batch_size = self._graph_batch_size(n_cells, n_shared)
+        batch_size = self._graph_batch_size(n_shared)
         batches = trainer.batches(tensors, batch_size, transform=look_up)
         trainer.run("gene_graph", graph, batches, n_epochs, lr=self.lr)
 
