@@ -70,8 +70,9 @@ class LinearPredictor(Predictor):
     def __init__(self, fit: LinearFit, reference: Reference | None, penalty: float) -> None:
         self.fit = fit
         self.folds = fit.folds
-        self.reference = reference
         self.penalty = penalty
+        if reference is not None:  # without it, a model can be loaded, but no gene can be predicted
+            self.reference = reference
 
     def cell_encoder(self, fold: int | None) -> LinearCellEncoder:
         """Return the encoder of cells with a fold held out."""

@@ -227,7 +227,7 @@ def with_defaults():
     pair = set_up(*small_pair(n_cells=60, n_reference=60, n_measured=12, n_unmeasured=5))
 
     def impute(recipe, **hyperparameters):
-        model = fit(*pair, recipe, {"max_epochs": 3}, **hyperparameters)
+        model = fit(*pair, recipe, **hyperparameters)
         return model.impute(genes=list(pair[1].var_names), progress=False)
 
     return impute, {recipe: impute(recipe) for recipe in RECIPES}
