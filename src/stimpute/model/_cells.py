@@ -41,6 +41,8 @@ def get_latent_representation(
         dataset = "spatial"
         if adata is not None and attached is not None and _data.is_from_reference(adata, attached):
             dataset = "reference"
+        elif adata is not None and attached is None and adata.shape == self.reference_shape:
+            dataset = "reference"  # which cannot be recognized, and must not be read as spatial cells
     if dataset == "spatial":
         return predictor.embed_spatial(self.data.read_cells(adata))
     if dataset != "reference":

@@ -108,6 +108,7 @@ class AttachedReference:
     setup: Mapping[str, Any]
     reference: Reference
     fingerprint: str
+    has_protein: np.ndarray
 
 
 class ModelData:
@@ -156,6 +157,11 @@ class ModelData:
             If there are no training data.
         """
         if adata is not None:
+            if not isinstance(adata, AnnData):
+                raise TypeError(
+                    f"`adata` is a {type(adata).__name__}; expected an AnnData, or None for the training data. Name "
+                    'genes by `genes=["..."]`, and read a file with `anndata.read_h5ad(path)`.'
+                )
             return adata
         if self._model.adata is None:
             raise NoCellsError(NO_CELLS)
@@ -265,7 +271,10 @@ def _read_reference(
     centered = recipe.capabilities.centers_vectors
     loaded = load_relations(adata, expression, positions, relations, centered=centered)
     reference = Reference(expression, positions, loaded)
-    return AttachedReference(adata, setup, reference, fingerprint(matrix, loaded))
+    has_protein = np.zeros(adata.n_vars, dtype=bool)
+    if "has_protein" in adata.var:
+        has_protein = adata.var["has_protein"].to_numpy(dtype=bool).copy()
+    return AttachedReference(adata, setup, reference, fingerprint(matrix, loaded), has_protein)
 
 
 def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord) -> SpatialCells:
@@ -333,7 +342,9 @@ def is_from_reference(adata: AnnData, attached: AttachedReference) -> bool:
     if attached.setup.get("gene_symbols") is None and not expression.genes.isin(adata.var_names).all():
         return False
     try:
-        found = read_reference_cells(adata[:N_COMPARED], attached)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # values of another kind are no cells of the reference
+            found = read_reference_cells(adata[:N_COMPARED], attached)
     except (KeyError, ValueError):
         return False
     known = {row.tobytes() for row in expression.dense(attached.reference.shared)}

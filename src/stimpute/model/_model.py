@@ -29,6 +29,7 @@ from stimpute.model import _cells, _data, _persist, _properties, _result, _setup
 from stimpute.model._stream import describe_genes, gene_chunks, gene_table, predict_chunks
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import OutputOptions, Predictor, Recipe, get_recipe
+from stimpute.recipes._registry import check_registered
 from stimpute.train._trainer import PhaseTrainer, quiet, seeded
 
 MAX_CELLS = 20_000
@@ -88,12 +89,13 @@ class StImputeModel(BaseModelClass):
         **recipe_kwargs: Any,
     ) -> None:
         if isinstance(recipe, Recipe):
+            check_registered(type(recipe))
             recipe_kwargs = {**recipe.hyperparameters(), **recipe_kwargs}
             recipe = recipe.name
         self._recipe = get_recipe(recipe).configure(recipe_kwargs)
-        super().__init__(spatial, registry)
         if reference is None and registry is None:
             raise ValueError("A reference is needed: `StImputeModel(spatial, reference)`, both set up.")
+        super().__init__(spatial, registry)
         self.init_params_ = self._get_init_params(locals())
         for data in ("spatial", "reference"):  # None would be passed twice when the model is loaded
             self.init_params_["non_kwargs"].pop(data, None)
@@ -489,6 +491,8 @@ class StImputeModel(BaseModelClass):
         ValueError
             If the file cannot be read, input genes are missing, or the reference is another one.
         """
+        if "backup_url" not in kwargs:  # from which scvi-tools would fetch it
+            _persist.check_exists(dir_path, prefix or "")
         adata = _persist.given_or_stored(dir_path, f"{prefix or ''}{_persist.ADATA_FILE}", adata, "adata")
         reference = _persist.given_or_stored(
             dir_path, f"{prefix or ''}{_persist.REFERENCE_FILE}", reference, "reference"

@@ -12,6 +12,7 @@ from anndata import AnnData
 
 from stimpute._atomic import filling
 
+MODEL_FILE = "model.pt"
 ADATA_FILE = "adata.h5ad"
 REFERENCE_FILE = "reference.h5ad"
 
@@ -33,6 +34,22 @@ def saving(dir_path: str | Path, prefix: str, *, overwrite: bool) -> Iterator[Pa
         yield partial
 
 
+def check_exists(dir_path: str | Path, prefix: str) -> None:
+    """Check that a folder holds a model of a prefix.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not; the message lists the models that are there.
+    """
+    if not (Path(dir_path) / f"{prefix}{MODEL_FILE}").is_file():
+        found = sorted(path.name for path in Path(dir_path).glob(f"*{MODEL_FILE}"))
+        raise FileNotFoundError(
+            f"{Path(dir_path) / f'{prefix}{MODEL_FILE}'} does not exist; models in this folder: {found}. Pass the "
+            "folder that `model.save()` made, and its `prefix=`, if any."
+        )
+
+
 @contextlib.contextmanager
 def readable(dir_path: str | Path) -> Iterator[None]:
     """Turn the errors of a damaged model file into one that says so.
@@ -44,6 +61,8 @@ def readable(dir_path: str | Path) -> Iterator[None]:
     """
     try:
         yield
+    except FileNotFoundError:
+        raise
     except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
         raise ValueError(
             f"The model in {dir_path} cannot be read: {error}. The file is truncated, or not one that `model.save()` "

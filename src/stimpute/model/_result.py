@@ -54,10 +54,7 @@ def complete_gene_table(
     attached
         The reference.
     """
-    has_protein = np.zeros(len(names), dtype=bool)
-    if "has_protein" in attached.adata.var:
-        rows = attached.reference.expression.genes.get_indexer(names)
-        has_protein = attached.adata.var["has_protein"].to_numpy(dtype=bool)[rows]
+    has_protein = attached.has_protein[attached.reference.expression.genes.get_indexer(names)]
     return table.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
 
 

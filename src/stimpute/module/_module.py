@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+import torch
 from scvi.module.base import BaseModuleClass
 from torch import nn
 
@@ -21,6 +22,11 @@ class StImputeModule(BaseModuleClass):
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleDict(dict(networks))
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the networks; the CPU where there are none."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
 
     def __getitem__(self, name: str) -> Any:
         return self.networks[name]

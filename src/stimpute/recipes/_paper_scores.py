@@ -45,4 +45,4 @@ def profile_quantiles(predicted: np.ndarray) -> np.ndarray:
 @torch.inference_mode()
 def score_profiles(network: ReliabilityNetwork, profiles: np.ndarray) -> np.ndarray:
     """Predict the score of genes from their quantiles, shape (n_genes,)."""
-    return network.inference(torch.from_numpy(profiles).to(network.device))["score"].cpu().numpy()
+    return network.inference(torch.from_numpy(profiles).to(network.device))["score"].cpu().numpy().astype(np.float64)

@@ -30,6 +30,21 @@ def register_recipe(recipe: R) -> R:
     return recipe
 
 
+def check_registered(recipe: type[Recipe]) -> None:
+    """Check that a recipe is found by its name, since a saved model holds only the name.
+
+    Raises
+    ------
+    ValueError
+        If it is not registered, or another class is registered by its name.
+    """
+    if _registered.get(recipe.name) is not recipe:
+        raise ValueError(
+            f"{recipe.__name__} is not registered by its name {recipe.name!r}. Give it a `name` of its own, and call "
+            f"`stimpute.recipes.register_recipe({recipe.__name__})`."
+        )
+
+
 def get_recipe(name: str) -> type[Recipe]:
     """Return the recipe of a name.
 

@@ -8,6 +8,8 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from scvi.train import TrainingPlan
 
+from stimpute._messages import check_at_least
+
 ADAM_BETAS = (0.9, 0.98)  # a short memory of squared gradients suits a few hundred steps
 
 
@@ -93,6 +95,7 @@ class OneCyclePlan(LossPlan):
         weight_decay: float = 1e-2,
         **plan_kwargs: Any,
     ) -> None:
+        check_at_least(0, lr=lr, slow_lr=slow_lr, weight_decay=weight_decay)  # one cycle would not
         super().__init__(module, lr=lr, weight_decay=weight_decay, **plan_kwargs)
         self.slow_lr = slow_lr
         self.slow_prefix = slow_prefix
