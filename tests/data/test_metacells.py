@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from stimpute.data._expression import ExpressionMatrix
-from stimpute.data._metacells import Metacells, find_metacells, gene_statistics, standardized_shared
+from stimpute.data._metacells import (
+    Metacells,
+    find_metacells,
+    gene_statistics,
+    standardized_shared,
+    weighted_gene_statistics,
+)
 from stimpute.data._reference import Reference, ReferenceExpression
 
 SHARED = np.array([4, 0, 2])
@@ -95,3 +101,30 @@ def test_statistics_of_genes(reference):
     dense = expression.dense(np.array([3, 5]))
     expected = np.column_stack([dense.mean(0), dense.std(0), (dense > 0).mean(0)])
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_equal_weights_give_the_statistics_of_the_reference(reference):
+    genes = np.array([5, 1, 3])
+    weights = np.full(60, 1 / 60)
+    found = weighted_gene_statistics(reference.expression, genes, weights)
+    np.testing.assert_allclose(found, gene_statistics(reference.expression, genes), rtol=1e-5, atol=1e-6)
+
+
+def test_weighted_statistics_are_those_of_repeated_cells(reference):
+    genes = np.arange(6)
+    times = np.random.default_rng(3).integers(0, 4, 60)
+    found = weighted_gene_statistics(reference.expression, genes, times / times.sum())
+    repeated = np.repeat(reference.expression.dense(genes).astype(float), times, axis=0)
+    expected = [repeated.mean(0), repeated.std(0), (repeated > 0).mean(0)]
+    np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_of_metacells_are_spread_evenly_over_their_cells(reference):
+    metacell = np.arange(60) % 7
+    metacells = Metacells(reference, metacell)
+    weights = np.random.default_rng(0).random(7)
+    found = metacells.cell_weights(weights)
+    assert found.sum() == pytest.approx(1)
+    np.testing.assert_allclose(np.bincount(metacell, found), weights / weights.sum(), rtol=1e-6)
+    assert all(np.ptp(found[metacell == index]) < 1e-9 for index in range(7))
+    np.testing.assert_allclose(metacells.cell_weights(np.zeros(7)), 1 / 60)

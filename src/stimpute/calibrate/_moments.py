@@ -6,24 +6,30 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from sklearn.linear_model import Ridge
 
 from stimpute.data._arrays import Shape
 
 MIN_STD = 1e-3
-PENALTY = 3.0
+PENALTY = 1.0  # of the regressions on standardized statistics
+MIN_PENALTY = 1e-6  # of the intercept
+MAX_STATISTIC = 3.0  # standardized statistics are clipped here
+MATCHED_MEAN = 3  # column of the statistics, see `Moments.fit`
+MATCHED_STD = 4
 
 
 @dataclass(frozen=True)
 class Moments:
-    r"""Two ridge regressions over the shared genes.
+    r"""Two regressions over the shared genes.
 
     .. math:: \mu_g = a + b \cdot t_g, \quad \log(\sigma_g + \epsilon) = c + d \cdot t_g
 
-    :math:`t` are statistics of a gene in the reference. The level of a gene depends on the gene and the platforms, not
-    on the cell.
+    :math:`t` are statistics of a gene in the reference, some of them over the cell types of the section. Each
+    regression is a mixture of a line in one statistic and a ridge regression on all. A small panel can support little
+    more than the line; the share of the ridge regression is the one with the least error over left-out genes.
     """
 
+    center: Annotated[np.ndarray, Shape("n_level_statistics", about="mean of the statistics that levels depend on")]
+    scale: Annotated[np.ndarray, Shape("n_level_statistics", about="standard deviation of the same statistics")]
     coefficients: Annotated[
         np.ndarray, Shape(2, "n_coefficients", about="regression of a gene's level on reference statistics")
     ]
@@ -35,15 +41,19 @@ class Moments:
         Parameters
         ----------
         statistics
-            Shape (n_genes, n_statistics).
+            Mean, standard deviation and detection rate in the reference, then the same over reference cells that are
+            weighted to resemble the section, shape (n_genes, 6).
         mean, std
             On the spatial platform, shape (n_genes,).
         """
-        rows = []
-        for y in (mean, np.log(std + MIN_STD)):
-            model = Ridge(PENALTY).fit(statistics, y)
-            rows.append([model.intercept_, *model.coef_])
-        return cls(np.array(rows))
+        center = statistics.mean(0)
+        scale = statistics.std(0) + 1e-6
+        x = _standardize(statistics, center, scale)
+        rows = [
+            _fit_mixture(x, mean, MATCHED_MEAN),
+            _fit_mixture(x, np.log(std + MIN_STD), MATCHED_STD),
+        ]
+        return cls(center, scale, np.array(rows))
 
     @classmethod
     def out_of_fold(
@@ -60,6 +70,56 @@ class Moments:
 
     def predict(self, statistics: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Predict the mean, at least 0, and the standard deviation, each of shape (n_genes,)."""
-        design = np.column_stack([np.ones(len(statistics)), statistics])
+        x = _standardize(statistics, self.center, self.scale)
+        design = np.column_stack([np.ones(len(x)), x])
         mean, log_std = self.coefficients @ design.T
         return np.maximum(mean, 0), np.maximum(np.exp(log_std) - MIN_STD, MIN_STD)
+
+
+def _standardize(statistics: np.ndarray, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return np.clip((statistics - center) / scale, -MAX_STATISTIC, MAX_STATISTIC)
+
+
+def _fit_mixture(x: np.ndarray, y: np.ndarray, column: int) -> np.ndarray:
+    r"""Fit a line in one column and a ridge regression on all, and mix them.
+
+    .. math:: w = \frac{\sum_i d_i e_i}{\sum_i d_i^2 + k \, \overline{e^2}}
+
+    :math:`w` is the share of the ridge regression, :math:`e` the error of the line on left-out genes, :math:`d` by how
+    much the ridge regression differs from the line on them, and :math:`k` the number of its further coefficients, so
+    that with few genes the line prevails.
+
+    Returns
+    -------
+    Intercept and coefficients, shape (1 + n_statistics,).
+    """
+    line, line_left_out = _ridge(x[:, [column]], y)
+    full, full_left_out = _ridge(x, y)
+    difference = full_left_out - line_left_out
+    error = y - line_left_out
+    noise = (x.shape[1] - 1) * (error**2).mean()
+    share = (difference * error).sum() / max((difference**2).sum() + noise, 1e-12)
+    share = float(np.clip(share, 0, 1))
+    mixture = share * full
+    mixture[[0, 1 + column]] += (1 - share) * line
+    return mixture
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""Fit a ridge regression, and predict each value with this value left out.
+
+    The prediction of a left-out value, :math:`y_i - (y_i - \hat y_i) / (1 - h_{ii})` with the leverage
+    :math:`h_{ii}`, is exact and needs no further fit.
+
+    Returns
+    -------
+    Intercept and coefficients, and the predictions, shape (n_genes,).
+    """
+    design = np.column_stack([np.ones(len(x)), x])
+    penalty = np.full(design.shape[1], PENALTY)
+    penalty[0] = MIN_PENALTY
+    hat = np.linalg.solve(design.T @ design + np.diag(penalty), design.T)
+    coefficients = hat @ y
+    leverage = np.einsum("ij,ji->i", design, hat)
+    residual = y - design @ coefficients
+    return coefficients, y - residual / (1 - leverage)

@@ -44,6 +44,13 @@ class Metacells:
         mean = (self.expression.by_gene[genes] @ self._average).toarray().T
         return standardize(mean, self.expression.mean[genes], self.expression.std[genes])
 
+    def cell_weights(self, weights: np.ndarray) -> np.ndarray:
+        """Spread weights of the metacells evenly over their cells, shape (n_cells,); uniform if all are 0."""
+        if not weights.any():
+            return np.full(self.expression.n_cells, 1 / self.expression.n_cells)
+        by_cell = self._average @ weights
+        return by_cell / by_cell.sum()
+
     @cached_property
     def _unit_shared_profiles(self) -> np.ndarray:
         return _centered_unit_columns(self.shared_profiles)
@@ -90,6 +97,27 @@ def find_metacells(reference: Reference, n: int, seed: int) -> np.ndarray:
 def gene_statistics(expression: ReferenceExpression, genes: np.ndarray) -> np.ndarray:
     """Return mean, standard deviation and detection rate of genes in the reference, shape (n_genes, 3)."""
     return np.column_stack([expression.mean[genes], expression.std[genes], expression.detection_rate[genes]])
+
+
+def weighted_gene_statistics(expression: ReferenceExpression, genes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute the same statistics over weighted cells, shape (n_genes, 3).
+
+    Parameters
+    ----------
+    expression
+        The reference.
+    genes
+        Positions of the genes, shape (n_genes,).
+    weights
+        One for each cell, with the sum 1, shape (n_cells,).
+    """
+    rows = expression.by_gene[genes].astype(np.float64)
+    mean = rows @ weights
+    detected = rows.copy()
+    detected.data = (rows.data > 0).astype(np.float64)
+    rows.data **= 2
+    std = np.sqrt(np.maximum(rows @ weights - mean**2, 0))
+    return np.column_stack([mean, std, detected @ weights])
 
 
 def _centered_unit_columns(x: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ prediction   attention to reference metacells; weighted messages from measured g
 training     both networks together, on genes that are masked at the input, other genes in every step
 ensemble     each member never learns from one fold of the genes
 slope        how far to trust the predicted z-score, from each member's own fold
-moments      mean and standard deviation of a gene on the spatial platform, from its statistics in the reference
+moments      mean and standard deviation of a gene on the spatial platform, from its statistics in the reference, and
+             from the same over reference cells that resemble the section
 calibration  intervals and reliability, from the same out-of-fold predictions
 """
 
@@ -18,12 +19,8 @@ import torch
 from torch import nn
 
 from stimpute._messages import check_at_least
-from stimpute.calibrate._intervals import Intervals
-from stimpute.calibrate._moments import Moments
-from stimpute.calibrate._reliability import ReliabilityRegression
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._metacells import find_metacells, gene_statistics
-from stimpute.data._normalize import column_correlation
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._space import sample_cells
@@ -34,12 +31,11 @@ from stimpute.module._masked_genes import MaskedGeneModule
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import Capabilities, DataSizes, Recipe
 from stimpute.recipes._crossfit_batches import MAX_TARGETS, MaskedGeneBatches
-from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble, niche_mean
+from stimpute.recipes._crossfit_calibration import N_PROBE, calibrate
+from stimpute.recipes._crossfit_ensemble import CrossfitEnsemble, niche_mean
 from stimpute.recipes._crossfit_fit import (
-    CrossfitCalibration,
     CrossfitFit,
     CrossfitPreparation,
-    OutOfFold,
     SharedGeneScaling,
     StatisticScaling,
 )
@@ -48,10 +44,7 @@ from stimpute.recipes._crossfit_predictor import CrossfitPredictor
 from stimpute.train._plan import OneCyclePlan
 from stimpute.train._trainer import PhaseTrainer
 
-N_PROBE = 1000  # cells that stay with the model, on which the prediction of any gene is examined
-N_CALIBRATION = 2000  # cells on which held-out genes are compared with their truth
 STEPS_PER_EPOCH = 10
-MAX_SLOPE = 1.5  # a larger factor would amplify noise
 
 
 @dataclass(frozen=True)
@@ -159,7 +152,7 @@ class CrossfitRecipe(Recipe):
         preparation = self._prepare(cells, neighbors, reference, trainer.seed)
         ensemble = CrossfitEnsemble(preparation, reference, module, ridge=self.ridge, use_attention=self.use_attention)
         self._train(cells, neighbors, ensemble, trainer)
-        return CrossfitFit(preparation, self._calibrate(cells, neighbors, ensemble))
+        return CrossfitFit(preparation, calibrate(cells, neighbors, ensemble))
 
     def _prepare(
         self, cells: SpatialCells, neighbors: np.ndarray | None, reference: Reference, seed: int
@@ -232,65 +225,6 @@ class CrossfitRecipe(Recipe):
         n_epochs = -(-self.n_steps // STEPS_PER_EPOCH)  # rounded up
         options: dict[str, Any] = {"lr": self.lr, "slow_lr": self.autoencoder_lr, "weight_decay": self.weight_decay}
         trainer.run("masked_genes", task, data, n_epochs, plan_class=OneCyclePlan, **options)
-
-    def _calibrate(
-        self, cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble
-    ) -> CrossfitCalibration:
-        """Learn slope, moments, intervals and reliability from predictions of each member's own fold."""
-        reference = ensemble.reference
-        preparation = ensemble.preparation
-        folds = preparation.folds
-        z_score, truth, features = self._out_of_fold_predictions(cells, neighbors, ensemble)
-        least_squares = (z_score * truth).sum() / np.maximum((z_score**2).sum(), 1e-12)
-        slope = float(np.clip(least_squares, 0, MAX_SLOPE))
-
-        scaling = preparation.scaling
-        statistics = ensemble.features.statistics(reference.shared).numpy()
-        moments = Moments.fit(statistics, scaling.mean, scaling.std)
-        mean, std = Moments.out_of_fold(statistics, scaling.mean, scaling.std, folds.fold_of_gene)
-
-        predicted = np.maximum(mean + std * slope * z_score, 0)
-        intervals = Intervals.fit(truth * scaling.std + scaling.mean, predicted, std, folds.fold_of_gene)
-
-        observed = column_correlation(truth, z_score)
-        predicted_std = slope * z_score.std(0)
-        n_expressing = reference.n_cells_expressing(reference.shared)
-        reliability = ReliabilityRegression.out_of_fold(
-            features, observed, predicted_std, n_expressing, folds.fold_of_gene
-        )
-        return CrossfitCalibration(
-            slope=slope,
-            moments=moments,
-            intervals=intervals,
-            reliability=ReliabilityRegression.fit(features, observed, predicted_std),
-            out_of_fold=OutOfFold(mean, std, np.exp(features[:, 0]), reliability),
-        )
-
-    def _out_of_fold_predictions(
-        self, cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Predict every shared gene by the member that never learned from it.
-
-        Returns
-        -------
-        Predicted and true z-scores, shape (n_cells, n_shared), and reliability features, shape (n_shared, n_features).
-        """
-        shared = ensemble.reference.shared
-        rows = sample_cells(np.arange(len(cells)), N_CALIBRATION)
-        probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
-        z_score = np.zeros((len(rows), len(shared)), np.float32)
-        truth = np.zeros((len(rows), len(shared)), np.float32)
-        features = np.empty((len(shared), N_FEATURES))
-        for fold in range(len(ensemble.preparation.folds)):
-            encoder = ensemble.cell_encoder(fold)
-            held_out = encoder.split.held_out
-            weights = ensemble.gene_weights(shared[held_out], fold)
-            z_score[:, held_out] = weights.z_score(encoder.encode(cells.chunk(rows, neighbors)))
-            standardized = ensemble.preparation.scaling.standardize(cells[rows], encoder.split, fold)
-            truth[:, held_out] = standardized[:, held_out]
-            probe = encoder.encode(cells.chunk(probe_rows, neighbors))
-            features[held_out] = ensemble.reliability_features(shared[held_out], weights, probe)
-        return z_score, truth, features
 
     def predictor(self, fit: CrossfitFit, reference: Reference | None, module: StImputeModule) -> CrossfitPredictor:
         """See :class:`~stimpute.recipes.Recipe`."""

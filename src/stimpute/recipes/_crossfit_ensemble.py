@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stimpute.calibrate._moments import MIN_STD
 from stimpute.data._folds import GeneSplit
+from stimpute.data._metacells import gene_statistics, weighted_gene_statistics
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import CellChunk
 from stimpute.module._attention import AttentionAutoencoder
@@ -214,6 +215,18 @@ class CrossfitEnsemble:
         relations[position[:, None] == np.arange(relations.shape[1])] = 0  # not the relation of a gene to itself
         strongest = np.sort(np.abs(relations), axis=1)[:, -N_STRONGEST:].mean(1)
         return np.column_stack([*log_stds, agreement, strongest, self.features.statistics(targets).numpy()])
+
+    def level_statistics(self, targets: np.ndarray, probe: CellBlock) -> np.ndarray:
+        """Compute statistics of target genes that their levels are predicted from, shape (n_targets, 6).
+
+        These are mean, standard deviation and detection rate in the reference, and the same over reference cells
+        that are weighted by the mean attention of the probe cells: the reference as the section resembles it.
+        """
+        expression = self.reference.expression
+        attention = probe.attention.mean(0).cpu().numpy().astype(np.float64)
+        weights = self.features.metacells.cell_weights(attention)
+        matched = weighted_gene_statistics(expression, targets, weights)
+        return np.column_stack([gene_statistics(expression, targets), matched])
 
 
 def add_parts(parts: list[Tensor]) -> Tensor:

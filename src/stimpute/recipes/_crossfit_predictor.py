@@ -104,8 +104,7 @@ class CrossfitPredictor(Predictor):
         """Describe genes that were not trained on."""
         calibration = self.fit.calibration
         features = self.ensemble.reliability_features(targets, weights, self._probe)
-        statistics = self.ensemble.features.statistics(targets).numpy()
-        mean, std = calibration.moments.predict(statistics)
+        mean, std = calibration.moments.predict(self.ensemble.level_statistics(targets, self._probe))
         z_score_std = np.exp(features[:, 0])
         n_expressing = self.ensemble.reference.n_cells_expressing(targets)
         reliability = calibration.reliability.predict(features, calibration.slope * z_score_std, n_expressing)

@@ -1,0 +1,101 @@
+"""Calibrate `crossfit` on genes that the predicting member never learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stimpute.calibrate._intervals import Intervals
+from stimpute.calibrate._moments import Moments
+from stimpute.calibrate._reliability import ReliabilityRegression
+from stimpute.data._normalize import column_correlation
+from stimpute.data._space import sample_cells
+from stimpute.data._spatial import SpatialCells
+from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble
+from stimpute.recipes._crossfit_fit import CrossfitCalibration, OutOfFold
+from stimpute.recipes._crossfit_genes import N_STATISTICS
+
+N_PROBE = 1000  # cells that stay with the model, on which the prediction of any gene is examined
+N_CALIBRATION = 2000  # cells on which held-out genes are compared with their truth
+MAX_SLOPE = 1.5  # a larger factor would amplify noise
+
+
+@dataclass(frozen=True)
+class HeldOutPredictions:
+    """What is known of the shared genes from members that never learned from them.
+
+    Attributes
+    ----------
+    z_score, truth
+        Predicted and measured z-scores, shape (n_cells, n_shared).
+    features
+        Reliability features, shape (n_shared, n_features).
+    level_statistics
+        Statistics that mean and standard deviation are predicted from, shape (n_shared, 6).
+    """
+
+    z_score: np.ndarray
+    truth: np.ndarray
+    features: np.ndarray
+    level_statistics: np.ndarray
+
+
+def calibrate(cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble) -> CrossfitCalibration:
+    """Learn slope, moments, intervals and reliability from predictions of each member's own fold."""
+    reference = ensemble.reference
+    preparation = ensemble.preparation
+    folds = preparation.folds
+    held_out = _predict_held_out(cells, neighbors, ensemble)
+    z_score = held_out.z_score
+    truth = held_out.truth
+    features = held_out.features
+    least_squares = (z_score * truth).sum() / np.maximum((z_score**2).sum(), 1e-12)
+    slope = float(np.clip(least_squares, 0, MAX_SLOPE))
+
+    scaling = preparation.scaling
+    levels = held_out.level_statistics
+    moments = Moments.fit(levels, scaling.mean, scaling.std)
+    mean, std = Moments.out_of_fold(levels, scaling.mean, scaling.std, folds.fold_of_gene)
+
+    predicted = np.maximum(mean + std * slope * z_score, 0)
+    intervals = Intervals.fit(truth * scaling.std + scaling.mean, predicted, std, folds.fold_of_gene)
+
+    observed = column_correlation(truth, z_score)
+    predicted_std = slope * z_score.std(0)
+    n_expressing = reference.n_cells_expressing(reference.shared)
+    reliability = ReliabilityRegression.out_of_fold(features, observed, predicted_std, n_expressing, folds.fold_of_gene)
+    return CrossfitCalibration(
+        slope=slope,
+        moments=moments,
+        intervals=intervals,
+        reliability=ReliabilityRegression.fit(features, observed, predicted_std),
+        out_of_fold=OutOfFold(mean, std, np.exp(features[:, 0]), reliability),
+    )
+
+
+def _predict_held_out(
+    cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble
+) -> HeldOutPredictions:
+    """Predict every shared gene by the member that never learned from it."""
+    shared = ensemble.reference.shared
+    rows = sample_cells(np.arange(len(cells)), N_CALIBRATION)
+    probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
+    result = HeldOutPredictions(
+        z_score=np.zeros((len(rows), len(shared)), np.float32),
+        truth=np.zeros((len(rows), len(shared)), np.float32),
+        features=np.empty((len(shared), N_FEATURES)),
+        level_statistics=np.empty((len(shared), 2 * N_STATISTICS)),
+    )
+    for fold in range(len(ensemble.preparation.folds)):
+        encoder = ensemble.cell_encoder(fold)
+        held_out = encoder.split.held_out
+        genes = shared[held_out]
+        weights = ensemble.gene_weights(genes, fold)
+        result.z_score[:, held_out] = weights.z_score(encoder.encode(cells.chunk(rows, neighbors)))
+        standardized = ensemble.preparation.scaling.standardize(cells[rows], encoder.split, fold)
+        result.truth[:, held_out] = standardized[:, held_out]
+        probe = encoder.encode(cells.chunk(probe_rows, neighbors))
+        result.features[held_out] = ensemble.reliability_features(genes, weights, probe)
+        result.level_statistics[held_out] = ensemble.level_statistics(genes, probe)
+    return result
