@@ -1,5 +1,6 @@
 """Bad input is answered with the key, what was found, what was expected and the next call."""
 
+import re
 from types import SimpleNamespace
 
 import anndata
@@ -140,6 +141,37 @@ def test_data_that_are_not_set_up(spatial, reference):
     setup(spatial)
     with pytest.raises(ValueError, match="setup_anndata"):
         StImputeModel(spatial, reference)
+
+
+def test_a_path_in_place_of_an_anndata(spatial, reference):
+    with pytest.raises(TypeError, match=r"`adata` is a str; expected an AnnData.*read_h5ad"):
+        setup("cells.h5ad")
+    setup(spatial)
+    setup(reference)
+    with pytest.raises(TypeError, match="`reference` is a str; expected an AnnData"):
+        StImputeModel(spatial, "reference.h5ad")
+    with pytest.raises(TypeError, match="`spatial` is a str; expected an AnnData"):
+        StImputeModel("cells.h5ad", reference)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"relations": None}, '`relations` is None; expected "auto" or a list'),
+        ({"n_latent": "7"}, "`n_latent` is '7'; expected an integer"),
+        ({"n_latent": 7.5}, "`n_latent` is 7.5; expected an integer"),
+        ({"n_folds": True}, "`n_folds` is True; expected an integer"),
+        ({"lr": "high"}, "`lr` is 'high'; expected a number"),
+        ({"masked_share": 0.3}, "`masked_share` is 0.3; expected two shares"),
+        ({"masked_share": (0.1,)}, "expected two shares"),
+        ({"masked_share": ("a", "b")}, "`masked_share` is 'a'; expected a number"),
+    ],
+)
+def test_arguments_of_another_type(spatial, reference, argument, message):
+    setup(spatial)
+    setup(reference)
+    with pytest.raises(TypeError, match=re.escape(message)):
+        StImputeModel(spatial, reference, **argument)
 
 
 def test_no_reference(spatial):

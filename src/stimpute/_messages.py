@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral, Real
 
 
 def name_list(names: Iterable[object], n_shown: int = 5) -> str:
@@ -33,13 +34,49 @@ def missing_key(key: object, where: str, available: Iterable[object], advice: st
 
 
 def check_at_least(minimum: float, **arguments: float | None) -> None:
-    """Raise ValueError for the first argument below a minimum; None passes.
+    """Check that numbers are not below a minimum; None passes.
 
     Raises
     ------
+    TypeError
+        If one is not a number.
     ValueError
-        Names the argument, its value and the minimum.
+        If one is smaller; the message names the argument, its value and the minimum.
     """
     for name, value in arguments.items():
-        if value is not None and not value >= minimum:
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"`{name}` is {value!r}; expected a number.")
+        if not value >= minimum:
             raise ValueError(f"`{name}` is {value}; expected at least {minimum}.")
+
+
+def check_count(minimum: int, **arguments: int | None) -> None:
+    """Check that integers are not below a minimum, like :func:`check_at_least`.
+
+    Raises
+    ------
+    TypeError
+        If one is not an integer.
+    ValueError
+        If one is smaller.
+    """
+    for name, value in arguments.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral)):
+            raise TypeError(f"`{name}` is {value!r}; expected an integer.")
+    check_at_least(minimum, **arguments)
+
+
+def check_type(expected: type, advice: str = "", **arguments: object) -> None:
+    """Check the type of arguments; None passes.
+
+    Raises
+    ------
+    TypeError
+        Names the argument and both types.
+    """
+    for name, value in arguments.items():
+        if value is not None and not isinstance(value, expected):
+            found = f"`{name}` is a {type(value).__name__}; expected an {expected.__name__}."
+            raise TypeError(f"{found}{' ' + advice if advice else ''}")

@@ -299,3 +299,17 @@ def test_a_truncated_model_is_a_clear_error(saved, tmp_path, kept):
     (path / "model.pt").write_bytes(whole[: int(kept * len(whole))])
     with pytest.raises(ValueError, match="cannot be read"):
         StImputeModel.load(path, adata=False, reference=False)
+
+
+def test_data_that_were_changed_are_not_saved_with_the_model(recipe, tmp_path):
+    spatial, reference = small_pair()
+    set_up(spatial, reference)
+    model = fit(spatial, reference, recipe)
+    reference.X = reference.X * 2
+    with pytest.raises(ValueError, match="not the reference that the model was trained with"):
+        model.save(tmp_path / "a", save_reference=True)
+    spatial.X = spatial.X * 0.5
+    with pytest.raises(ValueError, match="raw counts"):
+        model.save(tmp_path / "a", save_anndata=True)
+    assert not (tmp_path / "a").exists()
+    model.save(tmp_path / "a")

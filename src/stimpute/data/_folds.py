@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from sklearn.model_selection import KFold
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count
 from stimpute.data._arrays import Shape
 
 
@@ -63,7 +63,7 @@ class GeneFolds:
         ValueError
             If there are fewer than two folds.
         """
-        check_at_least(2, n_folds=n_folds)
+        check_count(2, n_folds=n_folds)
         fold_of_gene = np.empty(n_genes, dtype=int)
         splitter = KFold(min(n_folds, n_genes), shuffle=True, random_state=seed)
         for fold, (_, held_out) in enumerate(splitter.split(np.arange(n_genes))):

@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_at_least, check_count
 
 MIN_SHARED_GENES = 3  # that imputation needs
 
@@ -133,8 +133,8 @@ def synthetic_tissue(
         If a size is too small, or every gene lacks a protein.
     """
     n_genes = n_measured + n_unmeasured
-    check_at_least(1, n_cells=n_cells, n_reference=n_reference, n_types=n_types, n_domains=n_domains)
-    check_at_least(1, n_programs=n_programs, n_protein_dims=n_protein_dims)
+    check_count(1, n_cells=n_cells, n_reference=n_reference, n_types=n_types, n_domains=n_domains)
+    check_count(1, n_programs=n_programs, n_protein_dims=n_protein_dims)
     check_at_least(MIN_SHARED_GENES, n_measured=n_measured)
     check_at_least(0, n_unmeasured=n_unmeasured, n_missing_proteins=n_missing_proteins)
     if n_missing_proteins >= n_genes:

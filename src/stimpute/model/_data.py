@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from scvi import settings
 
-from stimpute._messages import name_list
+from stimpute._messages import check_type, name_list
 from stimpute.data._expression import ExpressionMatrix, read_expression, read_gene_names
 from stimpute.data._genes import check_genes_present, expressed_shared_genes, genes_in_totals, locate_genes
 from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
@@ -157,11 +157,7 @@ class ModelData:
             If there are no training data.
         """
         if adata is not None:
-            if not isinstance(adata, AnnData):
-                raise TypeError(
-                    f"`adata` is a {type(adata).__name__}; expected an AnnData, or None for the training data. Name "
-                    'genes by `genes=["..."]`, and read a file with `anndata.read_h5ad(path)`.'
-                )
+            check_type(AnnData, 'Name genes by `genes=["..."]`, and read a file with `anndata.read_h5ad`.', adata=adata)
             return adata
         if self._model.adata is None:
             raise NoCellsError(NO_CELLS)

@@ -18,7 +18,7 @@ from scvi.data import AnnDataManager
 from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count, check_type
 from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
 from stimpute.data._expression import Expression
@@ -32,6 +32,7 @@ from stimpute.recipes import OutputOptions, Predictor, Recipe, get_recipe
 from stimpute.recipes._registry import check_registered
 from stimpute.train._trainer import PhaseTrainer, quiet, seeded
 
+READ_FILES = "Read files with `anndata.read_h5ad`."
 MAX_CELLS = 20_000
 PATCH = 64  # training cells are sampled in contiguous patches, so that their spatial neighbors are included
 UNTRAINED = "The model is not trained. Call `model.train()` first."
@@ -95,6 +96,7 @@ class StImputeModel(BaseModelClass):
         self._recipe = get_recipe(recipe).configure(recipe_kwargs)
         if reference is None and registry is None:
             raise ValueError("A reference is needed: `StImputeModel(spatial, reference)`, both set up.")
+        check_type(AnnData, READ_FILES, spatial=spatial, reference=reference)
         super().__init__(spatial, registry)
         self.init_params_ = self._get_init_params(locals())
         for data in ("spatial", "reference"):  # None would be passed twice when the model is loaded
@@ -264,7 +266,7 @@ class StImputeModel(BaseModelClass):
             Options of :class:`scvi.train.Trainer`, such as `enable_progress_bar`.
         """
         reference = self.data.need_reference().reference
-        check_at_least(1, max_cells=max_cells, max_epochs=max_epochs, batch_size=batch_size)
+        check_count(1, max_cells=max_cells, max_epochs=max_epochs, batch_size=batch_size)
         if seed is None:
             seed = scvi.settings.seed or 0
         trainer = PhaseTrainer(
@@ -343,6 +345,7 @@ class StImputeModel(BaseModelClass):
         RuntimeError
             If the model is not trained, or has no reference.
         """
+        check_count(1, batch_size=batch_size)
         options = OutputOptions(interval, variance)
         self._recipe.check_output(options)
         targets, names = self.data.locate(genes, adata)
@@ -451,8 +454,12 @@ class StImputeModel(BaseModelClass):
         Raises
         ------
         ValueError
-            If the folder exists and `overwrite` is False.
+            If the folder exists and `overwrite` is False, or data to be written were changed since the model was made.
         """
+        if save_anndata:
+            self.data.read_cells(None)  # what could not be loaded again is not written
+        if save_reference:
+            _data.read_same_reference(self.data.need_reference().adata, self.data.record, self._recipe)
         with _persist.saving(dir_path, prefix or "", overwrite=overwrite) as partial:
             super().save(str(partial), prefix, True, save_anndata, *args, **kwargs)
             if save_reference:

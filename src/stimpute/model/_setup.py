@@ -13,7 +13,7 @@ from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.data._utils import _assign_adata_uuid
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, ObsmField
 
-from stimpute._messages import missing_key
+from stimpute._messages import check_type, missing_key
 from stimpute.data._expression import Expression, read_expression
 
 SPATIAL_KEY = "spatial"
@@ -37,6 +37,7 @@ def registered_fields(
         If the expression is not what it is declared to be or not in memory, gene names are not unique, or cells have
         no batch.
     """
+    check_type(AnnData, "Read files with `anndata.read_h5ad`.", adata=adata)
     read_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)
     fields: list[BaseAnnDataField] = [

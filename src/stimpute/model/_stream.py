@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
 from stimpute.recipes import GeneBlock, OutputOptions, Predictor
@@ -110,7 +110,7 @@ def predict_chunks(
     progress
         Whether to draw a progress bar.
     """
-    check_at_least(1, batch_size=batch_size)
+    check_count(1, batch_size=batch_size)
     in_memory = all(isinstance(array, np.ndarray) for array in arrays.values())
     # In memory, in an order that keeps spatial neighbors together. A store is written in the order of its chunks: in
     # another order each of these would be written many times.

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import sparse
 
-from stimpute._messages import check_at_least, name_list
+from stimpute._messages import check_count, name_list
 from stimpute.data._expression import Expression, read_expression, read_gene_names
 from stimpute.data._normalize import EPSILON
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names
@@ -69,7 +69,7 @@ def gene_neighbors(
     ValueError
         If no relation is named, or `n_neighbors` is below 1.
     """
-    check_at_least(1, n_neighbors=n_neighbors)
+    check_count(1, n_neighbors=n_neighbors)
     genes = read_gene_names(reference, gene_symbols)
     if gene not in genes:
         raise KeyError(

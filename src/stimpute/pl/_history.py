@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count
 from stimpute.model import StImputeModel
 from stimpute.pl._figure import COLORS, FigureOptions, axes_for, hide_spines, plot
 
@@ -49,7 +49,7 @@ def history(
     ValueError
         If there is no history.
     """
-    check_at_least(1, ncols=ncols)
+    check_count(1, ncols=ncols)
     logged = model if isinstance(model, Mapping) else model.history
     curves = _read(logged or {})
     if not curves:

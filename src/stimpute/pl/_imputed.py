@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from stimpute._messages import check_at_least, missing_key, name_list
+from stimpute._messages import check_count, missing_key, name_list
 from stimpute.data._expression import Expression
 from stimpute.pl._figure import FigureOptions, axes_for, literal, plot
 from stimpute.pl._gene_maps import IMPUTED, MEASURED, WIDTH, GeneMaps, find_sections, place_maps, read_gene_maps
@@ -83,7 +83,7 @@ def imputed(
         If no gene is named, or the two AnnData have different cells.
     """
     gene_names = [genes] if isinstance(genes, str) else list(genes)
-    check_at_least(1, ncols=ncols)
+    check_count(1, ncols=ncols)
     _check(spatial, imputed, gene_names, interval, spatial_key, library_key)
     maps = read_gene_maps(spatial, imputed, gene_names, layer, expression, interval)
     panels = [name for name in (MEASURED, IMPUTED, WIDTH) if any(name in gene.values for gene in maps)]

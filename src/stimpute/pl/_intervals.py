@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count
 from stimpute.pl._figure import COLORS, LIGHT_GREY, FigureOptions, axes_for, hide_spines, plot
 from stimpute.tl import CrossValidation
 from stimpute.tl.metrics._profiles import Matrix
@@ -47,7 +47,7 @@ def intervals(
     ValueError
         If the cross-validation has no intervals, the shapes differ, or the level is not between 0 and 1.
     """
-    check_at_least(1, n_groups=n_groups)
+    check_count(1, n_groups=n_groups)
     if hasattr(truth, "predicted"):
         if lower is not None or upper is not None or level is not None:
             raise TypeError("A cross-validation holds `lower`, `upper` and `level`; pass it alone.")

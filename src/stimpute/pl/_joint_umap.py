@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count
 from stimpute.pl._figure import COLORS, LIGHT_GREY, FigureOptions, axes_for, literal, plot
 
 LEGEND_ROWS = 16
@@ -54,7 +54,7 @@ def joint_umap(
     ValueError
         If the representations or labels do not match in size.
     """
-    check_at_least(1, max_cells=max_cells)
+    check_count(1, max_cells=max_cells)
     latents = {"spatial": np.asarray(latent_spatial), "reference": np.asarray(latent_reference)}
     labels = {"spatial": labels_spatial, "reference": labels_reference}
     _check_sizes(latents, labels)

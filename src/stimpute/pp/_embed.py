@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from stimpute._messages import check_at_least, missing_key, name_list
+from stimpute._messages import check_count, missing_key, name_list
 from stimpute.pp._embedding_files import UNKNOWN, check_suffix
 from stimpute.pp._embeddings import ProteinEmbeddings
 from stimpute.pp._esm import Encoder, Precision, clean_residues, load_encoder
@@ -104,7 +104,7 @@ def embed_proteins(
     if path:
         check_suffix(path)
     rule = WindowRule(pooling, long_proteins, window, overlap)
-    check_at_least(1, tokens_per_batch=tokens_per_batch)
+    check_count(1, tokens_per_batch=tokens_per_batch)
     table = _sequence_table(sequences)
     residues = _clean(table["sequence"])
     _warn_of_long(residues, rule)

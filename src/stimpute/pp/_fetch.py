@@ -12,7 +12,7 @@ import pandas as pd
 import pooch
 from tqdm.auto import tqdm
 
-from stimpute._messages import check_at_least, name_list
+from stimpute._messages import check_at_least, check_count, name_list
 from stimpute.pp._gene_names import check_gene_names
 from stimpute.pp._protein_cache import GeneAnswer, ProteinCache
 from stimpute.pp._uniprot import UNIPROT, Entry, UniProt
@@ -97,7 +97,7 @@ def fetch_proteins(
     UserWarning
         If genes have no sequence, or one that should be checked. They are listed by reason.
     """
-    check_at_least(1, batch_size=batch_size)
+    check_count(1, batch_size=batch_size)
     check_at_least(0, retries=retries, backoff=backoff)
     check_at_least(ALMOST_ZERO, rate=rate, timeout=timeout)
     taxon = _taxon(organism)

@@ -240,14 +240,14 @@ class Recipe(ABC):
         """
         if isinstance(requested, str):
             names = self.default_relations(available) if requested == "auto" else [requested]
+        elif requested is None:
+            raise TypeError('`relations` is None; expected "auto" or a list of names, which may be empty.')
         else:
             names = list(requested)
         limit = self.capabilities.max_relations
         if limit is not None and len(names) > limit:
-            raise ValueError(
-                f"The recipe {self.name!r} uses at most {limit} gene relation(s); found {names}. Name {limit} of "
-                f"{list(available)} by `relations=`."
-            )
+            advice = f"Name {limit} of {list(available)} by `relations=`." if limit else "Pass `relations=[]`."
+            raise ValueError(f"The recipe {self.name!r} uses at most {limit} gene relation(s); found {names}. {advice}")
         return names
 
     def default_relations(self, available: Sequence[str]) -> list[str]:

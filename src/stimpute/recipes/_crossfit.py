@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_at_least, check_count
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._metacells import find_metacells, gene_statistics
 from stimpute.data._reference import Reference
@@ -104,14 +104,16 @@ class CrossfitRecipe(Recipe):
     mask_genes: bool = True
 
     def __post_init__(self) -> None:
-        check_at_least(2, n_folds=self.n_folds)
-        check_at_least(1, n_latent=self.n_latent, n_metacells=self.n_metacells, n_hidden=self.n_hidden)
-        check_at_least(
-            1, n_spatial_neighbors=self.n_spatial_neighbors, n_steps=self.n_steps, batch_size=self.batch_size
-        )
+        check_count(2, n_folds=self.n_folds)
+        check_count(1, n_latent=self.n_latent, n_metacells=self.n_metacells, n_hidden=self.n_hidden)
+        check_count(1, n_spatial_neighbors=self.n_spatial_neighbors, n_steps=self.n_steps, batch_size=self.batch_size)
         check_at_least(0, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
         check_at_least(0, error_weight=self.error_weight, ridge=self.ridge)
+        if np.shape(self.masked_share) != (2,):
+            raise TypeError(f"`masked_share` is {self.masked_share!r}; expected two shares, minimum and maximum.")
         low, high = self.masked_share
+        check_at_least(0, masked_share=low)
+        check_at_least(0, masked_share=high)
         if not 0 <= low <= high < 1:
             raise ValueError(
                 f"`masked_share` is {self.masked_share}; expected two shares, 0 <= minimum <= maximum < 1."

@@ -16,7 +16,7 @@ import torch
 from scvi import REGISTRY_KEYS
 from torch import Tensor, nn
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_at_least, check_count
 from stimpute.data._folds import GeneFolds, PerFold
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
@@ -97,10 +97,10 @@ class PaperRecipe(Recipe):
     n_folds: int = 5
 
     def __post_init__(self) -> None:
-        check_at_least(2, n_folds=self.n_folds)
-        check_at_least(1, n_latent=self.n_latent, n_neighbors=self.n_neighbors, n_hidden=self.n_hidden)
-        check_at_least(1, n_layers=self.n_layers, n_rounds=self.n_rounds, graph_epochs=self.graph_epochs)
-        check_at_least(1, autoencoder_epochs=self.autoencoder_epochs, retraining_epochs=self.retraining_epochs)
+        check_count(2, n_folds=self.n_folds)
+        check_count(1, n_latent=self.n_latent, n_neighbors=self.n_neighbors, n_hidden=self.n_hidden)
+        check_count(1, n_layers=self.n_layers, n_rounds=self.n_rounds, graph_epochs=self.graph_epochs)
+        check_count(1, autoencoder_epochs=self.autoencoder_epochs, retraining_epochs=self.retraining_epochs)
         check_at_least(0, lr=self.lr, similarity_weight=self.similarity_weight, residual_weight=self.residual_weight)
         if self.alpha is not None and not 0 <= self.alpha <= 1:
             raise ValueError(f"`alpha` is {self.alpha}; expected a share between 0 and 1.")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count
 from stimpute.tl.metrics._profiles import Matrix
 
 GENES_PER_BLOCK = 1024  # rows of the gene by gene correlation matrix that are in memory at once
@@ -45,7 +45,7 @@ def coexpression_modules(
     ValueError
         If there are fewer than 3 genes, or `n_neighbors` is below 1.
     """
-    check_at_least(1, n_neighbors=n_neighbors)
+    check_count(1, n_neighbors=n_neighbors)
     if imputed.n_vars < 3:
         raise ValueError(f"`imputed` has {imputed.n_vars} genes; expected at least 3 to find modules.")
     graph = _correlated_genes(imputed.X, min(n_neighbors, imputed.n_vars - 1))

@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute._messages import check_at_least
+from stimpute._messages import check_count
 from stimpute.data._expression import read_expression
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import (
@@ -138,7 +138,7 @@ def relation_ablation(
     >>> ablation = stimpute.tl.relation_ablation(spatial, reference, "protein")
     >>> ablation.gain()
     """
-    check_at_least(1, n_permutations=n_permutations)
+    check_count(1, n_permutations=n_permutations)
     recipe = cross_validate_kwargs.get("recipe", "crossfit")
     if not isinstance(recipe, Recipe):
         recipe = get_recipe(recipe).configure({})
