@@ -12,14 +12,24 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from stimpute.data._arrays import Shape
-from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._normalize import column_correlation, standardize
-from stimpute.data._reference import Reference
 from stimpute.data._relations import Coexpression
-from stimpute.data._spatial import CellChunk, SpatialCells
-from stimpute.recipes import Capabilities, DataSizes, OutputOptions, Predictor, Recipe, register_recipe
-from stimpute.train._trainer import PhaseTrainer
+from stimpute.recipes import (
+    Capabilities,
+    CellChunk,
+    DataSizes,
+    GeneFolds,
+    GeneSplit,
+    OutputOptions,
+    PerFold,
+    PhaseTrainer,
+    Predictor,
+    Recipe,
+    Reference,
+    Shape,
+    SpatialCells,
+    register_recipe,
+)
 
 
 @dataclass(frozen=True)
