@@ -96,7 +96,10 @@ nitpick_ignore_regex = [
         r"Sequence|Iterable|ArrayLike|Ellipsis|(\w+)Error|PathLike)",
     ),
     # Declared shapes of arrays, `Annotated[np.ndarray, Shape(...)]`, which Sphinx takes apart at commas and at "of".
-    (r"py:class", r"(dimensions|index_of|about)=.*|'n_\w+'|each shared gene|cells (for each fold|with nothing held out)"),
+    (
+        r"py:class",
+        r"(dimensions|index_of|about)=.*|'n_\w+'|each shared gene|cells (for each fold|with nothing held out)",
+    ),
     # Private modules have no page: signatures of the public API mention their classes.
     (r"py:.*", r"stimpute\.(calibrate|data|model|module|recipes|train|tl|pp|pl|datasets)(\.\w+)*\._\w+(\.\w+)*"),
 ]
