@@ -55,16 +55,35 @@ class Console:
             table.add_row(escape(str(name)), *(f"{value:.3f}" for value in row))
         console = RichConsole(width=None if sys.stdout.isatty() else FILE_WIDTH)
         console.print(table)
-        console.print(
-            f"Compare the row {tl.MODEL_NAME} with the others: ↑ higher is better, ↓ lower is better.",
-            highlight=False,
-            soft_wrap=True,
-        )
+        for sentence in explain_scores(summary, tl.MODEL_NAME):
+            console.print(sentence, highlight=False, soft_wrap=True)
 
     def write_result(self, values: dict[str, Any]) -> None:
         """Print the result as JSON if `--json` asks for it."""
         if self.as_json:
             write_json(values)
+
+
+def explain_scores(summary: pd.DataFrame, model: str) -> list[str]:
+    """Say how to read a table of scores, and why the model may be behind in a column.
+
+    Parameters
+    ----------
+    summary
+        Methods in rows, metrics in columns.
+    model
+        The row of the model.
+    """
+    sentences = [f"Compare the row {model} with the others: ↑ higher is better, ↓ lower is better."]
+    own = summary.loc[model]
+    if "ssim" in summary and own["ssim"] < summary["ssim"].max():
+        sentences.append(
+            f"ssim: values of {model} are expected values and vary less than measured ones, which ssim counts against "
+            "them. `stimpute impute --variance matched` makes them vary as much, where the recipe can."
+        )
+    if "rmse_z" in summary and own["rmse_z"] > 1:
+        sentences.append("rmse_z: 1 for a constant, and more than 1 for any gene whose pcc is below 0.5.")
+    return sentences
 
 
 def write_json(values: dict[str, Any]) -> None:

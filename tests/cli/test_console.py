@@ -1,0 +1,24 @@
+"""The table of scores explains itself."""
+
+import pandas as pd
+
+from stimpute.cli._console import explain_scores
+
+
+def explain(ssim, rmse_z):
+    rows = {"kNN": {"ssim": 0.4, "rmse_z": 1.1}, "stimpute": {"ssim": ssim, "rmse_z": rmse_z}}
+    return explain_scores(pd.DataFrame(rows).T, "stimpute")
+
+
+def test_a_model_that_is_ahead_needs_no_reason():
+    assert len(explain(0.5, 0.9)) == 1
+
+
+def test_a_column_in_which_the_model_is_behind_has_its_reason():
+    assert "ssim: values of stimpute are expected values" in explain(0.3, 0.9)[1]
+    assert "rmse_z: 1 for a constant" in explain(0.5, 1.05)[1]
+
+
+def test_other_columns_are_not_needed():
+    table = pd.DataFrame({"pcc": [0.1, 0.2]}, index=["kNN", "stimpute"])
+    assert len(explain_scores(table, "stimpute")) == 1
