@@ -7,7 +7,14 @@ import pytest
 from scipy import sparse
 from small import N_CELLS, bare, can, fit, if_known, predict_pickled, set_up, small_pair, values
 
-from stimpute.model._stream import CELLS_PER_CHUNK, describe_genes, gene_chunks, gene_table, predict_chunks
+from stimpute.model._stream import (
+    CELLS_PER_CHUNK,
+    describe_genes,
+    gene_chunks,
+    gene_table,
+    predict_chunks,
+    progress_bar,
+)
 from stimpute.recipes import OutputOptions
 
 N_MANY = 800  # unmeasured genes of a wide reference
@@ -205,3 +212,9 @@ def test_the_predictor_reads_the_reference_that_the_model_has(model):
     assert sparse.issparse(expression.by_gene)
     kept = pickle.dumps(model.predictor())
     assert len(kept) < 4 * len(pickle.dumps(expression)) + 2_000_000
+
+
+def test_a_progress_bar_writes_nothing_where_it_cannot_be_drawn(capsys):
+    with progress_bar("impute", 3, show=True) as advance:
+        advance(3)
+    assert capsys.readouterr() == ("", "")

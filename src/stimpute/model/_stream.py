@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stimpute._messages import check_count
@@ -142,13 +143,18 @@ def _write(arrays: Mapping[str, Any], rows: np.ndarray, columns: np.ndarray, val
 
 @contextlib.contextmanager
 def progress_bar(description: str, total: int, *, show: bool) -> Iterator[Any]:
-    """Draw a progress bar while the context lasts; yield the function that advances it."""
+    """Draw a progress bar while the context lasts; yield the function that advances it.
+
+    Nothing is written where no bar can be drawn: into a file or a pipe.
+    """
+    console = get_console()
+    can_draw = console.is_terminal or console.is_jupyter
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=not show, transient=True) as bar:
+    with Progress(*columns, console=console, disable=not (show and can_draw), transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda n: bar.advance(task, n)
