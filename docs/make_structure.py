@@ -1,8 +1,9 @@
-"""Draw the rooms of the package and the imports between them: python docs/make_structure.py
+"""Draw the modules of the package and the imports between them: python docs/make_structure.py
 
 Reads the imports of every file with `ast`, so that nothing of the package is imported, and writes
-docs/_static/structure.png. A room is a module or a package directly below src/stimpute. An arrow goes from a room to a
-room that it imports. Arrows that follow from other arrows are left out. The script fails if imports form a circle.
+docs/_static/structure.png. A module is a file or a package directly below src/stimpute. An arrow goes from a module
+to a module that it imports. Arrows that follow from other arrows are left out. The script fails if imports form a
+circle.
 """
 
 import ast
@@ -19,14 +20,14 @@ from matplotlib.path import Path as Curve
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "src" / "stimpute"
 FIGURE = HERE / "_static" / "structure.png"
-ROOM_OF_NAME = {"StImputeModel": "model"}  # names that stimpute/__init__.py takes from a room
+MODULE_OF_NAME = {"StImputeModel": "model"}  # names that stimpute/__init__.py takes from a module
 USERS_CALL = {"model", "pp", "tl", "pl", "datasets", "share", "report", "cli", "recipes"}
 WIDTH, HEIGHT, GAP_X, GAP_Y = 1.5, 0.5, 1.8, 1.15  # of a box, and between centers
 SWEEPS = 40  # over the layers: the first half orders them, the second half straightens arrows
 SCALE = 0.62  # inches per unit of the drawing
 
 
-def rooms() -> list[str]:
+def modules() -> list[str]:
     """List the modules and packages directly below the package."""
     names = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     return sorted(names - {"__init__"})
@@ -52,22 +53,22 @@ def imported_names(tree: ast.AST) -> list[str]:
 
 
 def read_imports(names: list[str]) -> dict[str, set[str]]:
-    """Map each room to the other rooms that its files import."""
+    """Map each module to the other modules that its files import."""
     imports = {name: set() for name in names}
     for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room not in imports:
+        module = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if module not in imports:
             continue
         for name in imported_names(ast.parse(path.read_text())):
             first = name.split(".")[0]
-            other = ROOM_OF_NAME.get(first, first)
-            if other in imports and other != room:
-                imports[room].add(other)
+            other = MODULE_OF_NAME.get(first, first)
+            if other in imports and other != module:
+                imports[module].add(other)
     return imports
 
 
 def layers(imports: dict[str, set[str]]) -> dict[str, int]:
-    """Give each room a layer above all rooms that it imports.
+    """Give each module a layer above all modules that it imports.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def without_implied(imports: dict[str, set[str]], layer: dict[str, int]) -> dict
 
 
 def positions(arrows: dict[str, set[str]], layer: dict[str, int]) -> tuple[dict, dict]:
-    """Place rooms, and the points where long arrows pass a layer, so that few arrows cross and most are straight."""
+    """Place modules, and the points where long arrows pass a layer, so that few arrows cross and most are straight."""
     rows = [sorted(name for name in layer if layer[name] == number) for number in range(max(layer.values()) + 1)]
     chains, links = {}, []
     for start in sorted(arrows):
@@ -168,7 +169,7 @@ def draw(place: dict, chains: dict, names: list[str]) -> None:
 
 def main() -> int:
     """Write the figure and print the imports."""
-    names = rooms()
+    names = modules()
     imports = read_imports(names)
     layer = layers(imports)
     draw(*positions(without_implied(imports, layer), layer), names)

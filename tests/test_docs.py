@@ -30,12 +30,12 @@ def test_readme_has_two_commands():
     assert commands["test"].endswith("pytest")
 
 
-@pytest.mark.parametrize("room", ["pp", "tl", "tl.metrics", "pl", "datasets", "share", "report"])
-def test_api_page_lists_every_public_name(room):
+@pytest.mark.parametrize("module_name", ["pp", "tl", "tl.metrics", "pl", "datasets", "share", "report"])
+def test_api_page_lists_every_public_name(module_name):
     listed = set(re.findall(r"^   ([\w.]+)$", (ROOT / "docs" / "api.md").read_text(), flags=re.MULTILINE))
-    module = importlib.import_module(f"stimpute.{room}")
-    public = {f"{room}.{name}" for name in module.__all__ if not (room == "tl" and name == "metrics")}
-    assert {name for name in listed if name.rpartition(".")[0] == room} == public
+    module = importlib.import_module(f"stimpute.{module_name}")
+    public = {f"{module_name}.{name}" for name in module.__all__ if not (module_name == "tl" and name == "metrics")}
+    assert {name for name in listed if name.rpartition(".")[0] == module_name} == public
 
 
 def test_links_of_pages_lead_somewhere():

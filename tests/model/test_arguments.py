@@ -107,7 +107,7 @@ def test_every_argument_is_tested(method):
 def test_every_public_method_is_listed():
     own = {name for name, value in vars(StImputeModel).items() if callable(value) or isinstance(value, classmethod)}
     public = {name for name in own if not name.startswith("_")} | {"__init__"}
-    internal = {"predictor", "complete"}  # for the rooms of the package
+    internal = {"predictor", "complete"}  # for the rest of the package
     assert public - internal == TESTED.keys()
 
 
