@@ -1,6 +1,7 @@
 """Every public argument of the model's methods changes something."""
 
 import inspect
+import io
 
 import anndata
 import numpy as np
@@ -8,9 +9,11 @@ import pandas as pd
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from mudata import MuData
+from rich.console import Console
 from small import bare, fit, set_up, small_pair, values
 
 from stimpute import StImputeModel
+from stimpute.model import _stream
 from stimpute.recipes import RECIPES, CrossfitRecipe
 
 # Where each argument is tested: in this file, or in the file that is named.
@@ -271,10 +274,12 @@ def test_the_batch_size_of_impute_is_the_number_of_cells_per_chunk(crossfit, mon
 
 
 @pytest.mark.parametrize("method", ["impute", "gene_reliability"])
-def test_progress_draws_a_bar(crossfit, capsys, method):
+def test_progress_draws_a_bar_on_a_terminal(crossfit, monkeypatch, method):
     for progress in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=True)
+        monkeypatch.setattr(_stream, "get_console", lambda console=console: console)
         getattr(crossfit, method)(genes=GENES, progress=progress)
-        assert bool(capsys.readouterr().out) == progress
+        assert ("genes" in console.file.getvalue() or "impute" in console.file.getvalue()) == progress
 
 
 def test_cells_of_another_section_have_other_neighbors_and_labels(crossfit, pair):

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stimpute._messages import missing_key
-from stimpute.model import _data
+from stimpute.model import _read
 from stimpute.recipes import LatentSpace
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def get_latent_representation(
     attached = self.data.attached
     if dataset is None:
         dataset = "spatial"
-        if adata is not None and attached is not None and _data.is_from_reference(adata, attached):
+        if adata is not None and attached is not None and _read.is_from_reference(adata, attached):
             dataset = "reference"
         elif adata is not None and attached is None and adata.shape == self.reference_shape:
             dataset = "reference"  # which cannot be recognized, and must not be read as spatial cells
@@ -50,7 +50,7 @@ def get_latent_representation(
     attached = self.data.need_reference()
     if adata is None or adata is attached.adata:
         return predictor.embed_reference()
-    return predictor.embed_reference(_data.read_reference_cells(adata, attached))
+    return predictor.embed_reference(_read.read_reference_cells(adata, attached))
 
 
 def get_neighbors(

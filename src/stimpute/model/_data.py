@@ -1,26 +1,19 @@
-"""Read spatial cells and reference from AnnData, as the recipes need them."""
+"""Hold the two datasets of a model, and say clearly what is missing."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scvi import settings
 
-from stimpute._messages import check_type, name_list
-from stimpute.data._expression import ExpressionMatrix, read_expression, read_gene_names
-from stimpute.data._genes import check_genes_present, expressed_shared_genes, genes_in_totals, locate_genes
-from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
-from stimpute.data._relation_store import relation_names
-from stimpute.data._relations import load_relations
+from stimpute._messages import check_type
+from stimpute.data._expression import read_gene_names
+from stimpute.data._genes import locate_genes
 from stimpute.data._spatial import SpatialCells
-from stimpute.model._setup import check_batches, read_coordinates
-from stimpute.recipes import Recipe
+from stimpute.model._read import AttachedReference, DataRecord, read_cells
 
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
@@ -30,8 +23,6 @@ NO_REFERENCE = (
     "The model was loaded without its reference. Load it with "
     "`StImputeModel.load(path, adata=spatial, reference=reference)`."
 )
-EXPRESSION_ARGUMENTS = ("layer", "expression", "gene_symbols")
-N_COMPARED = 100  # cells that are compared to recognize the reference
 
 
 class NoCellsError(ValueError, AttributeError):
@@ -43,72 +34,6 @@ class NoCellsError(ValueError, AttributeError):
 
 class NoReferenceError(RuntimeError, AttributeError):
     """The reference is needed and not attached; an AttributeError for the reason given at :class:`NoCellsError`."""
-
-
-@dataclass(frozen=True)
-class DataRecord:
-    """What a model must find again when it meets its data again.
-
-    Attributes
-    ----------
-    shared_genes
-        Genes that both datasets measured, in the order of the spatial data.
-    input_genes
-        Genes that a cell's total counts: the shared genes, and those that the reference does not have.
-    relations
-        Names of the gene relations in use.
-    reference_setup
-        Arguments of `setup_anndata` for the reference.
-    reference_shape
-        Number of cells and genes of the reference.
-    fingerprint
-        Digest of the reference.
-    n_cells
-        Number of spatial cells that are trained on.
-    """
-
-    shared_genes: tuple[str, ...]
-    input_genes: tuple[str, ...]
-    relations: tuple[str, ...]
-    reference_setup: dict[str, Any]
-    reference_shape: tuple[int, int]
-    fingerprint: str
-    n_cells: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Convert to a dictionary of plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Make a record from :meth:`to_dict`, or from JSON, which has lists for tuples."""
-        plain: dict[str, Any] = dict(values)
-        for key in ("shared_genes", "input_genes", "relations", "reference_shape"):
-            plain[key] = tuple(plain[key])
-        return cls(**plain)
-
-
-@dataclass(frozen=True)
-class AttachedReference:
-    """A reference that was read.
-
-    Attributes
-    ----------
-    adata
-        The reference as it was given.
-    setup
-        Arguments of `setup_anndata` for it.
-    reference
-        What recipes read of it.
-    fingerprint
-        Digest of its expression and relations.
-    """
-
-    adata: AnnData
-    setup: Mapping[str, Any]
-    reference: Reference
-    fingerprint: str
-    has_protein: np.ndarray
 
 
 class ModelData:
@@ -188,161 +113,3 @@ class ModelData:
                 raise ValueError("Every gene of the reference is measured. Name the genes to predict by `genes=`.")
         targets = locate_genes(genes, available, "the reference")
         return targets, available[targets]
-
-
-def read_matrix(adata: AnnData, setup: Mapping[str, Any]) -> ExpressionMatrix:
-    """Read expression as `setup_anndata` was told."""
-    return read_expression(adata, **{name: setup[name] for name in EXPRESSION_ARGUMENTS if name in setup})
-
-
-def read_pair(
-    spatial: AnnData,
-    spatial_setup: Mapping[str, Any],
-    reference: AnnData,
-    reference_setup: Mapping[str, Any],
-    recipe: Recipe,
-    requested_relations: str | Sequence[str],
-) -> tuple[DataRecord, AttachedReference]:
-    """Match the genes of two datasets and read the reference.
-
-    Raises
-    ------
-    ValueError
-        If the datasets share fewer than three genes, or the reference does not suit the recipe.
-    """
-    spatial_matrix = read_matrix(spatial, spatial_setup)
-    reference_matrix = read_matrix(reference, reference_setup)
-    shared = expressed_shared_genes(spatial_matrix, reference_matrix)
-    inputs = genes_in_totals(spatial_matrix, reference_matrix, shared)
-    relations = recipe.choose_relations(relation_names(reference), requested_relations)
-    attached = _read_reference(reference, reference_setup, reference_matrix, shared, relations, recipe)
-    recipe.check(attached.reference)
-    record = DataRecord(
-        shared_genes=tuple(shared),
-        input_genes=tuple(inputs),
-        relations=tuple(relations),
-        reference_setup=dict(reference_setup),
-        reference_shape=(reference.n_obs, reference.n_vars),
-        fingerprint=attached.fingerprint,
-        n_cells=spatial.n_obs,
-    )
-    return record, attached
-
-
-def read_same_reference(reference: AnnData, record: DataRecord, recipe: Recipe) -> AttachedReference:
-    """Read the reference that a model was made with, and refuse another one.
-
-    Raises
-    ------
-    ValueError
-        If its fingerprint differs.
-    """
-    matrix = read_matrix(reference, record.reference_setup)
-    found = f"{reference.n_obs} cells × {reference.n_vars} genes"
-    n_cells, n_genes = record.reference_shape
-    message = (
-        f"This is not the reference that the model was trained with: found {found}{{}}, expected {n_cells} cells × "
-        f"{n_genes} genes with {record.fingerprint}. Pass the same cells, genes, layer and gene relations, set up in "
-        "the same way, or train a new model."
-    )
-    if not pd.Index(record.shared_genes).isin(matrix.genes).all():
-        raise ValueError(message.format(" without some of the shared genes"))
-    shared = pd.Index(record.shared_genes)
-    attached = _read_reference(reference, record.reference_setup, matrix, shared, record.relations, recipe)
-    if attached.fingerprint != record.fingerprint:
-        raise ValueError(message.format(f" with fingerprint {attached.fingerprint}"))
-    return attached
-
-
-def _read_reference(
-    adata: AnnData,
-    setup: Mapping[str, Any],
-    matrix: ExpressionMatrix,
-    shared: pd.Index,
-    relations: Sequence[str],
-    recipe: Recipe,
-) -> AttachedReference:
-    expression = ReferenceExpression(matrix)
-    positions = expression.genes.get_indexer(shared)
-    centered = recipe.capabilities.centers_vectors
-    loaded = load_relations(adata, expression, positions, relations, centered=centered)
-    reference = Reference(expression, positions, loaded)
-    has_protein = np.zeros(adata.n_vars, dtype=bool)
-    if "has_protein" in adata.var:
-        has_protein = adata.var["has_protein"].to_numpy(dtype=bool).copy()
-    return AttachedReference(adata, setup, reference, fingerprint(matrix, loaded), has_protein)
-
-
-def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord) -> SpatialCells:
-    """Read spatial cells, which are checked again whenever they are read.
-
-    Parameters
-    ----------
-    adata
-        A section with the model's input genes, in any order, among others.
-    setup
-        Arguments of `setup_anndata`.
-    record
-        Genes of the model.
-
-    Raises
-    ------
-    KeyError, ValueError
-        As `setup_anndata`; and if input genes are missing.
-    """
-    matrix = read_matrix(adata, setup)
-    check_genes_present(record.input_genes, matrix.genes)
-    batch_key = setup.get("batch_key")
-    check_batches(adata, batch_key)
-    section = None
-    if batch_key is not None:
-        section = adata.obs[batch_key].astype("category").cat.codes.to_numpy()
-    coords = read_coordinates(adata, setup.get("spatial_key"))
-    inputs = pd.Index(record.input_genes)
-    cells = SpatialCells.from_matrix(matrix, inputs, pd.Index(record.shared_genes), coords, section)
-    n_empty = int((np.diff(cells.expression.indptr) == 0).sum())
-    if n_empty:
-        warnings.warn(
-            f"{n_empty} of {len(cells)} spatial cells have no count of any gene shared with the reference. They are "
-            "kept; nothing but their spatial neighbors says how they differ from an average cell.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
-        )
-    return cells
-
-
-def read_reference_cells(adata: AnnData, attached: AttachedReference) -> np.ndarray:
-    """Read reference cells as the reference was read: log-normalized shared genes, shape (n_cells, n_shared).
-
-    Raises
-    ------
-    ValueError
-        If genes of the reference are missing, over which the totals are.
-    """
-    matrix = read_matrix(adata, attached.setup)
-    expression = attached.reference.expression
-    missing = expression.genes.difference(matrix.genes)
-    if len(missing):
-        raise ValueError(
-            f"{len(missing)} genes of the reference are not in this AnnData: {name_list(missing)}. Pass cells of the "
-            "reference with all of its genes."
-        )
-    values = matrix.values[:, matrix.genes.get_indexer(expression.genes)]
-    matrix = ExpressionMatrix(values, expression.genes, matrix.is_counts)
-    return matrix.log_normalized(expression.target_sum)[:, attached.reference.shared].toarray()
-
-
-def is_from_reference(adata: AnnData, attached: AttachedReference) -> bool:
-    """Tell whether an AnnData is a copy or a subset of the cells of the reference, by its expression."""
-    expression = attached.reference.expression
-    if attached.setup.get("gene_symbols") is None and not expression.genes.isin(adata.var_names).all():
-        return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # values of another kind are no cells of the reference
-            found = read_reference_cells(adata[:N_COMPARED], attached)
-    except (KeyError, ValueError):
-        return False
-    known = {row.tobytes() for row in expression.dense(attached.reference.shared)}
-    expressing = found[found.any(1)]
-    return len(expressing) > 0 and all(row.tobytes() in known for row in expressing)

@@ -25,7 +25,7 @@ from stimpute.data._expression import Expression
 from stimpute.data._genes import check_genes_present
 from stimpute.data._result import without_values
 from stimpute.data._space import sample_cells
-from stimpute.model import _cells, _data, _persist, _properties, _result, _setup
+from stimpute.model import _cells, _data, _persist, _properties, _read, _result, _setup
 from stimpute.model._stream import describe_genes, gene_chunks, gene_table, predict_chunks
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import OutputOptions, Predictor, Recipe, get_recipe
@@ -109,7 +109,7 @@ class StImputeModel(BaseModelClass):
         if spatial is not None and reference is not None:
             manager = self._get_most_recent_anndata_manager(reference, required=True)
             setup = dict(manager.registry["setup_args"])
-            record, self.data.attached = _data.read_pair(
+            record, self.data.attached = _read.read_pair(
                 spatial, self.spatial_setup, reference, setup, self._recipe, relations
             )
             n_cells = min(spatial.n_obs, MAX_CELLS)
@@ -459,7 +459,7 @@ class StImputeModel(BaseModelClass):
         if save_anndata:
             self.data.read_cells(None)  # what could not be loaded again is not written
         if save_reference:
-            _data.read_same_reference(self.data.need_reference().adata, self.data.record, self._recipe)
+            _read.read_same_reference(self.data.need_reference().adata, self.data.record, self._recipe)
         with _persist.saving(dir_path, prefix or "", overwrite=overwrite) as partial:
             super().save(str(partial), prefix, True, save_anndata, *args, **kwargs)
             if save_reference:
@@ -524,7 +524,7 @@ class StImputeModel(BaseModelClass):
             self._register_manager_for_instance(self._get_most_recent_anndata_manager(adata, required=True))
             self.adata = adata
         if reference is not None:
-            self.data.attached = _data.read_same_reference(reference, self.data.record, self._recipe)
+            self.data.attached = _read.read_same_reference(reference, self.data.record, self._recipe)
             self._cached_predictor = None
         return self
 

@@ -16,7 +16,7 @@ from anndata import AnnData
 
 from stimpute._atomic import replacing
 from stimpute.data._result import units
-from stimpute.model._data import AttachedReference
+from stimpute.model._read import AttachedReference
 from stimpute.model._stream import CELLS_PER_CHUNK, GENES_PER_CHUNK
 from stimpute.recipes import OutputOptions, Recipe
 
