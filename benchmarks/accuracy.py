@@ -94,24 +94,34 @@ def score(folds: list, predictions: list[Prediction], names: pd.Index, pair: Pai
             "top_half": pcc[top].mean() / pcc.mean(),
             "best_half": pcc[pcc >= np.median(pcc)].mean() / pcc.mean(),
         }
+        row["share_of_best"] = (row["top_half"] - 1) / (row["best_half"] - 1)
     return row
 
 
 def interval_row(truth: np.ndarray, predicted: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> dict[str, float]:
-    """Compute coverage, that of the worst quarter of genes by mean, and width; also of one interval for all."""
+    """Describe the intervals, and one interval of constant size for all values that covers as much on average."""
     inside = (truth >= lower) & (truth <= upper)
-    group = pd.qcut(truth.mean(0), 4, labels=False, duplicates="drop")
     grid = np.linspace(0, 12, 241)
     residual = np.abs(truth - predicted)
     constant = grid[np.argmax([(residual <= half).mean() >= inside.mean() for half in grid])]
     reach = np.minimum(predicted, constant) + constant
-    worst = lambda covered: min(covered[:, group == g].mean() for g in np.unique(group))
     return {
         "coverage": inside.mean(),
-        "worst_group": worst(inside),
+        "above_zero": inside[truth > 0].mean(),
+        **coverage_of_quarters(truth, inside),
         "width": (upper - lower).mean(),
-        "constant_worst_group": worst(residual <= constant),
+        "constant_least_covered": coverage_of_quarters(truth, residual <= constant)["least_covered"],
         "constant_width": reach.mean(),
+    }
+
+
+def coverage_of_quarters(truth: np.ndarray, inside: np.ndarray) -> dict[str, float]:
+    """Compute the lowest coverage of four groups of genes by mean, and that of the quarter covered least."""
+    group = pd.qcut(truth.mean(0), 4, labels=False, duplicates="drop")
+    n_quarter = -(-inside.shape[1] // 4)
+    return {
+        "worst_group": min(inside[:, group == g].mean() for g in np.unique(group)),
+        "least_covered": np.sort(inside.mean(0))[:n_quarter].mean(),
     }
 
 

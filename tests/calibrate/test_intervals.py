@@ -10,79 +10,139 @@ def rng():
     return np.random.default_rng(1)
 
 
-def simulate(rng, n_genes, n_cells=400):
-    """Draw skewed, heteroscedastic residuals that differ between genes, clipped at zero as expression is."""
-    mean = rng.uniform(0.2, 2, n_genes)
-    std = 0.5 * rng.lognormal(0, 0.2, n_genes)
-    predicted = np.maximum(mean + 0.3 * rng.normal(size=(n_cells, n_genes)), 0)
-    noise = rng.gamma(2, 1, size=predicted.shape) - 2
-    return np.maximum(predicted + std * noise * (0.5 + 0.3 * predicted), 0), predicted, std
+def simulate(rng, n_genes, n_cells=400, depth=200.0):
+    """Draw counts of genes with different rates in cells with different totals, and know the rates."""
+    total = depth * rng.lognormal(0, 0.5, n_cells)
+    mean_rate = rng.lognormal(-5, 1, n_genes)
+    rate = mean_rate * rng.gamma(2, 0.5, (n_cells, n_genes))
+    counts = rng.poisson(rate * total[:, None])
+    truth = np.log1p(counts * (depth / total)[:, None])
+    predicted = np.log1p(rate * depth)
+    return truth, predicted, truth.std(0), np.log1p(depth / total)
+
+
+def fit(truth, predicted, std, molecule, fold=None):
+    n_genes = truth.shape[1]
+    fold = np.arange(n_genes) % 5 if fold is None else fold
+    return Intervals.fit(truth, predicted, std, np.repeat(molecule[:, None], n_genes, 1), fold)
+
+
+def above_zero(truth, inside):
+    return inside[truth > 0].mean()
+
+
+def least_covered_quarter(inside):
+    by_gene = np.sort(inside.mean(0))
+    return by_gene[: len(by_gene) // 4].mean()
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_intervals_cover_unseen_genes(rng, level):
-    truth, predicted, std = simulate(rng, 160)
+    truth, predicted, std, molecule = simulate(rng, 160)
     seen = slice(0, 100)
-    intervals = Intervals.fit(truth[:, seen], predicted[:, seen], std[seen], np.arange(100) % 5)
-    lower, upper = intervals.bounds(predicted[:, 100:], std[100:], level)
+    intervals = fit(truth[:, seen], predicted[:, seen], std[seen], molecule)
+    lower, upper = intervals.bounds(predicted[:, 100:], std[100:], molecule, level)
     inside = (truth[:, 100:] >= lower) & (truth[:, 100:] <= upper)
-    assert abs(inside.mean() - level) < 0.05
+    assert inside.mean() > level - 0.03
+    assert above_zero(truth[:, 100:], inside) > 2 * level - 1 - 0.05
+    assert least_covered_quarter(inside) > 2 * level - 1 - 0.05
     assert (lower >= 0).all()
     assert (upper >= lower).all()
     assert (lower.dtype, upper.dtype) == (np.float32, np.float32)
 
 
+def test_intervals_are_no_wider_than_needed(rng):
+    """One of the three promises binds: none could be kept by narrower intervals."""
+    truth, predicted, std, molecule = simulate(rng, 100)
+    intervals = fit(truth, predicted, std, molecule)
+    lower, upper = intervals.bounds(predicted, std, molecule, 0.9)
+    inside = (truth >= lower) & (truth <= upper)
+    slack = [inside.mean() - 0.9, above_zero(truth, inside) - 0.8, least_covered_quarter(inside) - 0.8]
+    assert min(slack) < 0.03
+
+
+def test_a_lower_bound_is_zero_or_at_least_one_molecule(rng):
+    truth, predicted, std, molecule = simulate(rng, 100)
+    lower, _ = fit(truth, predicted, std, molecule).bounds(predicted, std, molecule, 0.5)
+    assert ((lower == 0) | (lower >= molecule[:, None] * (1 - 1e-6))).all()
+    assert (lower > 0).any()
+
+
+def test_cells_with_fewer_molecules_get_wider_intervals(rng):
+    truth, predicted, std, molecule = simulate(rng, 100)
+    intervals = fit(truth, predicted, std, molecule)
+    same = np.full((2, 1), 1.0)
+    lower, upper = intervals.bounds(same, np.ones(1), np.array([0.2, 2.0]), 0.9)
+    width = (upper - lower).ravel()
+    assert width[1] > width[0]
+
+
 def test_wider_intervals_contain_narrower_ones(rng):
-    truth, predicted, std = simulate(rng, 60)
-    intervals = Intervals.fit(truth, predicted, std, np.arange(60) % 5)
-    inner, outer = (intervals.bounds(predicted, std, level) for level in (0.5, 0.95))
+    truth, predicted, std, molecule = simulate(rng, 60)
+    intervals = fit(truth, predicted, std, molecule)
+    inner, outer = (intervals.bounds(predicted, std, molecule, level) for level in (0.5, 0.95))
     assert (outer[0] <= inner[0] + 1e-6).all()
     assert (outer[1] >= inner[1] - 1e-6).all()
 
 
 def test_bounds_by_hand():
-    """Two bins with residuals that are uniform, twice as wide in the second; coverage is nominal."""
+    """Two bins with residuals that are uniform, twice as wide in the second; every probability is reached."""
     quantiles = np.stack([2 * GRID - 1, 4 * GRID - 2])
-    intervals = Intervals(np.array([5.0]), quantiles, GRID)
+    molecule = np.log1p(1.0)
+    intervals = Intervals(np.array([np.expm1(5.0)]), quantiles, GRID)
+    std = np.array([1.0, 4.0]) / molecule  # so that residuals are scaled by 1 and 2
     predicted = np.array([[4.0, 0.1], [6.0, 20.0]])
-    lower, upper = intervals.bounds(predicted, np.array([1.0, 10.0]), 0.5)
-    np.testing.assert_allclose(lower, [[3.5, 0], [5, 10]], atol=1e-6)
-    np.testing.assert_allclose(upper, [[4.5, 5.1], [7, 30]], atol=1e-6)
+    lower, upper = intervals.bounds(predicted, std, np.full(2, molecule), 0.5)
+    np.testing.assert_allclose(lower, [[3.5, 0], [5, 18]], atol=1e-5)
+    np.testing.assert_allclose(upper, [[4.5, 1.1], [7, 22]], atol=1e-5)
 
 
-def test_observed_coverage_replaces_the_nominal_level():
+def test_reached_probability_replaces_the_nominal_one():
     quantiles = (2 * GRID - 1)[None]
     too_narrow = Intervals(np.empty(0), quantiles, GRID / 2)
-    _, upper = too_narrow.bounds(np.full((1, 1), 9.0), np.ones(1), 0.25)
+    _, upper = too_narrow.bounds(np.full((1, 1), 9.0), np.ones(1), np.ones(1), 0.25)
     assert upper.item() == pytest.approx(9.5)
+    assert too_narrow.highest == 0.5
 
 
 def test_coverage_is_observed_on_genes_that_the_quantiles_have_not_seen(rng):
     """Quantiles of narrow residuals cover few of the wide ones, and those of wide residuals all of the narrow ones."""
-    predicted = np.full((500, 6), 50.0)
-    width = np.repeat([0.01, 1.0], 3)
+    predicted = np.full((500, 8), 5.0)
+    width = np.repeat([0.01, 1.0], 4)
     truth = predicted + width * rng.uniform(-1, 1, predicted.shape)
-    coverage = Intervals.fit(truth, predicted, np.ones(6), np.repeat([0, 1], 3)).coverage
-    assert coverage[GRID == 0.9] == pytest.approx(0.5, abs=0.02)
+    intervals = fit(truth, predicted, np.ones(8), np.ones(500), np.repeat([0, 1], 4))
+    nothing_of_the_least_covered_quarter = (1 + 0.01 * 0.9) / 2
+    reached = intervals.probability[GRID == 0.9]
+    assert reached == pytest.approx(nothing_of_the_least_covered_quarter, abs=0.01)
 
 
 def test_equal_predictions_make_one_bin(rng):
     truth = np.abs(rng.normal(size=(50, 6)))
-    intervals = Intervals.fit(truth, np.ones_like(truth), np.ones(6), np.arange(6) % 3)
+    intervals = fit(truth, np.ones_like(truth), np.ones(6), np.ones(50))
     assert intervals.quantiles.shape == (len(intervals.edges) + 1, len(GRID))
-    lower, upper = intervals.bounds(np.ones((4, 1)), np.ones(1), 0.9)
+    lower, upper = intervals.bounds(np.ones((4, 1)), np.ones(1), np.ones(4), 0.9)
     assert (lower < upper).all()
 
 
-def test_coverage_never_falls(rng):
-    truth, predicted, std = simulate(rng, 30)
-    coverage = Intervals.fit(truth, predicted, std, np.arange(30) % 5).coverage
-    assert (np.diff(coverage) >= 0).all()
-    assert coverage.max() <= 1
+def test_the_probability_never_falls(rng):
+    truth, predicted, std, molecule = simulate(rng, 30)
+    probability = fit(truth, predicted, std, molecule).probability
+    assert (np.diff(probability) >= 0).all()
+    assert probability.max() <= 1
+
+
+def test_genes_without_any_count_can_be_calibrated():
+    nothing = np.zeros((40, 5))
+    intervals = fit(nothing, nothing, np.full(5, 1e-3), np.ones(40))
+    lower, upper = intervals.bounds(nothing, np.full(5, 1e-3), np.ones(40), 0.9)
+    assert (lower == 0).all()
+    assert np.isfinite(upper).all()
 
 
 def test_intervals_survive_as_arrays(rng):
-    truth, predicted, std = simulate(rng, 30)
-    intervals = Intervals.fit(truth, predicted, std, np.arange(30) % 5)
+    truth, predicted, std, molecule = simulate(rng, 30)
+    intervals = fit(truth, predicted, std, molecule)
     again = from_arrays(Intervals, to_arrays(intervals), {})
-    np.testing.assert_array_equal(again.bounds(predicted, std, 0.9), intervals.bounds(predicted, std, 0.9))
+    np.testing.assert_array_equal(
+        again.bounds(predicted, std, molecule, 0.9), intervals.bounds(predicted, std, molecule, 0.9)
+    )

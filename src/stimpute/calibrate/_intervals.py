@@ -10,25 +10,35 @@ import numpy as np
 from stimpute.data._arrays import Shape
 
 N_BINS = 8
+MIN_VALUES = 20  # a bin with fewer values gets the quantiles of all values
 GRID = np.linspace(0.0, 1.0, 41)  # probabilities at which quantiles and coverage are kept
 
 
 @dataclass(frozen=True)
 class Intervals:
-    r"""Quantiles of the residual, binned by predicted expression.
+    r"""Quantiles of the residual, binned by the expected number of molecules.
 
-    Residuals :math:`r = (x - \hat x) / \sigma_g` of held-out genes are sorted into bins of the prediction
-    :math:`\hat x`; their quantiles in a bin bound the residual of an unseen gene there. The quantiles from all folds
-    but one are tested on the genes of that fold, in the manner of split conformal prediction. The coverage that was
-    observed there replaces the nominal probability, on average over genes.
+    .. math:: r_{cg} = \frac{x_{cg} - \hat x_{cg}}{\sqrt{\sigma_g u_c}}, \quad
+              m_{cg} = \frac{e^{\hat x_{cg}} - 1}{e^{u_c} - 1}
+
+    :math:`\sigma_g` is the standard deviation of a gene, and :math:`u_c` the value of one molecule in a cell: the fewer
+    molecules a cell has, the more one is worth, and the wider its intervals are. Residuals :math:`r` of held-out genes
+    are sorted into bins of :math:`m`; their quantiles in a bin bound the residual of an unseen gene there. There is
+    nothing between zero and one molecule: a lower bound below :math:`u_c` is 0.
+
+    The quantiles from all folds but one are tested on the genes of that fold, in the manner of split conformal
+    prediction. An interval of probability :math:`p` covers the share :math:`p` of the values, and at least
+    :math:`2 p - 1` of the values above zero, and of the values of the quarter of genes that is covered least.
     """
 
-    edges: Annotated[np.ndarray, Shape("n_borders", about="borders of the bins of predicted expression")]
+    edges: Annotated[np.ndarray, Shape("n_borders", about="borders of the bins of the expected number of molecules")]
     quantiles: Annotated[np.ndarray, Shape("n_bins", "n_grid", about="residual quantiles of held-out genes")]
-    coverage: Annotated[np.ndarray, Shape("n_grid", about="observed coverage of the intervals")]
+    probability: Annotated[np.ndarray, Shape("n_grid", about="probability that the intervals reach on held-out genes")]
 
     @classmethod
-    def fit(cls, truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, fold: np.ndarray) -> Intervals:
+    def fit(
+        cls, truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, molecule: np.ndarray, fold: np.ndarray
+    ) -> Intervals:
         """Fit the quantiles to out-of-fold predictions.
 
         Parameters
@@ -37,27 +47,42 @@ class Intervals:
             Expression of held-out genes, shape (n_cells, n_genes).
         std
             Out-of-fold standard deviation, shape (n_genes,).
+        molecule
+            Value of one molecule, shape (n_cells, n_genes): it depends on the fold of the gene.
         fold
             Fold of each gene, shape (n_genes,).
         """
-        residual = (truth - predicted) / std
-        edges = np.unique(np.quantile(predicted, np.linspace(0, 1, N_BINS + 1)[1:-1]))
-        bins = np.digitize(predicted, edges)
+        expected = _expected_molecules(predicted, molecule)
+        edges = np.unique(np.quantile(expected, np.linspace(0, 1, N_BINS + 1)[1:-1]))
+        bins = np.digitize(expected, edges)
         n_bins = len(edges) + 1
-        covered = np.zeros(len(GRID))
+        scale = _scale(std, molecule)
+        residual = (truth - predicted) / scale
+        covered = np.zeros((len(fold), len(GRID)))
+        covered_above_zero = np.zeros((len(fold), len(GRID)))
         for index in np.unique(fold):
             held_out = fold == index
             table = _quantiles_by_bin(residual[:, ~held_out], bins[:, ~held_out], n_bins)
+            low, high = _central_quantiles(table)
             for gene in np.flatnonzero(held_out):
-                low, high = _central_interval(table, bins[:, gene])
-                x = np.maximum(truth[:, gene], 0)[:, None]
-                lower = np.maximum(predicted[:, gene, None] + std[gene] * low, 0)
-                upper = np.maximum(predicted[:, gene, None] + std[gene] * high, 0)
-                covered += ((x >= lower) & (x <= upper)).mean(0)
-        coverage = np.maximum.accumulate(covered / len(fold))
-        return cls(edges, _quantiles_by_bin(residual, bins, n_bins), coverage)
+                column = np.s_[:, gene, None]
+                lower = _lower_bound(predicted[column] + scale[column] * low[bins[:, gene]], molecule[column])
+                upper = predicted[column] + scale[column] * high[bins[:, gene]]
+                inside = (truth[column] >= lower) & (truth[column] <= np.maximum(upper, 0))
+                covered[gene] = inside.mean(0)
+                covered_above_zero[gene] = inside[truth[:, gene] > 0].sum(0)
+        n_above_zero = max(int((truth > 0).sum()), 1)
+        probability = _reached_probability(covered, covered_above_zero.sum(0) / n_above_zero)
+        return cls(edges, _quantiles_by_bin(residual, bins, n_bins), probability)
 
-    def bounds(self, predicted: np.ndarray, std: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def highest(self) -> float:
+        """Return the highest probability that held-out genes were covered with."""
+        return float(self.probability[-1])
+
+    def bounds(
+        self, predicted: np.ndarray, std: np.ndarray, molecule: np.ndarray, level: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Compute lower and upper bounds, float32, shape (n_cells, n_genes).
 
         Parameters
@@ -66,32 +91,64 @@ class Intervals:
             Shape (n_cells, n_genes).
         std
             Predicted standard deviation, shape (n_genes,).
+        molecule
+            Value of one molecule in each cell, shape (n_cells,).
         level
             Share of the values that should lie inside.
         """
-        central = np.interp(level, self.coverage, GRID)
-        bins = np.digitize(predicted, self.edges)
+        central = np.interp(level, self.probability, GRID)
+        molecule = molecule[:, None].astype(np.float32)
+        bins = np.digitize(_expected_molecules(predicted, molecule), self.edges)
+        scale = _scale(std.astype(np.float32), molecule)
         bounds = []
         for probability in ((1 - central) / 2, (1 + central) / 2):
             by_bin = np.array([np.interp(probability, GRID, row) for row in self.quantiles], dtype=np.float32)
-            bounds.append(np.maximum(predicted + std * by_bin[bins], 0).astype(np.float32))
-        return bounds[0], bounds[1]
+            bounds.append(predicted + scale * by_bin[bins])
+        lower = _lower_bound(bounds[0], molecule)
+        upper = np.maximum(bounds[1], 0)
+        return lower.astype(np.float32), upper.astype(np.float32)
+
+
+def _expected_molecules(predicted: np.ndarray, molecule: np.ndarray) -> np.ndarray:
+    return np.expm1(predicted) / np.expm1(molecule)
+
+
+def _scale(std: np.ndarray, molecule: np.ndarray) -> np.ndarray:
+    return np.sqrt(std * molecule)
+
+
+def _lower_bound(lower: np.ndarray, molecule: np.ndarray) -> np.ndarray:
+    """Set lower bounds below one molecule to 0."""
+    return np.where(lower < molecule, 0, lower)
+
+
+def _reached_probability(covered: np.ndarray, above_zero: np.ndarray) -> np.ndarray:
+    """Compute the probability that each interval of the grid may claim, shape (n_grid,).
+
+    Parameters
+    ----------
+    covered
+        Share of the values of each gene that is covered, shape (n_genes, n_grid).
+    above_zero
+        Share of the values above zero that is covered, shape (n_grid,).
+    """
+    n_quarter = -(-len(covered) // 4)  # rounded up
+    least_covered = np.sort(covered, axis=0)[:n_quarter].mean(0)
+    lowest_of_both = np.minimum(above_zero, least_covered)
+    return np.maximum.accumulate(np.minimum(covered.mean(0), (1 + lowest_of_both) / 2))
 
 
 def _quantiles_by_bin(residual: np.ndarray, bins: np.ndarray, n_bins: int) -> np.ndarray:
-    """Compute the quantiles of the residual in each bin; an empty bin gets those of all residuals."""
+    """Compute the quantiles of the residual in each bin, shape (n_bins, n_grid)."""
     rows = []
     for index in range(n_bins):
         inside = residual[bins == index]
-        rows.append(np.quantile(inside if len(inside) else residual.ravel(), GRID))
+        rows.append(np.quantile(inside if len(inside) >= MIN_VALUES else residual.ravel(), GRID))
     return np.stack(rows)
 
 
-def _central_interval(table: np.ndarray, bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper quantile of the central interval at each probability of the grid.
-
-    Each has shape (n_cells, n_grid).
-    """
+def _central_quantiles(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper quantiles of the central interval of each probability, each (n_bins, n_grid)."""
     low = np.stack([np.interp((1 - GRID) / 2, GRID, row) for row in table])
     high = np.stack([np.interp((1 + GRID) / 2, GRID, row) for row in table])
-    return low[bins], high[bins]
+    return low, high

@@ -56,6 +56,13 @@ def standardize(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     return np.where(constant, 0, (x - mean) / np.where(constant, 1, std)).astype(np.float32)
 
 
+def smallest_positive_value(expression: np.ndarray) -> float:
+    """Take the median over cells of the smallest positive value of a cell; 1 if no value is positive."""
+    smallest = np.where(expression > 0, expression, np.inf).min(1)
+    smallest = smallest[np.isfinite(smallest)]
+    return float(np.median(smallest)) if len(smallest) else 1.0
+
+
 def column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Compute the Pearson correlation of each pair of columns; 0 for a constant one."""
     a = a - a.mean(0)

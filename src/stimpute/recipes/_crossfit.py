@@ -21,6 +21,7 @@ from torch import nn
 from stimpute._messages import check_at_least, check_count
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._metacells import find_metacells, gene_statistics
+from stimpute.data._normalize import smallest_positive_value
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._space import sample_cells
@@ -169,7 +170,10 @@ class CrossfitRecipe(Recipe):
         )
         expression = cells.log_normalized(nothing_held_out, target_sum.of_all)
         scaling = SharedGeneScaling(
-            mean=expression.mean(0, dtype=np.float64), std=expression.std(0, dtype=np.float64), target_sum=target_sum
+            mean=expression.mean(0, dtype=np.float64),
+            std=expression.std(0, dtype=np.float64),
+            target_sum=target_sum,
+            smallest_value=smallest_positive_value(expression),
         )
         statistics = gene_statistics(reference.expression, reference.shared)
         probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)

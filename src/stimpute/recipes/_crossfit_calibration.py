@@ -9,7 +9,7 @@ import numpy as np
 from stimpute.calibrate._intervals import Intervals
 from stimpute.calibrate._moments import Moments
 from stimpute.calibrate._reliability import ReliabilityRegression
-from stimpute.data._normalize import column_correlation
+from stimpute.data._normalize import column_correlation, standardize
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
 from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble
@@ -27,8 +27,12 @@ class HeldOutPredictions:
 
     Attributes
     ----------
-    z_score, truth
-        Predicted and measured z-scores, shape (n_cells, n_shared).
+    z_score
+        Predicted z-scores, shape (n_cells, n_shared).
+    expression
+        Measured log-normalized expression, shape (n_cells, n_shared).
+    molecule
+        Value of one molecule where a gene is held out, shape (n_cells, n_shared).
     features
         Reliability features, shape (n_shared, n_features).
     level_statistics
@@ -36,7 +40,8 @@ class HeldOutPredictions:
     """
 
     z_score: np.ndarray
-    truth: np.ndarray
+    expression: np.ndarray
+    molecule: np.ndarray
     features: np.ndarray
     level_statistics: np.ndarray
 
@@ -48,18 +53,18 @@ def calibrate(cells: SpatialCells, neighbors: np.ndarray | None, ensemble: Cross
     folds = preparation.folds
     held_out = _predict_held_out(cells, neighbors, ensemble)
     z_score = held_out.z_score
-    truth = held_out.truth
     features = held_out.features
+    scaling = preparation.scaling
+    truth = standardize(held_out.expression, scaling.mean, scaling.std)
     least_squares = (z_score * truth).sum() / np.maximum((z_score**2).sum(), 1e-12)
     slope = float(np.clip(least_squares, 0, MAX_SLOPE))
 
-    scaling = preparation.scaling
     levels = held_out.level_statistics
     moments = Moments.fit(levels, scaling.mean, scaling.std)
     mean, std = Moments.out_of_fold(levels, scaling.mean, scaling.std, folds.fold_of_gene)
 
     predicted = np.maximum(mean + std * slope * z_score, 0)
-    intervals = Intervals.fit(truth * scaling.std + scaling.mean, predicted, std, folds.fold_of_gene)
+    intervals = Intervals.fit(held_out.expression, predicted, std, held_out.molecule, folds.fold_of_gene)
 
     observed = column_correlation(truth, z_score)
     predicted_std = slope * z_score.std(0)
@@ -83,7 +88,8 @@ def _predict_held_out(
     probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
     result = HeldOutPredictions(
         z_score=np.zeros((len(rows), len(shared)), np.float32),
-        truth=np.zeros((len(rows), len(shared)), np.float32),
+        expression=np.zeros((len(rows), len(shared)), np.float32),
+        molecule=np.zeros((len(rows), len(shared)), np.float32),
         features=np.empty((len(shared), N_FEATURES)),
         level_statistics=np.empty((len(shared), 2 * N_STATISTICS)),
     )
@@ -92,9 +98,12 @@ def _predict_held_out(
         held_out = encoder.split.held_out
         genes = shared[held_out]
         weights = ensemble.gene_weights(genes, fold)
-        result.z_score[:, held_out] = weights.z_score(encoder.encode(cells.chunk(rows, neighbors)))
-        standardized = ensemble.preparation.scaling.standardize(cells[rows], encoder.split, fold)
-        result.truth[:, held_out] = standardized[:, held_out]
+        block = encoder.encode(cells.chunk(rows, neighbors))
+        result.z_score[:, held_out] = weights.z_score(block)
+        result.molecule[:, held_out] = block.molecule[:, None]
+        target_sum = ensemble.preparation.scaling.target_sum[fold]
+        expression = cells[rows].log_normalized(encoder.split, target_sum)
+        result.expression[:, held_out] = expression[:, held_out]
         probe = encoder.encode(cells.chunk(probe_rows, neighbors))
         result.features[held_out] = ensemble.reliability_features(genes, weights, probe)
         result.level_statistics[held_out] = ensemble.level_statistics(genes, probe)

@@ -34,10 +34,13 @@ class CellBlock:
         Attention weights, mean over the members, shape (n_cells, n_metacells).
     inputs
         Standardized shared genes of the cells and of their niches, shape (n_inputs, n_cells, n_shared).
+    molecule
+        Value of one molecule in each cell, shape (n_cells,).
     """
 
     attention: Tensor
     inputs: Tensor
+    molecule: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -103,15 +106,16 @@ class CrossfitCellEncoder:
         inputs = [standardized[chunk.rows]]
         if chunk.neighbors is not None:
             inputs.append(niche_mean(standardized, chunk.neighbors))
-        return self.encode_inputs(np.stack(inputs))
+        molecule = self.scaling.molecule(chunk.cells[chunk.rows], self.split, self.fold)
+        return self.encode_inputs(np.stack(inputs), molecule)
 
     @torch.inference_mode()
-    def encode_inputs(self, inputs: np.ndarray) -> CellBlock:
+    def encode_inputs(self, inputs: np.ndarray, molecule: np.ndarray) -> CellBlock:
         """Compute attention from standardized inputs, shape (n_inputs, n_cells, n_shared)."""
         on_device = torch.from_numpy(inputs).to(self.keys.device)
         z = self.autoencoder.embed_cells(on_device[0], self.mask)
         attention = self.autoencoder.attention(z, self.keys, self.members).mean(0)
-        return CellBlock(attention * float(self.use_attention), on_device)
+        return CellBlock(attention * float(self.use_attention), on_device, molecule)
 
 
 class CrossfitEnsemble:

@@ -25,10 +25,21 @@ class SharedGeneScaling:
     mean: Annotated[np.ndarray, Shape("n_shared", about="mean of each shared gene")]
     std: Annotated[np.ndarray, Shape("n_shared", about="standard deviation of each shared gene")]
     target_sum: PerFold
+    smallest_value: Annotated[float, Shape(about="typical smallest positive value of a cell with nothing held out")]
 
     def standardize(self, cells: SpatialCells, split: GeneSplit, fold: int | None) -> np.ndarray:
         """Log-normalize and standardize the shared genes, held-out ones included, shape (n_cells, n_shared)."""
         return standardize(cells.log_normalized(split, self.target_sum[fold]), self.mean, self.std)
+
+    def molecule(self, cells: SpatialCells, split: GeneSplit, fold: int | None) -> np.ndarray:
+        """Compute the log-normalized value of one molecule in each cell, shape (n_cells,).
+
+        Normalized values have no totals: then it is the smallest positive value of a typical cell.
+        """
+        totals = cells.input_totals(split)
+        if totals is None:
+            return np.full(len(cells), self.smallest_value)
+        return np.log1p(self.target_sum[fold] / np.maximum(totals, 1))
 
 
 @dataclass(frozen=True)

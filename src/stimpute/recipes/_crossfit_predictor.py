@@ -59,7 +59,9 @@ class CrossfitGeneBlock:
             z_score_std = np.maximum(self.table["z_score_std"].to_numpy(np.float32), MIN_STD)
             values["X"] = np.maximum(mean + std * z_score / z_score_std, 0)
         if options.interval is not None:
-            values["lower"], values["upper"] = self.intervals.bounds(shrunken, std, options.interval)
+            values["lower"], values["upper"] = self.intervals.bounds(
+                shrunken, std, cells.molecule, options.interval
+            )
         return values
 
 
@@ -128,10 +130,12 @@ class CrossfitPredictor(Predictor):
         """Encode the probe cells with nothing held out."""
         preparation = self.fit.preparation
         split = preparation.folds.split(None)
-        inputs = [preparation.scaling.standardize(preparation.probe.cells(), split, None)]
+        cells = preparation.probe.cells()
+        inputs = [preparation.scaling.standardize(cells, split, None)]
         if preparation.probe_niche is not None:
             inputs.append(preparation.probe_niche)
-        return self.cell_encoder(None).encode_inputs(np.stack(inputs))
+        molecule = preparation.scaling.molecule(cells, split, None)
+        return self.cell_encoder(None).encode_inputs(np.stack(inputs), molecule)
 
     # ------------------------------------------------------------ latent space
 
