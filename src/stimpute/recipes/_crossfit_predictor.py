@@ -59,9 +59,7 @@ class CrossfitGeneBlock:
             z_score_std = np.maximum(self.table["z_score_std"].to_numpy(np.float32), MIN_STD)
             values["X"] = np.maximum(mean + std * z_score / z_score_std, 0)
         if options.interval is not None:
-            values["lower"], values["upper"] = self.intervals.bounds(
-                shrunken, std, cells.molecule, options.interval
-            )
+            values["lower"], values["upper"] = self.intervals.bounds(shrunken, std, cells.molecule, options.interval)
         return values
 
 
