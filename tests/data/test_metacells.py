@@ -91,8 +91,8 @@ def test_correlation_over_metacells_is_that_of_numpy(reference):
     found = Metacells(reference, find_metacells(reference, 8, 0))
     profiles = found.profiles(np.arange(5))
     expected = np.corrcoef(profiles.T)[:, SHARED]
-    np.testing.assert_allclose(found.correlation(np.arange(5)), expected, atol=1e-5)
-    np.testing.assert_allclose(found.correlation(np.array([5])), 0)  # a gene that is zero is similar to none
+    np.testing.assert_allclose(found.correlations(np.arange(5))[0], expected, atol=1e-5)
+    np.testing.assert_allclose(found.correlations(np.array([5]))[0], 0)  # a gene that is zero is similar to none
 
 
 def test_statistics_of_genes(reference):
@@ -106,14 +106,14 @@ def test_statistics_of_genes(reference):
 def test_equal_weights_give_the_statistics_of_the_reference(reference):
     genes = np.array([5, 1, 3])
     weights = np.full(60, 1 / 60)
-    found = weighted_gene_statistics(reference.expression, genes, weights)
+    found = weighted_gene_statistics(reference.expression.datasets[0], genes, weights)
     np.testing.assert_allclose(found, gene_statistics(reference.expression, genes), rtol=1e-5, atol=1e-6)
 
 
 def test_weighted_statistics_are_those_of_repeated_cells(reference):
     genes = np.arange(6)
     times = np.random.default_rng(3).integers(0, 4, 60)
-    found = weighted_gene_statistics(reference.expression, genes, times / times.sum())
+    found = weighted_gene_statistics(reference.expression.datasets[0], genes, times / times.sum())
     repeated = np.repeat(reference.expression.dense(genes).astype(float), times, axis=0)
     expected = [repeated.mean(0), repeated.std(0), (repeated > 0).mean(0)]
     np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-5, atol=1e-6)
@@ -123,8 +123,8 @@ def test_weights_of_metacells_are_spread_evenly_over_their_cells(reference):
     metacell = np.arange(60) % 7
     metacells = Metacells(reference, metacell)
     weights = np.random.default_rng(0).random(7)
-    found = metacells.cell_weights(weights)
+    found = metacells.by_dataset[0].cell_weights(weights)
     assert found.sum() == pytest.approx(1)
     np.testing.assert_allclose(np.bincount(metacell, found), weights / weights.sum(), rtol=1e-6)
     assert all(np.ptp(found[metacell == index]) < 1e-9 for index in range(7))
-    np.testing.assert_allclose(metacells.cell_weights(np.zeros(7)), 1 / 60)
+    np.testing.assert_allclose(metacells.by_dataset[0].cell_weights(np.zeros(7)), 1 / 60)

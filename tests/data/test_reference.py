@@ -47,7 +47,7 @@ def test_statistics_are_those_of_the_dense_matrix(counts):
     np.testing.assert_allclose(expression.std, dense.std(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(expression.detection_rate, (dense > 0).mean(0))
     assert (expression.n_cells, expression.n_genes) == (40, 9)
-    assert expression.target_sum == np.median(counts.sum(1)[counts.sum(1) > 0])
+    assert expression.datasets[0].target_sum == np.median(counts.sum(1)[counts.sum(1) > 0])
 
 
 def test_some_genes_are_returned_in_the_order_asked(counts):
@@ -62,7 +62,7 @@ def test_normalized_values_are_not_scaled(counts):
     values = np.log1p(counts)
     expression = ReferenceExpression(matrix(values, is_counts=False))
     np.testing.assert_array_equal(expression.dense(np.arange(9)), values)
-    assert expression.target_sum == 1
+    assert expression.datasets[0].target_sum == 1
 
 
 def test_explicit_zeros_are_not_detected(counts):
@@ -92,7 +92,7 @@ def test_the_input_is_not_changed(counts):
     before = x.copy()
     fingerprint(matrix(x), {})
     assert ReferenceExpression(matrix(x)).std.any()
-    ReferenceExpression(matrix(x, is_counts=False)).by_gene.data[:] = 0
+    ReferenceExpression(matrix(x, is_counts=False)).datasets[0].by_gene.data[:] = 0
     assert (x != before).nnz == 0
     assert x.nnz == before.nnz
 

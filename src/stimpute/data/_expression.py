@@ -37,6 +37,9 @@ class ExpressionMatrix:
     genes: pd.Index
     is_counts: bool
 
+    def __getitem__(self, rows: np.ndarray) -> ExpressionMatrix:
+        return ExpressionMatrix(self.values[rows], self.genes, self.is_counts)
+
     def median_total(self) -> float:
         """Return the median total count of the cells over all genes; 1 for normalized values."""
         return median_total(cell_totals(self.values)) if self.is_counts else 1.0

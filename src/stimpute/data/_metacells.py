@@ -10,29 +10,34 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
 from stimpute.data._normalize import EPSILON, standardize
-from stimpute.data._reference import Reference, ReferenceExpression
+from stimpute.data._reference import Reference, ReferenceDataset, ReferenceExpression
 
 N_COMPONENTS = 30  # principal components that cells are clustered on
 
 
-class Metacells:
-    """Mean expression of genes in groups of reference cells.
+class DatasetMetacells:
+    """Mean expression of genes in groups of cells of one dataset.
 
     Parameters
     ----------
-    reference
-        The reference.
+    dataset
+        The dataset.
+    shared
+        Positions of the shared genes.
     metacell
-        Metacell of every reference cell, shape (n_cells,), from :func:`find_metacells`.
+        Metacell of every cell, numbered without gaps, shape (n_cells,).
     """
 
-    def __init__(self, reference: Reference, metacell: np.ndarray) -> None:
-        self.expression = reference.expression
-        self.shared = reference.shared
+    def __init__(self, dataset: ReferenceDataset, shared: np.ndarray, metacell: np.ndarray) -> None:
+        self.dataset = dataset
+        self.shared = shared
         ones = np.ones(len(metacell), np.float32)
         members = sparse.csr_matrix((ones, (np.arange(len(metacell)), metacell)))
         sizes = np.asarray(members.sum(0)).ravel()
         self._average = members @ sparse.diags((1 / sizes).astype(np.float32))
+
+    def __len__(self) -> int:
+        return self._average.shape[1]
 
     @cached_property
     def shared_profiles(self) -> np.ndarray:
@@ -41,13 +46,13 @@ class Metacells:
 
     def profiles(self, genes: np.ndarray) -> np.ndarray:
         """Compute the mean of genes in every metacell, standardized over cells, shape (n_metacells, n_genes)."""
-        mean = (self.expression.by_gene[genes] @ self._average).toarray().T
-        return standardize(mean, self.expression.mean[genes], self.expression.std[genes])
+        mean = (self.dataset.by_gene[genes] @ self._average).toarray().T
+        return standardize(mean, self.dataset.mean[genes], self.dataset.std[genes])
 
     def cell_weights(self, weights: np.ndarray) -> np.ndarray:
         """Spread weights of the metacells evenly over their cells, shape (n_cells,); uniform if all are 0."""
         if not weights.any():
-            return np.full(self.expression.n_cells, 1 / self.expression.n_cells)
+            return np.full(self.dataset.n_cells, 1 / self.dataset.n_cells)
         by_cell = self._average @ weights
         return by_cell / by_cell.sum()
 
@@ -60,33 +65,111 @@ class Metacells:
         return _centered_unit_columns(self.profiles(genes)).T @ self._unit_shared_profiles
 
 
+class Metacells:
+    """Metacells of all datasets of the reference, one dataset after the other.
+
+    Parameters
+    ----------
+    reference
+        The reference.
+    metacell
+        Metacell of every reference cell, shape (n_cells,), from :func:`find_metacells`.
+    """
+
+    def __init__(self, reference: Reference, metacell: np.ndarray) -> None:
+        self.expression = reference.expression
+        self.by_dataset = []
+        for dataset, rows in zip(self.expression.datasets, self.expression.rows, strict=True):
+            _, own = np.unique(metacell[rows], return_inverse=True)
+            self.by_dataset.append(DatasetMetacells(dataset, reference.shared, own))
+
+    @cached_property
+    def dataset(self) -> np.ndarray:
+        """Return the dataset of every metacell, shape (n_metacells,)."""
+        return np.repeat(np.arange(len(self.by_dataset)), [len(part) for part in self.by_dataset])
+
+    @cached_property
+    def shared_profiles(self) -> np.ndarray:
+        """Profiles of the shared genes, shape (n_metacells, n_shared)."""
+        return np.concatenate([part.shared_profiles for part in self.by_dataset])
+
+    def profiles(self, genes: np.ndarray) -> np.ndarray:
+        """Compute the mean of genes in every metacell, standardized within its dataset, shape (n_metacells, n_genes).
+
+        A gene that a dataset does not have is 0 there, its mean.
+        """
+        return np.concatenate([part.profiles(genes) for part in self.by_dataset])
+
+    def correlations(self, genes: np.ndarray) -> list[np.ndarray]:
+        """Correlate genes with the shared genes over the metacells of each dataset, shape (n_genes, n_shared) each.
+
+        Where a dataset does not have both genes, the first one that has them stands in.
+        """
+        by_dataset = [part.correlation(genes) for part in self.by_dataset]
+        shared = self.by_dataset[0].shared
+        result = [self.expression.from_first_with_both(by_dataset.__getitem__, genes, shared)]
+        for index in range(1, len(by_dataset)):
+            known = self.expression.has_both(index, genes, shared)
+            result.append(np.where(known, by_dataset[index], result[0]))
+        return result
+
+    def weighted_statistics(self, genes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Compute :func:`gene_statistics` over cells that are weighted by their metacell, shape (n_genes, 3).
+
+        Parameters
+        ----------
+        genes
+            Positions of the genes, shape (n_genes,).
+        weights
+            Weight of each metacell, shape (n_metacells,).
+        """
+        result = np.empty((len(genes), 3))
+        for index, part in enumerate(self.by_dataset):
+            chosen = self.expression.first_dataset[genes] == index
+            cell_weights = part.cell_weights(weights[self.dataset == index])
+            result[chosen] = weighted_gene_statistics(part.dataset, genes[chosen], cell_weights)
+        return result
+
+
 def standardized_shared(reference: Reference) -> np.ndarray:
-    """Standardize the shared genes of every reference cell, shape (n_cells, n_shared)."""
+    """Standardize the shared genes of every reference cell within its dataset, shape (n_cells, n_shared)."""
     expression = reference.expression
-    shared = reference.shared
-    return standardize(expression.dense(shared), expression.mean[shared], expression.std[shared])
+    return expression.in_order([_standardized(dataset, reference.shared) for dataset in expression.datasets])
+
+
+def _standardized(dataset: ReferenceDataset, genes: np.ndarray) -> np.ndarray:
+    return standardize(dataset.dense(genes), dataset.mean[genes], dataset.std[genes])
 
 
 def find_metacells(reference: Reference, n: int, seed: int) -> np.ndarray:
-    """Group reference cells that are alike in the shared genes.
+    """Group reference cells of one dataset that are alike in the shared genes.
 
     Parameters
     ----------
     reference
         The reference.
     n
-        Number of metacells; every cell is its own metacell where there are fewer cells.
+        Number of metacells of a dataset; every cell is its own metacell where there are fewer cells.
     seed
         Seed of the clustering.
 
     Returns
     -------
-    Metacell of every cell, numbered without gaps, shape (n_cells,).
+    Metacell of every cell, numbered without gaps from dataset to dataset, shape (n_cells,).
     """
-    n_cells = reference.expression.n_cells
-    if n_cells <= n:
-        return np.arange(n_cells)
-    x = standardized_shared(reference)
+    by_dataset = []
+    n_found = 0
+    for dataset in reference.expression.datasets:
+        metacell = n_found + _cluster(dataset, reference.shared, n, seed)
+        n_found = metacell.max() + 1
+        by_dataset.append(metacell)
+    return reference.expression.in_order(by_dataset)
+
+
+def _cluster(dataset: ReferenceDataset, shared: np.ndarray, n: int, seed: int) -> np.ndarray:
+    if dataset.n_cells <= n:
+        return np.arange(dataset.n_cells)
+    x = _standardized(dataset, shared)
     if x.shape[1] > N_COMPONENTS:
         x = PCA(N_COMPONENTS, random_state=seed).fit_transform(x)
     clustering = MiniBatchKMeans(n, n_init=1, batch_size=1024, max_iter=20, random_state=seed)
@@ -99,19 +182,19 @@ def gene_statistics(expression: ReferenceExpression, genes: np.ndarray) -> np.nd
     return np.column_stack([expression.mean[genes], expression.std[genes], expression.detection_rate[genes]])
 
 
-def weighted_gene_statistics(expression: ReferenceExpression, genes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def weighted_gene_statistics(dataset: ReferenceDataset, genes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Compute the same statistics over weighted cells, shape (n_genes, 3).
 
     Parameters
     ----------
-    expression
-        The reference.
+    dataset
+        The dataset.
     genes
         Positions of the genes, shape (n_genes,).
     weights
         One for each cell, with the sum 1, shape (n_cells,).
     """
-    rows = expression.by_gene[genes].astype(np.float64)
+    rows = dataset.by_gene[genes].astype(np.float64)
     mean = rows @ weights
     detected = rows.copy()
     detected.data = (rows.data > 0).astype(np.float64)

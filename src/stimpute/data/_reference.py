@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stimpute.data._relations import Relation
 
 
-class ReferenceExpression:
-    """Log-normalized reference expression, stored gene by gene.
+class ReferenceDataset:
+    """Log-normalized expression of one dataset of the reference, stored gene by gene.
 
     Totals are over the whole transcriptome, since none of it is held out.
 
@@ -30,7 +30,6 @@ class ReferenceExpression:
     """
 
     def __init__(self, matrix: ExpressionMatrix) -> None:
-        self.genes = matrix.genes
         self.target_sum = matrix.median_total()
         self.by_gene = matrix.log_normalized(
             self.target_sum
@@ -39,13 +38,8 @@ class ReferenceExpression:
 
     @property
     def n_cells(self) -> int:
-        """Return the number of reference cells."""
+        """Return the number of cells."""
         return self.by_gene.shape[1]
-
-    @property
-    def n_genes(self) -> int:
-        """Return the number of reference genes."""
-        return self.by_gene.shape[0]
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -68,8 +62,111 @@ class ReferenceExpression:
         return (np.diff(self.by_gene.indptr) - n_explicit_zeros) / self.n_cells
 
     def dense(self, genes: np.ndarray) -> np.ndarray:
-        """Return the expression of some genes in every reference cell, float32, shape (n_cells, n_chosen)."""
+        """Return the expression of some genes in every cell, float32, shape (n_cells, n_chosen)."""
         return np.ascontiguousarray(self.by_gene[genes].toarray().T)
+
+
+class ReferenceExpression:
+    """Log-normalized expression of all datasets of the reference, over the union of their genes.
+
+    A dataset has the genes that any of its cells expresses. Each is normalized by its own totals. What is known of a
+    gene as a whole is taken from the first dataset that has it.
+
+    Parameters
+    ----------
+    matrix
+        Counts or normalized values with gene names.
+    dataset
+        Dataset of every cell, numbered in the order of their importance, shape (n_cells,); one dataset if None.
+    """
+
+    def __init__(self, matrix: ExpressionMatrix, dataset: np.ndarray | None = None) -> None:
+        self.genes = matrix.genes
+        self.n_cells = matrix.values.shape[0]
+        if dataset is None:
+            dataset = np.zeros(self.n_cells, dtype=int)
+        self.rows = [np.flatnonzero(dataset == index) for index in range(dataset.max() + 1)]
+        self.datasets = [ReferenceDataset(matrix)]
+        if len(self.rows) > 1:
+            self.datasets = [ReferenceDataset(matrix[rows]) for rows in self.rows]
+
+    @property
+    def n_genes(self) -> int:
+        """Return the number of genes."""
+        return len(self.genes)
+
+    @cached_property
+    def has_gene(self) -> np.ndarray:
+        """Whether a dataset has a gene, shape (n_datasets, n_genes)."""
+        return np.stack([dataset.detection_rate > 0 for dataset in self.datasets])
+
+    @cached_property
+    def first_dataset(self) -> np.ndarray:
+        """Return the first dataset that has each gene, the very first for a gene that none has, shape (n_genes,)."""
+        return self.has_gene.argmax(0)
+
+    def has_both(self, index: int, genes: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Tell whether a dataset has two genes, shape (n_genes, n_others)."""
+        return self.has_gene[index][genes][:, None] & self.has_gene[index][others]
+
+    def from_first_with_both(
+        self, compute: Callable[[int], np.ndarray], genes: np.ndarray, others: np.ndarray
+    ) -> np.ndarray:
+        """Compute a value for pairs of genes in the first dataset that has both, shape (n_genes, n_others).
+
+        Parameters
+        ----------
+        compute
+            Computes the values in a dataset. It is not called for datasets that are not needed.
+        genes, others
+            Positions of the genes.
+        """
+        result = compute(0)
+        if len(self.datasets) == 1:
+            return result
+        unknown = ~self.has_both(0, genes, others)
+        for index in range(1, len(self.datasets)):
+            known = unknown & self.has_both(index, genes, others)
+            if known.any():
+                result = np.where(known, compute(index), result)
+                unknown &= ~known
+        return result
+
+    def _of_first_dataset(self, statistic: str) -> np.ndarray:
+        by_dataset = np.stack([getattr(dataset, statistic) for dataset in self.datasets])
+        return by_dataset[self.first_dataset, np.arange(self.n_genes)]
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """Return the mean of every gene in the first dataset that has it, shape (n_genes,)."""
+        return self._of_first_dataset("mean")
+
+    @cached_property
+    def std(self) -> np.ndarray:
+        """Return the standard deviation of every gene in the first dataset that has it, shape (n_genes,)."""
+        return self._of_first_dataset("std")
+
+    @cached_property
+    def detection_rate(self) -> np.ndarray:
+        """Return the share of cells that express a gene in the first dataset that has it, shape (n_genes,)."""
+        return self._of_first_dataset("detection_rate")
+
+    def n_expressing(self, genes: np.ndarray) -> np.ndarray:
+        """Count the cells of all datasets that express each gene, shape (n_chosen,)."""
+        return sum(dataset.detection_rate[genes] * dataset.n_cells for dataset in self.datasets)
+
+    def dense(self, genes: np.ndarray) -> np.ndarray:
+        """Return the expression of some genes in every reference cell, float32, shape (n_cells, n_chosen)."""
+        return self.in_order([dataset.dense(genes) for dataset in self.datasets])
+
+    def in_order(self, by_dataset: list[np.ndarray]) -> np.ndarray:
+        """Bring rows that are sorted by dataset into the order of the reference cells."""
+        if len(by_dataset) == 1:
+            return by_dataset[0]
+        result = np.empty((self.n_cells, *by_dataset[0].shape[1:]), by_dataset[0].dtype)
+        for rows, values in zip(self.rows, by_dataset, strict=True):
+            result[rows] = values
+        return result
 
 
 @dataclass(frozen=True)
@@ -96,10 +193,10 @@ class Reference:
 
     def n_cells_expressing(self, targets: np.ndarray) -> np.ndarray:
         """Count the reference cells that express each target gene, shape (n_targets,)."""
-        return self.expression.detection_rate[targets] * self.expression.n_cells
+        return self.expression.n_expressing(targets)
 
 
-def fingerprint(matrix: ExpressionMatrix, relations: Mapping[str, Relation]) -> str:
+def fingerprint(matrix: ExpressionMatrix, relations: Mapping[str, Relation], dataset: np.ndarray | None = None) -> str:
     """Compute a digest of the expression and of the relations of a reference.
 
     It depends neither on the order of the genes nor on how the matrix is stored. It is of the values as given, since
@@ -111,6 +208,8 @@ def fingerprint(matrix: ExpressionMatrix, relations: Mapping[str, Relation]) -> 
         digest.update(name.encode())
         for part in relation.digest_parts(order):
             digest.update(part)
+    if dataset is not None:
+        digest.update(dataset.astype(np.int64).tobytes())
     return digest.hexdigest()
 
 

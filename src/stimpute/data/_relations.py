@@ -11,7 +11,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute.data._reference import ReferenceExpression
+from stimpute.data._reference import ReferenceDataset, ReferenceExpression
 from stimpute.data._relation_store import COEXPRESSION, read_relation
 
 MIN_WEIGHT = 1e-3  # of an edge in a row-normalized graph: every gene keeps some neighbors
@@ -28,8 +28,38 @@ class Relation(Protocol):
 
 
 @dataclass(frozen=True)
+class _DatasetCoexpression:
+    """Co-expression in one dataset."""
+
+    dataset: ReferenceDataset
+    shared: np.ndarray
+    centered: bool
+
+    @cached_property
+    def _shared_profiles(self) -> np.ndarray:
+        """Unit-length expression profiles of the shared genes, shape (n_cells, n_shared)."""
+        profiles = self.dataset.dense(self.shared).astype(np.float64)
+        if self.centered:
+            profiles -= profiles.mean(0)
+        norm = np.linalg.norm(profiles, axis=0)
+        return (profiles / np.maximum(norm, 1e-12)).astype(np.float32)
+
+    def similarity(self, targets: np.ndarray) -> np.ndarray:
+        """Compute the similarity of target genes to the shared genes, shape (n_targets, n_shared)."""
+        # The shared profiles are centered, so that centering the targets would not change the product.
+        squares = self.dataset.std[targets] ** 2
+        if not self.centered:
+            squares = squares + self.dataset.mean[targets] ** 2
+        norm = np.sqrt(self.dataset.n_cells * squares)
+        product = self.dataset.by_gene[targets] @ self._shared_profiles
+        return (product / np.maximum(norm, 1e-6)[:, None]).astype(np.float32)
+
+
+@dataclass(frozen=True)
 class Coexpression:
     """Cosine of expression over the reference cells (eq. 5); with centering, the Pearson correlation.
+
+    It is computed in each dataset of the reference; every value is from the first dataset that has both genes.
 
     Attributes
     ----------
@@ -45,24 +75,15 @@ class Coexpression:
     shared: np.ndarray
     centered: bool = True
 
-    @cached_property
-    def _shared_profiles(self) -> np.ndarray:
-        """Unit-length expression profiles of the shared genes, shape (n_cells, n_shared)."""
-        profiles = self.expression.dense(self.shared).astype(np.float64)
-        if self.centered:
-            profiles -= profiles.mean(0)
-        norm = np.linalg.norm(profiles, axis=0)
-        return (profiles / np.maximum(norm, 1e-12)).astype(np.float32)
-
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """See :class:`Relation`; a gene that is constant in the reference is similar to none."""
-        # The shared profiles are centered, so that centering the targets would not change the product.
-        squares = self.expression.std[targets] ** 2
-        if not self.centered:
-            squares = squares + self.expression.mean[targets] ** 2
-        norm = np.sqrt(self.expression.n_cells * squares)
-        product = self.expression.by_gene[targets] @ self._shared_profiles
-        return (product / np.maximum(norm, 1e-6)[:, None]).astype(np.float32)
+        return self.expression.from_first_with_both(
+            lambda index: self._by_dataset[index].similarity(targets), targets, self.shared
+        )
+
+    @cached_property
+    def _by_dataset(self) -> list[_DatasetCoexpression]:
+        return [_DatasetCoexpression(dataset, self.shared, self.centered) for dataset in self.expression.datasets]
 
     def digest_parts(self, order: np.ndarray) -> list[bytes]:
         """See :class:`Relation`; there is nothing but the expression."""

@@ -50,7 +50,7 @@ def get_latent_representation(
     attached = self.data.need_reference()
     if adata is None or adata is attached.adata:
         return predictor.embed_reference()
-    return predictor.embed_reference(_read.read_reference_cells(adata, attached))
+    return predictor.embed_reference(*_read.read_reference_cells(adata, attached))
 
 
 def get_neighbors(

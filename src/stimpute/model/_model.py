@@ -23,6 +23,7 @@ from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
 from stimpute.data._expression import Expression
 from stimpute.data._genes import check_genes_present
+from stimpute.data._join import References, is_several, join_references, joined_setup, name_references
 from stimpute.data._result import without_values
 from stimpute.data._space import sample_cells
 from stimpute.model import _cells, _data, _persist, _properties, _read, _result, _setup
@@ -82,7 +83,7 @@ class StImputeModel(BaseModelClass):
     def __init__(
         self,
         spatial: AnnData | None = None,
-        reference: AnnData | None = None,
+        reference: AnnData | References | None = None,
         registry: dict | None = None,
         *,
         recipe: str | Recipe = "crossfit",
@@ -96,6 +97,9 @@ class StImputeModel(BaseModelClass):
         self._recipe = get_recipe(recipe).configure(recipe_kwargs)
         if reference is None and registry is None:
             raise ValueError("A reference is needed: `StImputeModel(spatial, reference)`, both set up.")
+        dataset_setups: dict[str, dict[str, Any]] = {}
+        if is_several(reference):
+            reference, dataset_setups = self._join(reference)
         check_type(AnnData, READ_FILES, spatial=spatial, reference=reference)
         super().__init__(spatial, registry)
         self.init_params_ = self._get_init_params(locals())
@@ -110,8 +114,10 @@ class StImputeModel(BaseModelClass):
             manager = self._get_most_recent_anndata_manager(reference, required=True)
             setup = dict(manager.registry["setup_args"])
             record, self.data.attached = _read.read_pair(
-                spatial, self.spatial_setup, reference, setup, self._recipe, relations
+                spatial, self.spatial_setup, reference, setup, self._recipe, relations, dataset_setups
             )
+            if dataset_setups:
+                self.release(reference)  # nobody else knows the joined reference
             n_cells = min(spatial.n_obs, MAX_CELLS)
             self.data_record_ = dataclasses.replace(record, n_cells=n_cells).to_dict()
             with seeded(0):
@@ -126,6 +132,7 @@ class StImputeModel(BaseModelClass):
         spatial_key: str | None = "spatial",
         expression: Expression = "counts",
         gene_symbols: str | None = None,
+        dataset_key: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Register the spatial data or the reference.
@@ -144,6 +151,9 @@ class StImputeModel(BaseModelClass):
             `"counts"` are log-normalized by totals over the input genes; `"normalized"` values are used as they are.
         gene_symbols
             Column of `var` that holds the names by which genes are matched; `var_names` if None.
+        dataset_key
+            Column of `obs` that tells the datasets of a joined reference apart, see
+            :func:`stimpute.pp.join_references`; one dataset if None.
         kwargs
             For scvi-tools, when a saved setup is repeated.
 
@@ -160,6 +170,7 @@ class StImputeModel(BaseModelClass):
             "spatial_key": spatial_key,
             "expression": expression,
             "gene_symbols": gene_symbols,
+            "dataset_key": dataset_key,
         }
         fields = _setup.registered_fields(adata, **setup_args)  # type: ignore[arg-type]
         _setup.assign_own_identity(adata, cls._setup_adata_manager_store)
@@ -170,23 +181,34 @@ class StImputeModel(BaseModelClass):
         cls.register_manager(manager)
 
     @classmethod
+    def _join(cls, references: References) -> tuple[AnnData, dict[str, dict[str, Any]]]:
+        """Join references that were set up, and set up the result; return it with their setups."""
+        setups = {}
+        for name, adata in name_references(references).items():
+            manager = cls._get_most_recent_anndata_manager(adata, required=True)
+            setups[name] = {key: manager.registry["setup_args"][key] for key in _read.EXPRESSION_ARGUMENTS}
+        joined = join_references(references, setups)
+        cls.setup_anndata(joined, **joined_setup(setups))
+        return joined, setups
+
+    @classmethod
     def setup_mudata(
         cls,
         mdata: MuData,
         *,
         spatial: str = "spatial",
-        reference: str = "rna",
+        reference: str | Sequence[str] = "rna",
         spatial_setup: dict[str, Any] | None = None,
         reference_setup: dict[str, Any] | None = None,
     ) -> None:
-        """Register two modalities of a MuData.
+        """Register the modalities of a MuData.
 
         Parameters
         ----------
         mdata
             Holds the spatial data and the reference as modalities. They need not share cells.
         spatial, reference
-            Names of the modalities.
+            Names of the modalities; several references are a list.
         spatial_setup, reference_setup
             Arguments of :meth:`setup_anndata` for each.
 
@@ -196,11 +218,14 @@ class StImputeModel(BaseModelClass):
             If a modality does not exist.
         """
         cls.setup_anndata(_setup.modality(mdata, spatial), **(spatial_setup or {}))
-        cls.setup_anndata(_setup.modality(mdata, reference), **(reference_setup or {}))
+        for name in [reference] if isinstance(reference, str) else reference:
+            cls.setup_anndata(_setup.modality(mdata, name), **(reference_setup or {}))
 
     @classmethod
-    def from_mudata(cls, mdata: MuData, spatial: str = "spatial", reference: str = "rna", **model_kwargs: Any) -> Self:
-        """Make a model on two modalities that :meth:`setup_mudata` registered.
+    def from_mudata(
+        cls, mdata: MuData, spatial: str = "spatial", reference: str | Sequence[str] = "rna", **model_kwargs: Any
+    ) -> Self:
+        """Make a model on the modalities that :meth:`setup_mudata` registered.
 
         Parameters
         ----------
@@ -209,7 +234,12 @@ class StImputeModel(BaseModelClass):
         model_kwargs
             Arguments of the model.
         """
-        return cls(_setup.modality(mdata, spatial), _setup.modality(mdata, reference), **model_kwargs)
+        chosen: AnnData | dict[str, AnnData]
+        if isinstance(reference, str):
+            chosen = _setup.modality(mdata, reference)
+        else:
+            chosen = {name: _setup.modality(mdata, name) for name in reference}
+        return cls(_setup.modality(mdata, spatial), chosen, **model_kwargs)
 
     @classmethod
     def release(cls, *datasets: AnnData) -> None:
@@ -470,7 +500,7 @@ class StImputeModel(BaseModelClass):
         cls,
         dir_path: str | Path,
         adata: AnnData | bool | None = None,
-        reference: AnnData | bool | None = None,
+        reference: AnnData | References | bool | None = None,
         accelerator: str = "auto",
         device: int | str = "auto",
         prefix: str | None = None,
@@ -489,7 +519,8 @@ class StImputeModel(BaseModelClass):
             the model, if any; False for none.
         reference
             The reference that the model was trained with; need not be set up. If None, the one saved with the model,
-            if any; False for none. Without it the model embeds cells but cannot impute.
+            if any; False for none. Several references as the model got them. Without it the model embeds cells but
+            cannot impute.
         accelerator, device, prefix, kwargs
             See :meth:`scvi.model.base.BaseModelClass.load`.
 
@@ -506,6 +537,8 @@ class StImputeModel(BaseModelClass):
         )
         with _persist.readable(dir_path), quiet("scvi"), seeded(0):
             model = super().load(str(dir_path), False, accelerator, device, prefix, **kwargs)
+        if reference is not None and not isinstance(reference, AnnData):
+            reference = join_references(reference, model.data.record.dataset_setups)
         return model.complete(adata, reference)
 
     def complete(self, adata: AnnData | None, reference: AnnData | None) -> Self:

@@ -11,6 +11,7 @@ import anndata
 from anndata import AnnData
 
 from stimpute._atomic import filling
+from stimpute.data._join import References, is_several
 
 MODEL_FILE = "model.pt"
 ADATA_FILE = "adata.h5ad"
@@ -71,8 +72,8 @@ def readable(dir_path: str | Path) -> Iterator[None]:
 
 
 def given_or_stored(
-    dir_path: str | Path, file_name: str, given: AnnData | bool | None, argument: str
-) -> AnnData | None:
+    dir_path: str | Path, file_name: str, given: AnnData | References | bool | None, argument: str
+) -> AnnData | References | None:
     """Return data that were given or, for None, that were saved with the model; False stands for no data.
 
     Raises
@@ -80,7 +81,7 @@ def given_or_stored(
     TypeError
         If something else was given.
     """
-    if isinstance(given, AnnData):
+    if isinstance(given, AnnData) or (argument == "reference" and is_several(given)):
         return given
     if given is False:
         return None

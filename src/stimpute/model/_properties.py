@@ -76,4 +76,6 @@ def fingerprint(self: StImputeModel) -> str:
 def sizes(self: StImputeModel) -> DataSizes:
     """Sizes that determine the shapes of networks and learned arrays."""
     record = self.data.record
-    return DataSizes(record.n_cells, record.reference_shape[0], len(record.shared_genes), record.relations)
+    return DataSizes(
+        record.n_cells, record.reference_shape[0], len(record.shared_genes), record.relations, record.n_datasets
+    )

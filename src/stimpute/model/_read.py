@@ -19,7 +19,7 @@ from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
 from stimpute.data._relation_store import relation_names
 from stimpute.data._relations import load_relations
 from stimpute.data._spatial import SpatialCells
-from stimpute.model._setup import check_batches, read_coordinates
+from stimpute.model._setup import check_batches, read_coordinates, read_datasets
 from stimpute.recipes import Recipe
 
 EXPRESSION_ARGUMENTS = ("layer", "expression", "gene_symbols")
@@ -46,6 +46,8 @@ class DataRecord:
         Digest of the reference.
     n_cells
         Number of spatial cells that are trained on.
+    dataset_setups
+        Arguments of `setup_anndata` for each dataset of a joined reference, by name; empty for one dataset.
     """
 
     shared_genes: tuple[str, ...]
@@ -55,6 +57,12 @@ class DataRecord:
     reference_shape: tuple[int, int]
     fingerprint: str
     n_cells: int
+    dataset_setups: dict[str, dict[str, Any]]
+
+    @property
+    def n_datasets(self) -> int:
+        """Number of datasets of the reference."""
+        return max(len(self.dataset_setups), 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to a dictionary of plain values."""
@@ -83,6 +91,10 @@ class AttachedReference:
         What recipes read of it.
     fingerprint
         Digest of its expression and relations.
+    has_protein
+        Which genes have a protein vector, shape (n_genes,).
+    datasets
+        Names of the datasets of a joined reference; empty for one dataset.
     """
 
     adata: AnnData
@@ -90,6 +102,13 @@ class AttachedReference:
     reference: Reference
     fingerprint: str
     has_protein: np.ndarray
+    datasets: tuple[str, ...]
+
+    def has_gene(self, genes: pd.Index) -> dict[str, np.ndarray]:
+        """Tell which genes each dataset of a joined reference has, shape (n_genes,) each; empty for one dataset."""
+        expression = self.reference.expression
+        position = expression.genes.get_indexer(genes)
+        return {name: expression.has_gene[index][position] for index, name in enumerate(self.datasets)}
 
 
 def read_matrix(adata: AnnData, setup: Mapping[str, Any]) -> ExpressionMatrix:
@@ -104,6 +123,7 @@ def read_pair(
     reference_setup: Mapping[str, Any],
     recipe: Recipe,
     requested_relations: str | Sequence[str],
+    dataset_setups: Mapping[str, Mapping[str, Any]],
 ) -> tuple[DataRecord, AttachedReference]:
     """Match the genes of two datasets and read the reference.
 
@@ -117,6 +137,10 @@ def read_pair(
     shared = expressed_shared_genes(spatial_matrix, reference_matrix)
     inputs = genes_in_totals(spatial_matrix, reference_matrix, shared)
     relations = recipe.choose_relations(relation_names(reference), requested_relations)
+    if reference_setup.get("dataset_key") is not None and not recipe.capabilities.several_references:
+        raise ValueError(
+            f'The recipe {recipe.name!r} reads one reference. Pass the most similar one, or use `recipe="crossfit"`.'
+        )
     attached = _read_reference(reference, reference_setup, reference_matrix, shared, relations, recipe)
     recipe.check(attached.reference)
     record = DataRecord(
@@ -127,6 +151,7 @@ def read_pair(
         reference_shape=(reference.n_obs, reference.n_vars),
         fingerprint=attached.fingerprint,
         n_cells=spatial.n_obs,
+        dataset_setups={name: dict(dataset_setups.get(name, {})) for name in attached.datasets},
     )
     return record, attached
 
@@ -164,7 +189,8 @@ def _read_reference(
     relations: Sequence[str],
     recipe: Recipe,
 ) -> AttachedReference:
-    expression = ReferenceExpression(matrix)
+    dataset, names = read_datasets(adata, setup.get("dataset_key"))
+    expression = ReferenceExpression(matrix, dataset)
     positions = expression.genes.get_indexer(shared)
     centered = recipe.capabilities.centers_vectors
     loaded = load_relations(adata, expression, positions, relations, centered=centered)
@@ -172,7 +198,7 @@ def _read_reference(
     has_protein = np.zeros(adata.n_vars, dtype=bool)
     if "has_protein" in adata.var:
         has_protein = adata.var["has_protein"].to_numpy(dtype=bool).copy()
-    return AttachedReference(adata, setup, reference, fingerprint(matrix, loaded), has_protein)
+    return AttachedReference(adata, setup, reference, fingerprint(matrix, loaded, dataset), has_protein, names)
 
 
 def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord) -> SpatialCells:
@@ -213,8 +239,12 @@ def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord) -> 
     return cells
 
 
-def read_reference_cells(adata: AnnData, attached: AttachedReference) -> np.ndarray:
-    """Read reference cells as the reference was read: log-normalized shared genes, shape (n_cells, n_shared).
+def read_reference_cells(adata: AnnData, attached: AttachedReference) -> tuple[np.ndarray, np.ndarray]:
+    """Read reference cells as the reference was read.
+
+    Returns
+    -------
+    Log-normalized shared genes, shape (n_cells, n_shared), and the dataset of each cell, shape (n_cells,).
 
     Raises
     ------
@@ -231,7 +261,16 @@ def read_reference_cells(adata: AnnData, attached: AttachedReference) -> np.ndar
         )
     values = matrix.values[:, matrix.genes.get_indexer(expression.genes)]
     matrix = ExpressionMatrix(values, expression.genes, matrix.is_counts)
-    return matrix.log_normalized(expression.target_sum)[:, attached.reference.shared].toarray()
+    own_number, names = read_datasets(adata, attached.setup.get("dataset_key"))
+    dataset = np.zeros(adata.n_obs, dtype=int)
+    if own_number is not None:
+        dataset = np.array([attached.datasets.index(name) for name in names])[own_number]
+    shared = np.empty((adata.n_obs, len(attached.reference.shared)), np.float32)
+    for number in np.unique(dataset):
+        rows = np.flatnonzero(dataset == number)
+        log_normalized = matrix[rows].log_normalized(expression.datasets[number].target_sum)
+        shared[rows] = log_normalized[:, attached.reference.shared].toarray()
+    return shared, dataset
 
 
 def is_from_reference(adata: AnnData, attached: AttachedReference) -> bool:
@@ -242,7 +281,7 @@ def is_from_reference(adata: AnnData, attached: AttachedReference) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # values of another kind are no cells of the reference
-            found = read_reference_cells(adata[:N_COMPARED], attached)
+            found, _ = read_reference_cells(adata[:N_COMPARED], attached)
     except (KeyError, ValueError):
         return False
     known = {row.tobytes() for row in expression.dense(attached.reference.shared)}

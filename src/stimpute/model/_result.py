@@ -41,7 +41,7 @@ def settings_of(recipe: Recipe, relations: list[str], counts: bool, options: Out
 def complete_gene_table(
     table: pd.DataFrame, names: pd.Index, measured: pd.Index, attached: AttachedReference
 ) -> pd.DataFrame:
-    """Add to the gene table which genes are measured, and which have a protein vector.
+    """Add to the gene table which genes are measured, have a protein vector, and are in which reference.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def complete_gene_table(
         The reference.
     """
     has_protein = attached.has_protein[attached.reference.expression.genes.get_indexer(names)]
-    return table.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
+    table = table.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
+    return table.assign(**{f"in_{name}": has_gene for name, has_gene in attached.has_gene(names).items()})
 
 
 def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None) -> None:

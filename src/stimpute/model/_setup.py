@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scvi import REGISTRY_KEYS
@@ -17,6 +18,7 @@ from stimpute._messages import check_type, missing_key
 from stimpute.data._expression import Expression, read_expression
 
 SPATIAL_KEY = "spatial"
+DATASET_KEY = "dataset"
 
 
 def registered_fields(
@@ -26,6 +28,7 @@ def registered_fields(
     spatial_key: str | None,
     expression: Expression,
     gene_symbols: str | None,
+    dataset_key: str | None,
 ) -> list[BaseAnnDataField]:
     """Check an AnnData, and return the fields that scvi-tools should register.
 
@@ -46,6 +49,9 @@ def registered_fields(
     ]
     if read_coordinates(adata, spatial_key) is not None:
         fields.append(ObsmField(SPATIAL_KEY, spatial_key))
+    if dataset_key is not None:
+        check_batches(adata, dataset_key)
+        fields.append(CategoricalObsField(DATASET_KEY, dataset_key))
     return fields
 
 
@@ -68,6 +74,22 @@ def check_batches(adata: AnnData, batch_key: str | None) -> None:
         raise ValueError(
             f"`adata.obs[{batch_key!r}]` has no value for {n_missing} cell(s). Fill it in, or drop the cells."
         )
+
+
+def read_datasets(adata: AnnData, dataset_key: str | None) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Read the dataset of every reference cell as a number, and the names of the datasets; None for one dataset.
+
+    The datasets are in the order of the categories, or of their first cells.
+    """
+    if dataset_key is None:
+        return None, ()
+    check_batches(adata, dataset_key)
+    column = adata.obs[dataset_key]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        return column.cat.codes.to_numpy().astype(int), tuple(column.cat.categories.astype(str))
+    codes, names = pd.factorize(column)
+    return codes, tuple(str(name) for name in names)
 
 
 def read_coordinates(adata: AnnData, spatial_key: str | None) -> np.ndarray | None:

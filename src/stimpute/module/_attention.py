@@ -17,11 +17,12 @@ class AttentionAutoencoder(nn.Module):
 
     .. math:: z_c = \frac{(x_c \odot m \odot e^{\gamma}) W}{\lVert \cdot \rVert}, \quad
               k_r = \frac{(r \odot m \odot e^{\gamma}) V}{\lVert \cdot \rVert}, \quad
-              a_c = \mathrm{softmax}_r(\tau \, z_c \cdot k_r), \quad
+              a_c = \mathrm{softmax}_r(\tau \, z_c \cdot k_r + b_{d(r)}), \quad
               \hat x_{cg} = s \sum_r a_{cr} \, r_g
 
     :math:`x` and the metacells :math:`r` are standardized gene by gene; :math:`m` is 1 for input genes. Since the
-    decoder consists of reference profiles, any reference gene can be decoded, measured or not. All members of the
+    decoder consists of reference profiles, any reference gene can be decoded, measured or not. :math:`b` is a
+    preference for the dataset :math:`d` of a metacell, 0 for the first dataset. All members of the
     ensemble are computed at once, in the leading dimension.
 
     Parameters
@@ -32,12 +33,22 @@ class AttentionAutoencoder(nn.Module):
         Width of the latent space.
     n_members
         Number of networks in the ensemble.
-    temperature, scale
-        Initial :math:`\tau` and :math:`s`.
+    n_datasets
+        Number of datasets of the reference.
+    temperature, scale, preference
+        Initial :math:`\tau`, :math:`s`, and :math:`b` of the datasets after the first.
     """
 
     def __init__(
-        self, n_genes: int, n_latent: int, n_members: int, *, temperature: float = 10.0, scale: float = 0.5
+        self,
+        n_genes: int,
+        n_latent: int,
+        n_members: int,
+        n_datasets: int = 1,
+        *,
+        temperature: float = 10.0,
+        scale: float = 0.5,
+        preference: float = -1.0,
     ) -> None:
         super().__init__()
         n_latent = min(n_latent, n_genes)
@@ -46,6 +57,9 @@ class AttentionAutoencoder(nn.Module):
         self.log_weights = nn.Parameter(torch.zeros(n_members, 1, n_genes))
         self.log_temperature = nn.Parameter(torch.full((n_members, 1, 1), math.log(temperature)))
         self.scale = nn.Parameter(torch.full((n_members, 1, 1), scale))
+        self.preference = None
+        if n_datasets > 1:
+            self.preference = nn.Parameter(torch.full((n_members, n_datasets - 1), preference))
 
     @torch.no_grad()
     def start_from(self, profiles: Tensor) -> None:
@@ -68,8 +82,23 @@ class AttentionAutoencoder(nn.Module):
     def _embed(self, x: Tensor, projection: Tensor) -> Tensor:
         return F.normalize((x * torch.exp(self.log_weights)) @ projection, dim=-1)
 
-    def attention(self, z: Tensor, keys: Tensor, members: Tensor | slice = ALL_MEMBERS) -> Tensor:
-        """Compute attention weights times the scale, shape (n_members, n_cells, n_metacells)."""
+    def attention(
+        self, z: Tensor, keys: Tensor, members: Tensor | slice = ALL_MEMBERS, dataset: Tensor | None = None
+    ) -> Tensor:
+        """Compute attention weights times the scale, shape (n_members, n_cells, n_metacells).
+
+        Parameters
+        ----------
+        z, keys
+            Embedded cells and metacells.
+        members
+            Members of the ensemble to compute.
+        dataset
+            Dataset of each metacell, shape (n_metacells,); not needed for one dataset.
+        """
         sharpened = torch.exp(self.log_temperature)[members] * z[members]
-        weights = torch.softmax(sharpened @ keys[members].transpose(1, 2), dim=-1)
-        return self.scale[members] * weights
+        logits = sharpened @ keys[members].transpose(1, 2)
+        if self.preference is not None:
+            preference = F.pad(self.preference[members], (1, 0))  # 0 for the first dataset
+            logits = logits + preference[:, dataset][:, None]
+        return self.scale[members] * torch.softmax(logits, dim=-1)

@@ -43,6 +43,8 @@ class MaskedGeneModule(BaseModuleClass):
         Whether the autoencoder contributes to the prediction.
     leave_out
         Whether the edge weights of a masked gene are those that hold if it had not been measured.
+    dataset
+        Dataset of each metacell, shape (n_metacells,); not needed for one dataset.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class MaskedGeneModule(BaseModuleClass):
         error_weight: float = 0.3,
         use_attention: bool = True,
         leave_out: bool = True,
+        dataset: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
@@ -66,6 +69,7 @@ class MaskedGeneModule(BaseModuleClass):
         self.use_attention = use_attention
         self.leave_out = leave_out
         self.register_buffer("profiles", profiles, persistent=False)
+        self.register_buffer("dataset", dataset, persistent=False)
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("statistics", statistics, persistent=False)
         self.register_buffer("precision", precision, persistent=False)
@@ -106,7 +110,7 @@ class MaskedGeneModule(BaseModuleClass):
         z_score = torch.zeros(())
         if self.use_attention:
             keys = self.autoencoder.embed_reference(self.profiles, mask)
-            attention = self.autoencoder.attention(z, keys)
+            attention = self.autoencoder.attention(z, keys, dataset=self.dataset)
             z_score = (attention @ self.profiles[:, masked]).transpose(1, 2)
         if self.graph is not None:
             weights = self.graph(self.features[masked], self.statistics[masked], self.statistics)

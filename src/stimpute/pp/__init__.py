@@ -1,5 +1,6 @@
 """Prepare the data: relations between genes, protein sequences and vectors, and measured expression."""
 
+from stimpute.data._join import join_references
 from stimpute.pp._embed import embed_proteins
 from stimpute.pp._embeddings import ProteinEmbeddings
 from stimpute.pp._fasta import read_fasta
@@ -13,6 +14,7 @@ __all__ = [
     "add_protein_embeddings",
     "embed_proteins",
     "fetch_proteins",
+    "join_references",
     "measured_expression",
     "read_fasta",
 ]

@@ -36,6 +36,8 @@ class Capabilities:
         Whether gene vectors and expression profiles are centered before their cosine is computed.
     max_relations
         Maximum number of gene relations that it uses; None for any number.
+    several_references
+        Whether the reference may consist of several datasets.
     reliability_metric
         Metric of :mod:`stimpute.tl.metrics` that its reliability predicts.
     """
@@ -46,6 +48,7 @@ class Capabilities:
     uses_space: bool = False
     centers_vectors: bool = True
     max_relations: int | None = None
+    several_references: bool = False
     reliability_metric: str = "pcc"
 
 
@@ -63,12 +66,15 @@ class DataSizes:
         Number of shared genes.
     relations
         Names of the gene relations that are used.
+    n_datasets
+        Number of datasets of the reference.
     """
 
     n_cells: int
     n_reference: int
     n_shared: int
     relations: tuple[str, ...]
+    n_datasets: int = 1
 
     def dimensions(self) -> dict[str, int]:
         """Return the sizes by the names that declared shapes use."""
@@ -158,13 +164,15 @@ class LatentSpace(Protocol):
     def embed_spatial(self, cells: SpatialCells) -> np.ndarray:
         """Embed spatial cells, float32, shape (n_cells, n_latent)."""
 
-    def embed_reference(self, shared: np.ndarray | None = None) -> np.ndarray:
+    def embed_reference(self, shared: np.ndarray | None = None, dataset: np.ndarray | None = None) -> np.ndarray:
         """Embed reference cells, float32, shape (n_cells, n_latent).
 
         Parameters
         ----------
         shared
             Log-normalized shared genes of some reference cells, shape (n_cells, n_shared); all cells if None.
+        dataset
+            Number of the dataset that each of these cells belongs to, shape (n_cells,); the first if None.
         """
 
     def nearest_reference_cells(self, cells: SpatialCells, k: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -83,7 +83,7 @@ class CrossfitRecipe(Recipe):
 
     name: ClassVar[str] = "crossfit"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        intervals=True, variance_matching=True, latent_space=True, uses_space=True
+        intervals=True, variance_matching=True, latent_space=True, uses_space=True, several_references=True
     )
     fit_type: ClassVar[type] = CrossfitFit
 
@@ -131,12 +131,12 @@ class CrossfitRecipe(Recipe):
         """Build the attention autoencoder and, where genes are related at all, the gene graph."""
         n_members = min(self.n_folds, sizes.n_shared)
         networks: dict[str, nn.Module] = {
-            "autoencoder": AttentionAutoencoder(sizes.n_shared, self.n_latent, n_members),
+            "autoencoder": AttentionAutoencoder(sizes.n_shared, self.n_latent, n_members, sizes.n_datasets),
         }
         if sizes.relations:
             n_features = len(sizes.relations)
             if COEXPRESSION in sizes.relations:
-                n_features += N_DERIVED
+                n_features += N_DERIVED + sizes.n_datasets - 1
             n_inputs = 2 if self.use_space else 1
             networks["graph"] = GeneGraphNetwork(n_features, N_STATISTICS, n_inputs, n_members, self.n_hidden)
         return networks
@@ -213,6 +213,7 @@ class CrossfitRecipe(Recipe):
             error_weight=self.error_weight,
             use_attention=self.use_attention,
             leave_out=self.mask_genes,
+            dataset=torch.from_numpy(features.metacells.dataset),
         )
         batches = MaskedGeneBatches(
             cells,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stimpute.calibrate._moments import MIN_STD
 from stimpute.data._folds import GeneSplit
-from stimpute.data._metacells import gene_statistics, weighted_gene_statistics
+from stimpute.data._metacells import gene_statistics
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import CellChunk
 from stimpute.module._attention import AttentionAutoencoder
@@ -83,6 +83,8 @@ class CrossfitCellEncoder:
         The attention network.
     keys
         Latent representation of the metacells, shape (n_members, n_metacells, n_latent).
+    dataset
+        Dataset of each metacell, shape (n_metacells,).
     mask
         1 for input genes, shape (n_shared,).
     members
@@ -96,6 +98,7 @@ class CrossfitCellEncoder:
     fold: int | None
     autoencoder: AttentionAutoencoder
     keys: Tensor
+    dataset: Tensor
     mask: Tensor
     members: Tensor
     use_attention: bool
@@ -114,7 +117,7 @@ class CrossfitCellEncoder:
         """Compute attention from standardized inputs, shape (n_inputs, n_cells, n_shared)."""
         on_device = torch.from_numpy(inputs).to(self.keys.device)
         z = self.autoencoder.embed_cells(on_device[0], self.mask)
-        attention = self.autoencoder.attention(z, self.keys, self.members).mean(0)
+        attention = self.autoencoder.attention(z, self.keys, self.members, self.dataset).mean(0)
         return CellBlock(attention * float(self.use_attention), on_device, molecule)
 
 
@@ -168,6 +171,7 @@ class CrossfitEnsemble:
             fold=fold,
             autoencoder=autoencoder,
             keys=autoencoder.embed_reference(profiles, mask),
+            dataset=torch.from_numpy(self.features.metacells.dataset).to(device),
             mask=mask,
             members=self._members(fold),
             use_attention=self.use_attention,
@@ -228,8 +232,7 @@ class CrossfitEnsemble:
         """
         expression = self.reference.expression
         attention = probe.attention.mean(0).cpu().numpy().astype(np.float64)
-        weights = self.features.metacells.cell_weights(attention)
-        matched = weighted_gene_statistics(expression, targets, weights)
+        matched = self.features.metacells.weighted_statistics(targets, attention)
         return np.column_stack([gene_statistics(expression, targets), matched])
 
 

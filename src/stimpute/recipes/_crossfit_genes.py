@@ -74,7 +74,7 @@ class GeneFeatures:
         if COEXPRESSION in self.reference.relations:
             correlation = features[list(self.reference.relations).index(COEXPRESSION)]
             features.append(np.sign(correlation) * np.sqrt(np.abs(correlation)))
-            features.append(self.metacells.correlation(targets))
+            features.extend(self.metacells.correlations(targets))
             features.append(self._transferred_correlation(correlation, targets, fold))
         if not features:
             return torch.empty(len(targets), len(self.reference.shared), 0)

@@ -143,13 +143,18 @@ class CrossfitPredictor(Predictor):
         return self._embed_spatial(cells).cpu().numpy()
 
     @torch.inference_mode()
-    def embed_reference(self, shared: np.ndarray | None = None) -> np.ndarray:
+    def embed_reference(self, shared: np.ndarray | None = None, dataset: np.ndarray | None = None) -> np.ndarray:
         """See :class:`~stimpute.recipes.LatentSpace`."""
         if shared is None:
             return self._reference_latent.cpu().numpy()
         reference = self.ensemble.reference
-        genes = reference.shared
-        standardized = standardize(shared, reference.expression.mean[genes], reference.expression.std[genes])
+        if dataset is None:
+            dataset = np.zeros(len(shared), dtype=int)
+        standardized = np.empty_like(shared, dtype=np.float32)
+        for number in np.unique(dataset):
+            scale = reference.expression.datasets[number]
+            rows = dataset == number
+            standardized[rows] = standardize(shared[rows], scale.mean[reference.shared], scale.std[reference.shared])
         return self._embed_profiles(standardized).cpu().numpy()
 
     def nearest_reference_cells(self, cells: SpatialCells, k: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -167,7 +167,7 @@ class PaperView:
 
     def scaled_rows(self, genes: np.ndarray) -> sparse.csr_matrix:
         """Return genes in the reference cells, scaled to the spatial cells' total, CSR, shape (n_genes, n_cells)."""
-        rows = self.reference.expression.by_gene[genes]
+        rows = self.reference.expression.datasets[0].by_gene[genes]
         rows.data = rescale(rows.data, self.factor)
         return rows
 
@@ -265,7 +265,7 @@ class PaperPredictor(Predictor):
         shared = cells.log_normalized(split, self.fit.preparation.target_sum[None])
         return embed(self.module["autoencoder"], shared, split).cpu().numpy()
 
-    def embed_reference(self, shared: np.ndarray | None = None) -> np.ndarray:
+    def embed_reference(self, shared: np.ndarray | None = None, dataset: np.ndarray | None = None) -> np.ndarray:
         """See :class:`~stimpute.recipes.LatentSpace`."""
         if shared is None:
             return self._view.reference_latent.cpu().numpy()

@@ -42,8 +42,9 @@ def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.An
             raise missing_key(name, "reference.obs", reference.obs.columns, "Name other `labels=`.")
     setup = model.reference_setup
     columns = list(labels)
-    if setup["batch_key"] is not None and setup["batch_key"] not in columns:
-        columns.append(setup["batch_key"])
+    for key in (setup["batch_key"], setup.get("dataset_key")):
+        if key is not None and key not in columns:
+            columns.append(key)
     obs = reference.obs[columns].set_axis(pd.RangeIndex(reference.n_obs).astype(str))
     minimal = ad.AnnData(obs=obs, var=reference.var.copy())
     if setup["layer"] is None:
