@@ -11,7 +11,6 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute._messages import check_type
 from stimpute.data._expression import ExpressionMatrix, read_expression
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names, write_relation
 
@@ -44,7 +43,11 @@ def name_references(references: References) -> dict[str, AnnData]:
     if not named:
         raise ValueError("No reference was given. Pass at least one AnnData.")
     for name, adata in named.items():
-        check_type(AnnData, "Read files with `anndata.read_h5ad`.", **{f"reference {name}": adata})
+        if not isinstance(adata, AnnData):
+            raise TypeError(
+                f"The reference {name!r} is a {type(adata).__name__}; expected an AnnData. Read files with "
+                "`anndata.read_h5ad`."
+            )
     return named
 
 
@@ -85,17 +88,18 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
         raise KeyError(f"`setups` has {unknown}; the references are {list(named)}.")
     matrices = {name: _read(adata, setups.get(name, {})) for name, adata in named.items()}
     are_counts = all(matrix.is_counts for matrix in matrices.values())
+    cell_names = pd.Index(np.concatenate([adata.obs_names for adata in named.values()]))
     parts = []
     for name, adata in named.items():
         matrix = matrices[name]
+        obs = adata.obs.assign(**{DATASET_KEY: name})
+        if not cell_names.is_unique:
+            obs.index = obs.index + f"-{name}"
         values = matrix.values if are_counts else matrix.log_normalized()
-        var = adata.var.set_axis(matrix.genes)
-        parts.append(AnnData(sparse.csr_matrix(values), obs=adata.obs.assign(**{DATASET_KEY: name}), var=var))
+        parts.append(AnnData(sparse.csr_matrix(values), obs=obs, var=adata.var.set_axis(matrix.genes)))
     joined = ad.concat(parts, join="outer", merge="first", fill_value=0)
     joined.X = sparse.csr_matrix(joined.X)
     joined.obs[DATASET_KEY] = pd.Categorical(joined.obs[DATASET_KEY], categories=list(named))
-    if not joined.obs_names.is_unique:
-        joined.obs_names = joined.obs_names + "-" + joined.obs[DATASET_KEY].astype(str)
     for relation in sorted({relation for adata in named.values() for relation in relation_names(adata)}):
         if relation != COEXPRESSION:
             stored = [

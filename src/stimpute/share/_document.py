@@ -30,7 +30,7 @@ CONTENT: dict[str, type] = {
     "digest": str,
 }
 NAMES_IN_RECORD = ("shared_genes", "input_genes", "relations")
-RECORD = {*NAMES_IN_RECORD, "reference_setup", "reference_shape", "fingerprint", "n_cells"}
+RECORD = {*NAMES_IN_RECORD, "reference_setup", "reference_shape", "fingerprint", "n_cells", "dataset_setups"}
 
 
 def describe(model: StImputeModel) -> dict[str, Any]:
@@ -180,8 +180,11 @@ def _check_record(record: dict[str, Any], path: Path) -> None:
     need(valid, path, "`reference_shape` should be two numbers")
     need(isinstance(record["n_cells"], int) and record["n_cells"] > 0, path, "`n_cells` should be a number")
     need(isinstance(record["fingerprint"], str), path, "`fingerprint` should be text")
-    need(isinstance(record["reference_setup"], dict), path, "`reference_setup` should be a dict")
-    _check_setup(record["reference_setup"], path)
+    datasets = record["dataset_setups"]
+    need(isinstance(datasets, dict), path, "`dataset_setups` should be a dict")
+    for setup in (record["reference_setup"], *datasets.values()):
+        need(isinstance(setup, dict), path, "the setup of a reference should be a dict")
+        _check_setup(setup, path)
 
 
 def _check_setup(setup: dict[str, Any], path: Path) -> None:

@@ -8,6 +8,7 @@ from stimpute.tl._cross_validate import MODEL_NAME, CrossValidation, CrossValida
 from stimpute.tl._folds import GeneFold, fit_fold, gene_folds
 from stimpute.tl._impute import impute
 from stimpute.tl._morans_i import morans_i
+from stimpute.tl._reference_ablation import reference_ablation
 from stimpute.tl._relation_ablation import RelationAblation, relation_ablation
 from stimpute.tl._score import LOWER_IS_BETTER, score, summarize
 from stimpute.tl._spatialdata import to_spatialdata
@@ -28,6 +29,7 @@ __all__ = [
     "impute",
     "metrics",
     "morans_i",
+    "reference_ablation",
     "relation_ablation",
     "score",
     "summarize",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute.data._join import References
 from stimpute.recipes import OutputOptions, Recipe, get_recipe
 from stimpute.tl._baselines import BASELINES
 from stimpute.tl._folds import GeneFold, Setup, Totals, fit_fold, gene_folds
@@ -95,7 +96,7 @@ class CrossValidation:
 
 def cross_validate(
     spatial: AnnData,
-    reference: AnnData,
+    reference: AnnData | References,
     *,
     n_folds: int = 5,
     folds: Sequence[int] | None = None,
@@ -118,7 +119,8 @@ def cross_validate(
     Parameters
     ----------
     spatial, reference
-        The two datasets; need not be set up, and are not changed.
+        The two datasets; need not be set up, and are not changed. Several references as for
+        :class:`stimpute.StImputeModel`.
     n_folds, seed
         Number of folds, and seed of their shuffle and of training.
     folds
@@ -126,7 +128,7 @@ def cross_validate(
     totals
         `"input"` or `"all"`, see :func:`gene_folds`.
     spatial_setup, reference_setup
-        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each.
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each; of several references by their names.
     train_kwargs
         Arguments of :meth:`stimpute.StImputeModel.train`.
     interval

@@ -17,11 +17,13 @@ from scipy import sparse
 from stimpute.data._expression import read_expression
 from stimpute.data._folds import GeneFolds, GeneSplit
 from stimpute.data._genes import expressed_shared_genes, genes_in_totals
+from stimpute.data._join import References, join_references, joined_setup
 from stimpute.data._normalize import log_normalize, median_total
-from stimpute.data._reference import ReferenceExpression
+from stimpute.data._reference import ReferenceDataset, ReferenceExpression
 from stimpute.data._relation_store import copy_relations, relation_names
 from stimpute.data._spatial import SpatialCells
 from stimpute.model import StImputeModel
+from stimpute.model._setup import read_datasets
 
 Setup = Mapping[str, Any]
 Totals = Literal["input", "all"]
@@ -30,7 +32,7 @@ EXPRESSION_ARGUMENTS = ("layer", "expression", "gene_symbols")
 
 @dataclass(frozen=True)
 class DenseData:
-    """Log-normalized arrays of one fold, for simple methods.
+    """Log-normalized arrays of one fold, for simple methods; of several references the first one.
 
     Attributes
     ----------
@@ -50,7 +52,7 @@ class DenseData:
     def read(
         cls,
         cells: SpatialCells,
-        reference: ReferenceExpression,
+        reference: ReferenceDataset,
         shared: np.ndarray,
         targets: np.ndarray,
         split: GeneSplit,
@@ -108,17 +110,19 @@ class GeneFold:
     def _read_dense(self) -> DenseData:
         spatial = read_expression(self.spatial, expression=self.spatial_setup["expression"])
         reference = read_expression(self.reference, expression=self.reference_setup["expression"])
+        dataset, _ = read_datasets(self.reference, self.reference_setup.get("dataset_key"))
+        main = ReferenceExpression(reference, dataset).datasets[0]
         shared = expressed_shared_genes(spatial, reference)
         cells = SpatialCells.from_matrix(spatial, genes_in_totals(spatial, reference, shared), shared)
         nothing_held_out = GeneSplit.nothing_held_out(len(shared))
         positions = reference.genes.get_indexer(shared)
         targets = reference.genes.get_indexer(self.targets)
-        return DenseData.read(cells, ReferenceExpression(reference), positions, targets, nothing_held_out)
+        return DenseData.read(cells, main, positions, targets, nothing_held_out)
 
 
 def gene_folds(
     spatial: AnnData,
-    reference: AnnData,
+    reference: AnnData | References,
     *,
     n_folds: int = 5,
     seed: int = 0,
@@ -131,7 +135,8 @@ def gene_folds(
     Parameters
     ----------
     spatial, reference
-        The two datasets; need not be set up, and are not changed.
+        The two datasets; need not be set up, and are not changed. Several references as for
+        :class:`stimpute.StImputeModel`.
     n_folds, seed
         Number of folds, and seed of the shuffle.
     totals
@@ -139,7 +144,7 @@ def gene_folds(
         all measured genes, as many publications do. Then the held-out genes leave a trace in the input; this is
         offered for comparison only.
     spatial_setup, reference_setup
-        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each.
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each; of several references by their names.
 
     Returns
     -------
@@ -153,7 +158,7 @@ def gene_folds(
     if totals not in ("input", "all"):
         raise ValueError(f'`totals` is {totals!r}; expected "input" or "all".')
     spatial, spatial_setup = minimal_copy(spatial, spatial_setup)
-    reference, reference_setup = minimal_copy(reference, reference_setup)
+    reference, reference_setup = minimal_copy(*as_one_reference(reference, reference_setup))
     matrix = read_expression(spatial, expression=spatial_setup["expression"])
     reference_matrix = read_expression(reference, expression=reference_setup["expression"])
     names = pd.Index(np.sort(expressed_shared_genes(matrix, reference_matrix)))
@@ -232,6 +237,14 @@ def _genes_were_reported() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*shared gene.*|.*match by name.*", UserWarning)
         yield
+
+
+def as_one_reference(reference: AnnData | References, setup: Setup | None) -> tuple[AnnData, Setup | None]:
+    """Join several references and return the setup of the result; return one reference as it is."""
+    if isinstance(reference, AnnData):
+        return reference, setup
+    setups = dict(setup or {})
+    return join_references(reference, setups), joined_setup(setups)
 
 
 def minimal_copy(adata: AnnData, setup: Setup | None) -> tuple[AnnData, dict[str, Any]]:

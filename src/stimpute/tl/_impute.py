@@ -13,13 +13,15 @@ from anndata import AnnData
 from stimpute.data._expression import read_expression
 from stimpute.data._folds import GeneFolds
 from stimpute.data._genes import expressed_shared_genes, genes_in_totals, locate_genes
+from stimpute.data._join import References
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._result import units, without_values
 from stimpute.data._spatial import SpatialCells
 from stimpute.model import StImputeModel
+from stimpute.model._setup import read_datasets
 from stimpute.recipes import RECIPES
 from stimpute.tl._baselines import neighbor_mean
-from stimpute.tl._folds import DenseData, Setup, minimal_copy
+from stimpute.tl._folds import DenseData, Setup, as_one_reference, minimal_copy
 
 KNN = "knn"
 N_FOLDS = 5  # folds of the shared genes; a fold is left out of the search for neighbors when it is predicted
@@ -82,6 +84,7 @@ def impute(
     if method not in RECIPES:
         raise ValueError(f"`method` is {method!r}; expected one of {sorted([*RECIPES, KNN])}.")
     StImputeModel.setup_anndata(spatial, **(spatial_setup or {}))
+    reference, reference_setup = as_one_reference(reference, reference_setup)
     StImputeModel.setup_anndata(reference, **(reference_setup or {}))
     model = StImputeModel(spatial, reference, recipe=method, **model_kwargs)
     model.check_request(genes, interval=interval)  # before training, which takes time
@@ -91,19 +94,20 @@ def impute(
 
 def _impute_knn(
     spatial: AnnData,
-    reference: AnnData,
+    reference: AnnData | References,
     genes: str | Sequence[str] | None,
     spatial_setup: Setup | None,
     reference_setup: Setup | None,
 ) -> AnnData:
     """Average nearest reference cells, found over the shared genes without those that are asked for."""
     spatial_copy, spatial_setup = minimal_copy(spatial, spatial_setup)
-    reference_copy, reference_setup = minimal_copy(reference, reference_setup)
+    reference_copy, reference_setup = minimal_copy(*as_one_reference(reference, reference_setup))
     matrix = read_expression(spatial_copy, expression=spatial_setup["expression"])
     reference_matrix = read_expression(reference_copy, expression=reference_setup["expression"])
     shared = expressed_shared_genes(matrix, reference_matrix)
     cells = SpatialCells.from_matrix(matrix, genes_in_totals(matrix, reference_matrix, shared), shared)
-    expression = ReferenceExpression(reference_matrix)
+    dataset, _ = read_datasets(reference_copy, reference_setup.get("dataset_key"))
+    expression = ReferenceExpression(reference_matrix, dataset)
     available = expression.genes
     if genes is None:
         genes = list(available.difference(matrix.genes, sort=False))
@@ -116,7 +120,7 @@ def _impute_knn(
         split = folds.split(fold)
         wanted = ~np.isin(targets, positions) if fold is None else np.isin(targets, positions[split.held_out])
         if wanted.any():
-            data = DenseData.read(cells, expression, positions, targets[wanted], split)
+            data = DenseData.read(cells, expression.datasets[0], positions, targets[wanted], split)
             values[:, wanted] = neighbor_mean(data)
     names = available[targets]
     var = pd.DataFrame({"measured": names.isin(matrix.genes)}, index=names)

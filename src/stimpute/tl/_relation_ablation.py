@@ -13,6 +13,7 @@ from scipy import sparse
 
 from stimpute._messages import check_count
 from stimpute.data._expression import read_expression
+from stimpute.data._join import References
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import (
     ADVICE,
@@ -25,7 +26,7 @@ from stimpute.data._relation_store import (
 from stimpute.data._relations import Coexpression
 from stimpute.recipes import Recipe, get_recipe
 from stimpute.tl._cross_validate import MODEL_NAME, CrossValidationSettings, cross_validate
-from stimpute.tl._folds import minimal_copy
+from stimpute.tl._folds import as_one_reference, minimal_copy
 from stimpute.tl._score import LOWER_IS_BETTER, summarize
 
 PERMUTED_COEXPRESSION = "permuted_coexpression"
@@ -94,7 +95,7 @@ class RelationAblation:
 
 def relation_ablation(
     spatial: AnnData,
-    reference: AnnData,
+    reference: AnnData | References,
     relation: str = "protein",
     *,
     n_permutations: int = 1,
@@ -143,8 +144,9 @@ def relation_ablation(
     if not isinstance(recipe, Recipe):
         recipe = get_recipe(recipe).configure({})
     requested = cross_validate_kwargs.pop("relations", "auto")
+    reference, setup = as_one_reference(reference, cross_validate_kwargs.pop("reference_setup", None))
     with_it, without = _relations_to_compare(reference, relation, recipe, requested)
-    copy, setup = minimal_copy(reference, cross_validate_kwargs.pop("reference_setup", None))
+    copy, setup = minimal_copy(reference, setup)
     symbols = (cross_validate_kwargs.get("spatial_setup") or {}).get("gene_symbols")
     measured = spatial.var_names if symbols is None else pd.Index(spatial.var[symbols].astype(str))
     shared = np.flatnonzero(copy.var_names.isin(measured))
