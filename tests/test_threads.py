@@ -1,5 +1,7 @@
 """The number of threads fits the work and is restored."""
 
+import os
+
 import pytest
 import scvi
 import torch
@@ -36,3 +38,16 @@ def test_a_number_that_the_user_set_is_kept(monkeypatch):
     monkeypatch.setattr(type(scvi.settings), "num_threads", property(lambda self: 2))
     with suitable_threads(0):
         assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_has_one_thread():
+    """It would wait for the threads of its parent, which it does not have."""
+    torch.relu(torch.randn(1_000_000))  # starts the threads
+    child = os.fork()
+    if child == 0:
+        torch.relu(torch.randn(1_000_000))
+        os._exit(torch.get_num_threads())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert torch.get_num_threads() == 2

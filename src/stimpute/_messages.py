@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 
@@ -34,14 +35,14 @@ def missing_key(key: object, where: str, available: Iterable[object], advice: st
 
 
 def check_at_least(minimum: float, **arguments: float | None) -> None:
-    """Check that numbers are not below a minimum; None passes.
+    """Check that numbers are finite and not below a minimum; None passes.
 
     Raises
     ------
     TypeError
         If one is not a number.
     ValueError
-        If one is smaller; the message names the argument, its value and the minimum.
+        If one is infinite or smaller; the message names the argument, its value and the minimum.
     """
     for name, value in arguments.items():
         if value is None:
@@ -50,6 +51,8 @@ def check_at_least(minimum: float, **arguments: float | None) -> None:
             raise TypeError(f"`{name}` is {value!r}; expected a number.")
         if not value >= minimum:
             raise ValueError(f"`{name}` is {value}; expected at least {minimum}.")
+        if math.isinf(value):
+            raise ValueError(f"`{name}` is {value}; expected a finite number.")
 
 
 def check_count(minimum: int, **arguments: int | None) -> None:
@@ -68,6 +71,19 @@ def check_count(minimum: int, **arguments: int | None) -> None:
     check_at_least(minimum, **arguments)
 
 
+def check_flag(**arguments: bool) -> None:
+    """Check that arguments are True or False.
+
+    Raises
+    ------
+    TypeError
+        If one is something else.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"`{name}` is {value!r}; expected True or False.")
+
+
 def check_type(expected: type, advice: str = "", **arguments: object) -> None:
     """Check the type of arguments; None passes.
 
@@ -78,5 +94,6 @@ def check_type(expected: type, advice: str = "", **arguments: object) -> None:
     """
     for name, value in arguments.items():
         if value is not None and not isinstance(value, expected):
-            found = f"`{name}` is a {type(value).__name__}; expected an {expected.__name__}."
+            article = "an" if expected.__name__[0] in "AEIOU" else "a"
+            found = f"`{name}` is a {type(value).__name__}; expected {article} {expected.__name__}."
             raise TypeError(f"{found}{' ' + advice if advice else ''}")

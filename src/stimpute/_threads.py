@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import scvi
@@ -10,6 +11,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 WORK_FOR_THREADS = 2e9  # multiplications per step from which several threads are faster than one
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads that OpenMP would wait for
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @contextlib.contextmanager

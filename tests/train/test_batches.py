@@ -89,3 +89,11 @@ def test_no_validation_without_held_out_rows():
 def test_impossible_batch_sizes():
     with pytest.raises(ValueError, match="batch_size"):
         list(RowBatches(rows(5), -1).train_dataloader())
+
+
+def test_a_batch_holds_at_most_all_rows():
+    """Otherwise ten rows drawn 10,000,000 times would fill the memory."""
+    few = RowBatches(rows(10), 10**6, steps_per_epoch=2)
+    assert [len(batch) for batch in seen(few.train_dataloader())] == [1024, 1024]
+    many = RowBatches(rows(2000), 10**6, steps_per_epoch=2)
+    assert [len(batch) for batch in seen(many.train_dataloader())] == [2000, 2000]

@@ -1,6 +1,7 @@
 """Training plans and phases on a network of two weights, whose optimum is known."""
 
 import logging
+import signal
 
 import numpy as np
 import pytest
@@ -149,10 +150,10 @@ def test_callbacks_of_the_user_are_called():
     assert epochs == [0, 1, 2]
 
 
-@pytest.mark.parametrize("plan_class", [LossPlan, OneCyclePlan])
-def test_diverging_training_names_its_phase_and_what_to_do(plan_class):
+@pytest.mark.parametrize(("plan_class", "lr"), [(LossPlan, float("inf")), (OneCyclePlan, 1e38)])
+def test_diverging_training_names_its_phase_and_what_to_do(plan_class, lr):
     with pytest.raises(FloatingPointError, match=r"diverged in the phase 'line'.*plan_kwargs=\{\"lr\""):
-        run(make_trainer(plan_kwargs={"lr": float("inf")}), 2, plan_class=plan_class)
+        run(make_trainer(plan_kwargs={"lr": lr}), 2, plan_class=plan_class)
 
 
 def test_a_phase_that_diverges_leaves_no_history():
@@ -235,3 +236,41 @@ def test_training_leaves_the_loggers_as_they_were():
     level = logger.level
     run(make_trainer(), 1)
     assert logger.level == level
+
+
+# ---------------------------------------------------------------- interruptions
+
+
+class Interrupt(LossPlan):
+    """A user who presses Ctrl-C in the second epoch."""
+
+    def on_train_epoch_end(self):
+        super().on_train_epoch_end()
+        if self.current_epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interruption_is_not_the_end_of_python():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(make_trainer(), plan_class=Interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt):  # a second one is not ignored
+        signal.raise_signal(signal.SIGINT)
+
+
+class Exit(LossPlan):
+    """A callback that ends Python."""
+
+    def on_train_epoch_end(self):
+        raise SystemExit(3)
+
+
+def test_another_end_of_python_is_left_alone():
+    with pytest.raises(SystemExit, match="3"):
+        run(make_trainer(), plan_class=Exit)
+
+
+def test_integers_of_numpy_are_seeds():
+    first, second = (make_trainer(seed=seed) for seed in (3, np.int64(3)))
+    torch.testing.assert_close(run(first).weight, run(second).weight, rtol=0, atol=0)

@@ -281,7 +281,7 @@ class StImputeModel(BaseModelClass):
         max_epochs
             Upper bound on the epochs of every phase; the recipe's own numbers if None.
         accelerator, devices
-            As in :class:`lightning.pytorch.Trainer`.
+            As in :class:`lightning.pytorch.Trainer`; one device.
         batch_size
             Cells per batch; each phase's own number if None.
         early_stopping
@@ -294,6 +294,13 @@ class StImputeModel(BaseModelClass):
             Options of :class:`scvi.train.TrainingPlan` that replace the recipe's, such as `lr`.
         trainer_kwargs
             Options of :class:`scvi.train.Trainer`, such as `enable_progress_bar`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument makes no sense, or the data were changed since they were set up.
+        FloatingPointError
+            If the weights are no longer finite.
         """
         reference = self.data.need_reference().reference
         check_count(1, max_cells=max_cells, max_epochs=max_epochs, batch_size=batch_size)
@@ -313,7 +320,7 @@ class StImputeModel(BaseModelClass):
         rows = sample_cells(cells.order, max_cells, run=PATCH)
         record = dataclasses.replace(self.data.record, n_cells=len(rows))
         sizes = dataclasses.replace(self.sizes, n_cells=len(rows))
-        with seeded(seed), suitable_threads(self._recipe.work_per_step(sizes)):
+        with seeded(trainer.seed), suitable_threads(self._recipe.work_per_step(sizes)):
             module = StImputeModule(self._recipe.build(sizes)).to(trainer.device)
             fit = self._recipe.fit(cells[rows], reference, module, trainer)
         self.module = module.eval()

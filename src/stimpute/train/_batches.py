@@ -11,6 +11,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, S
 
 Batch = dict[str, Tensor]
 Transform = Callable[[Batch], Batch]
+MAX_BATCH_OF_FEW = 1024  # rows per batch, drawn with replacement, where there are fewer rows
 
 
 class _Rows(Dataset):
@@ -36,7 +37,8 @@ class RowBatches(pl.LightningDataModule):
     tensors
         Tensors whose first dimension are the rows (cells, or genes for the reliability network).
     batch_size
-        Rows per batch. The last batch may hold a single row.
+        Rows per batch, at most all rows (or 1024 that are drawn with replacement). The last batch may hold a single
+        row.
     transform
         Applied to a whole batch, for instance to look up values that would be too large for all rows at once.
     validation_size
@@ -59,11 +61,11 @@ class RowBatches(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.tensors = tensors
-        self.batch_size = batch_size
+        n_rows = len(next(iter(tensors.values())))
+        self.batch_size = min(batch_size, max(n_rows, MAX_BATCH_OF_FEW))
         self.transform = transform
         self.steps_per_epoch = steps_per_epoch
         self.generator = torch.Generator().manual_seed(seed)
-        n_rows = len(next(iter(tensors.values())))
         order = torch.randperm(n_rows, generator=self.generator)
         n_held_out = min(int(validation_size * n_rows), n_rows - 1)
         self.held_out = order[:n_held_out].sort()[0]

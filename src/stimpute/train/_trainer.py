@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +18,13 @@ from scvi.train import Trainer
 from scvi.train._progress import ProgressBar
 from scvi.utils import track
 
+from stimpute._messages import check_count, check_flag, check_type
 from stimpute.train._batches import RowBatches
 from stimpute.train._plan import LossPlan
 
 HARDWARE_REPORTS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
 VALIDATION_SHARE = 0.1  # of the rows, with early stopping
+MAX_SEED = 2**32 - 1  # of numpy
 PATIENCE = 10  # epochs without a lower validation loss before a phase ends
 LOGGED = ("_train", "_validation", "_loss")  # endings of the quantities that the history keeps
 
@@ -31,6 +35,41 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let an interruption by the user end as KeyboardInterrupt, where Lightning would end Python.
+
+    Lightning also ignores further interruptions from then on; what handled them before is restored.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        raise error.__context__ from None
+
+
+def check_one_device(devices: int | list[int] | str) -> None:
+    """Check that no more than one device is asked for: with more, Lightning starts the user's script again.
+
+    Raises
+    ------
+    ValueError
+        If it is more than one.
+    """
+    if devices == "auto":
+        return
+    many = len(devices) > 1 if isinstance(devices, list | tuple) else str(devices) not in ("0", "1")
+    if many:
+        raise ValueError(
+            f'`devices` is {devices!r}; expected 1, a list with one number, or "auto". A model trains on one device; '
+            "set the number of threads by `scvi.settings.num_threads`."
+        )
 
 
 @dataclass(kw_only=True)
@@ -66,6 +105,16 @@ class PhaseTrainer:
     plan_kwargs: dict[str, Any] = field(default_factory=dict)
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
     history: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_count(0, seed=self.seed)
+        check_count(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
+        check_flag(early_stopping=self.early_stopping)
+        check_type(Mapping, plan_kwargs=self.plan_kwargs)
+        check_one_device(self.devices)
+        if self.seed > MAX_SEED:
+            raise ValueError(f"`seed` is {self.seed}; expected at most {MAX_SEED}.")
+        self.seed = int(self.seed)  # torch takes no integer of numpy
 
     @property
     def device(self) -> torch.device:
@@ -112,6 +161,8 @@ class PhaseTrainer:
         ------
         FloatingPointError
             If the weights are no longer finite.
+        KeyboardInterrupt
+            If the user interrupts the training.
         """
         if self.max_epochs is not None:
             max_epochs = min(max_epochs, self.max_epochs)
@@ -126,7 +177,8 @@ class PhaseTrainer:
                 **options,
             )
             module.train()
-            trainer.fit(plan, data)
+            with interruptible():
+                trainer.fit(plan, data)
         module.eval().to(self.device)
         if not all(parameter.isfinite().all() for parameter in module.parameters()):
             raise FloatingPointError(
