@@ -10,6 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hub_server import local_hub
 
 from stimpute import StImputeModel, pp, share, tl
@@ -219,6 +220,11 @@ def change(folder, edit):
         lambda d: d["data_record"]["shared_genes"].__setitem__(0, d["data_record"]["shared_genes"][1]),
         lambda d: d["init"].update(recipe="os.system"),
         lambda d: d["init"].update(n_hidden=10**12),
+        lambda d: d["init"].update(n_hidden=10**30),
+        lambda d: d["init"].update(n_folds=True),
+        lambda d: d["init"].update(n_spatial_neighbors=10**8),
+        lambda d: d["init"].update(masked_share=[0.1, 0.2, 0.3]),
+        lambda d: d["init"].update(ridge=1e400),
         lambda d: d["init"].update(n_latent="__import__('os')"),
         lambda d: d["init"].update(unknown=1),
         lambda d: d["init"].update(relations=7),
@@ -261,6 +267,7 @@ def test_json_bombs_are_refused(folder):
         lambda a: a.pop("network/networks.graph.bias"),
         lambda a: a.update({"network/networks.graph.bias": np.zeros((3, 3), np.float32)}),
         lambda a: a.update({"network/networks.graph.bias": a["network/networks.graph.bias"] * np.nan}),
+        lambda a: a.update({"network/networks.graph.bias": a["network/networks.graph.bias"].astype(np.complex64)}),
         lambda a: a.update({"network/networks.graph.other": np.zeros(2, np.float32)}),
     ],
 )
@@ -272,6 +279,34 @@ def test_arrays_that_do_not_fit_are_refused(model, folder, edit):
     change(folder, lambda document: document.update(about))
     with pytest.raises(ValueError, match=r"stimpute\.safetensors is damaged"):
         share.load(folder)
+
+
+@pytest.mark.parametrize("recipe", ["crossfit", "paper"])
+def test_weights_out_of_range_do_not_become_values(models, tissue, tmp_path, recipe):
+    """Finite weights may still overflow."""
+    folder = share.save(models[recipe], tmp_path / "shared")
+    arrays = _tensors.collect(models[recipe])
+    for name, value in arrays.items():
+        if name.startswith("network/") and value.dtype.kind == "f":
+            arrays[name] = np.full_like(value, 1e38)
+    about = _tensors.write(arrays, folder / "stimpute.safetensors")
+    change(folder, lambda document: document.update(about))
+    loaded = share.load(folder, tissue.spatial.copy(), tissue.reference.copy())
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="not finite.*fetch it again"):
+        impute(loaded)
+
+
+def test_too_many_layers_are_refused_before_any_is_built(models, tmp_path):
+    folder = share.save(models["paper"], tmp_path / "shared")
+    change(folder, lambda document: document["init"].update(n_layers=10**8))
+    with pytest.raises(ValueError, match="damaged.*`n_layers` is 100000000; expected at most 100"):
+        share.load(folder)
+
+
+def test_loading_leaves_random_numbers_alone(folder):
+    before = torch.random.get_rng_state()
+    share.load(folder)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_a_pickle_in_disguise_is_not_run(folder, tmp_path):

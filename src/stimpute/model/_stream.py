@@ -110,6 +110,11 @@ def predict_chunks(
         Cells per chunk.
     progress
         Whether to draw a progress bar.
+
+    Raises
+    ------
+    FloatingPointError
+        If a value is not finite.
     """
     check_count(1, batch_size=batch_size)
     in_memory = all(isinstance(array, np.ndarray) for array in arrays.values())
@@ -135,6 +140,11 @@ def predict_chunks(
 
 def _write(arrays: Mapping[str, Any], rows: np.ndarray, columns: np.ndarray, values: dict[str, np.ndarray]) -> None:
     for name, array in arrays.items():
+        if not np.isfinite(values[name]).all():
+            raise FloatingPointError(
+                "Predicted values are not finite: what the model has learned is out of range. Its file may be damaged: "
+                "fetch it again, or train a new model."
+            )
         if isinstance(array, np.ndarray):
             array[np.ix_(rows, columns)] = values[name]
         else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -98,6 +99,8 @@ class OutputOptions:
     variance: Literal["shrunken", "matched"] = "shrunken"
 
     def __post_init__(self) -> None:
+        if self.interval is not None and not isinstance(self.interval, Real):
+            raise TypeError(f"`interval` is {self.interval!r}; expected a probability, such as 0.9.")
         if self.interval is not None and not 0 < self.interval < 1:
             raise ValueError(f"`interval` is {self.interval}; expected a probability between 0 and 1, such as 0.9.")
         if self.variance not in ("shrunken", "matched"):
@@ -248,8 +251,8 @@ class Recipe(ABC):
         """
         if isinstance(requested, str):
             names = self.default_relations(available) if requested == "auto" else [requested]
-        elif requested is None:
-            raise TypeError('`relations` is None; expected "auto" or a list of names, which may be empty.')
+        elif not isinstance(requested, Iterable):
+            raise TypeError(f'`relations` is {requested!r}; expected "auto" or a list of names, which may be empty.')
         else:
             names = list(requested)
         limit = self.capabilities.max_relations

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stimpute._messages import check_at_least, check_count
+from stimpute._messages import check_at_least, check_count, check_flag
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._metacells import find_metacells, gene_statistics
 from stimpute.data._normalize import smallest_positive_value
@@ -46,6 +46,7 @@ from stimpute.train._plan import OneCyclePlan
 from stimpute.train._trainer import PhaseTrainer
 
 STEPS_PER_EPOCH = 10
+MAX_NEIGHBORS = 1000
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,9 @@ class CrossfitRecipe(Recipe):
         check_count(1, n_spatial_neighbors=self.n_spatial_neighbors, n_steps=self.n_steps, batch_size=self.batch_size)
         check_at_least(0, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
         check_at_least(0, error_weight=self.error_weight, ridge=self.ridge)
+        if self.n_spatial_neighbors > MAX_NEIGHBORS:
+            raise ValueError(f"`n_spatial_neighbors` is {self.n_spatial_neighbors}; expected at most {MAX_NEIGHBORS}.")
+        check_flag(use_attention=self.use_attention, use_space=self.use_space, mask_genes=self.mask_genes)
         if np.shape(self.masked_share) != (2,):
             raise TypeError(f"`masked_share` is {self.masked_share!r}; expected two shares, minimum and maximum.")
         low, high = self.masked_share

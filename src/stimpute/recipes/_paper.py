@@ -16,7 +16,7 @@ import torch
 from scvi import REGISTRY_KEYS
 from torch import Tensor, nn
 
-from stimpute._messages import check_at_least, check_count
+from stimpute._messages import check_at_least, check_count, check_flag
 from stimpute.data._folds import GeneFolds, PerFold
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
@@ -37,6 +37,7 @@ ALPHA_SMALL, ALPHA_LARGE = 0.7, 0.5
 GRAPH_EPOCHS_SMALL, GRAPH_EPOCHS_LARGE = 10, 32
 N_PROBE = 1000  # cells in which the predicted profile of a gene is computed
 AUTOENCODER_BATCH = 1024  # cells; the text names no batch size
+MAX_LAYERS = 100  # states of genes are equal long before
 GRAPH_BATCH_ELEMENTS = 2**23  # genes × cells × neighbors in a batch: eq. 10 is over all cells, where they fit
 RELIABILITY_BATCH = 64  # genes
 RELIABILITY_EPOCHS = 60  # the text names none
@@ -102,7 +103,11 @@ class PaperRecipe(Recipe):
         check_count(1, n_layers=self.n_layers, n_rounds=self.n_rounds, graph_epochs=self.graph_epochs)
         check_count(1, autoencoder_epochs=self.autoencoder_epochs, retraining_epochs=self.retraining_epochs)
         check_at_least(0, lr=self.lr, similarity_weight=self.similarity_weight, residual_weight=self.residual_weight)
-        if self.alpha is not None and not 0 <= self.alpha <= 1:
+        check_flag(normalize_nodes=self.normalize_nodes)
+        if self.n_layers > MAX_LAYERS:
+            raise ValueError(f"`n_layers` is {self.n_layers}; expected at most {MAX_LAYERS}.")
+        check_at_least(0, alpha=self.alpha)
+        if self.alpha is not None and self.alpha > 1:
             raise ValueError(f"`alpha` is {self.alpha}; expected a share between 0 and 1.")
 
     def default_relations(self, available: Sequence[str]) -> list[str]:

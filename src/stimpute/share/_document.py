@@ -92,13 +92,24 @@ def need(condition: bool, path: Path, problem: str) -> None:
         )
 
 
-def restored_init(init: Mapping[str, Any]) -> dict[str, Any]:
-    """Restore the arguments of the model; JSON has lists where hyperparameters are tuples."""
+def restored_init(init: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Restore the arguments of the model; JSON has lists where hyperparameters are tuples.
+
+    Raises
+    ------
+    ValueError
+        If the recipe refuses its hyperparameters.
+    """
     defaults = {field.name: field.default for field in fields(RECIPES[init["recipe"]])}  # type: ignore[arg-type]
     restored = dict(init)
     for key, value in init.items():
         if isinstance(value, list) and isinstance(defaults.get(key), tuple):
             restored[key] = tuple(value)
+    hyperparameters = {key: value for key, value in restored.items() if key not in ("recipe", "relations")}
+    try:
+        RECIPES[init["recipe"]].configure(hyperparameters)
+    except (TypeError, ValueError, OverflowError) as error:
+        need(False, path, str(error))
     return restored
 
 

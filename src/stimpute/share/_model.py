@@ -121,7 +121,7 @@ def _restore(document: dict[str, Any], arrays: Arrays, path: Path) -> StImputeMo
     """Make a model from a document and arrays, which are checked."""
     registry = _document.restored_registry(document["registry"], path / JSON_FILE)
     registry["setup_args"] = document["spatial_setup"]
-    model = StImputeModel(registry=registry, **_document.restored_init(document["init"]))
+    model = StImputeModel(registry=registry, **_document.restored_init(document["init"], path / JSON_FILE))
     model.data_record_ = document["data_record"]
     model.history_ = _document.restored_history(document["history"], path / JSON_FILE)
     weights = _tensors.checked_weights(arrays, model.recipe, model.sizes, path / TENSOR_FILE)

@@ -79,14 +79,18 @@ def checked_weights(arrays: Arrays, recipe: Recipe, sizes: DataSizes, path: Path
     ValueError
         If a weight is missing, unknown, of another shape, or not finite.
     """
-    with torch.device("meta"):  # which takes no memory
-        networks = nn.ModuleDict(recipe.build(sizes))
+    try:
+        with torch.device("meta"):  # which takes no memory
+            networks = nn.ModuleDict(recipe.build(sizes))
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} cannot hold the networks of {recipe}. Fetch it again.") from error
     expected = {f"networks.{name}": tuple(value.shape) for name, value in networks.state_dict().items()}
     weights = _with_prefix(arrays, NETWORKS)
     found = {name: value.shape for name, value in weights.items()}
     for name in sorted(expected.keys() | found.keys()):
         problem = f"the weight {name} has shape {found.get(name)}, expected {expected.get(name)}"
         need(expected.get(name) == found.get(name), path, problem)
+        need(weights[name].dtype.kind in "fiub", path, f"the weight {name} has type {weights[name].dtype}")
         need(bool(np.isfinite(weights[name]).all()), path, f"the weight {name} has values that are not finite")
     return {name: torch.from_numpy(value) for name, value in weights.items()}
 
