@@ -89,6 +89,19 @@ def test_a_view(spatial):
         setup(spatial[:20])
 
 
+@pytest.mark.parametrize("dtype", [object, str, complex])
+def test_values_that_are_not_numbers(spatial, dtype):
+    spatial.X = sparse.csr_matrix(spatial.X).toarray().astype(dtype)
+    with pytest.raises(ValueError, match="The expression holds values of type .*; expected real numbers"):
+        setup(spatial)
+
+
+def test_counts_that_float32_cannot_hold(spatial):
+    setup(with_value(spatial, 2**24, True))
+    with pytest.raises(ValueError, match=r"one above 16,777,216, the first for cell .* and gene .*layer="):
+        setup(with_value(spatial, 2**24 + 1, True))
+
+
 def test_a_file_that_is_not_in_memory(spatial, tmp_path):
     spatial.write_h5ad(tmp_path / "x.h5ad")
     with pytest.raises(ValueError, match=r"backed.*to_memory\(\)"):
@@ -126,6 +139,7 @@ def test_keys_that_do_not_exist(spatial, argument):
         ),
         (lambda xy: xy[:, :1], r"shape \(150, 1\).*2 or 3 columns"),
         (lambda xy: np.c_[xy, xy], r"shape \(150, 4\)"),
+        (lambda xy: xy.astype(str), r"obsm\['spatial'\]` holds values of type <U.*; expected numbers"),
     ],
 )
 def test_positions_that_are_none(spatial, coords, message):
@@ -133,6 +147,12 @@ def test_positions_that_are_none(spatial, coords, message):
     with pytest.raises(ValueError, match=message):
         setup(spatial)
     setup(spatial, spatial_key=None)
+
+
+@pytest.mark.parametrize("argument", ["layer", "batch_key", "spatial_key", "gene_symbols"])
+def test_several_keys_in_place_of_one(spatial, argument):
+    with pytest.raises(TypeError, match=rf"`{argument}` is \['a', 'b'\]; expected one name"):
+        setup(spatial, **{argument: ["a", "b"]})
 
 
 def test_data_that_are_not_set_up(spatial, reference):
@@ -146,6 +166,8 @@ def test_data_that_are_not_set_up(spatial, reference):
 def test_a_path_in_place_of_an_anndata(spatial, reference):
     with pytest.raises(TypeError, match=r"`adata` is a str; expected an AnnData.*read_h5ad"):
         setup("cells.h5ad")
+    with pytest.raises(TypeError, match="`adata` is None; expected an AnnData"):
+        setup(None)
     setup(spatial)
     setup(reference)
     with pytest.raises(TypeError, match="`reference` is a str; expected an AnnData"):
@@ -158,6 +180,9 @@ def test_a_path_in_place_of_an_anndata(spatial, reference):
     ("argument", "message"),
     [
         ({"relations": None}, '`relations` is None; expected "auto" or a list'),
+        ({"relations": 5}, '`relations` is 5; expected "auto" or a list'),
+        ({"use_space": "no"}, "`use_space` is 'no'; expected True or False"),
+        ({"recipe": "paper", "normalize_nodes": 1}, "`normalize_nodes` is 1; expected True or False"),
         ({"n_latent": "7"}, "`n_latent` is '7'; expected an integer"),
         ({"n_latent": 7.5}, "`n_latent` is 7.5; expected an integer"),
         ({"n_folds": True}, "`n_folds` is True; expected an integer"),
@@ -244,23 +269,23 @@ WRONG = {
     "autoencoder_epochs": [0],
     "autoencoder_lr": [-1, float("nan")],
     "batch_size": [0, -1],
-    "error_weight": [-1],
+    "error_weight": [float("inf"), -1],
     "graph_epochs": [0],
     "lr": [-1, float("nan")],
     "masked_share": [(2, 3), (0.5, 0.1), (-0.1, 0.5), (0, 1)],
     "n_folds": [1],
     "n_hidden": [0],
     "n_latent": [0],
-    "n_layers": [0],
+    "n_layers": [0, 10**8],
     "n_metacells": [0],
     "n_neighbors": [0],
     "n_rounds": [0],
-    "n_spatial_neighbors": [0],
+    "n_spatial_neighbors": [0, 10**8],
     "n_steps": [0, -3],
     "penalty": [0, -1],
     "residual_weight": [-1],
     "retraining_epochs": [0],
-    "ridge": [-1],
+    "ridge": [-1, float("inf")],
     "similarity_weight": [-1],
     "weight_decay": [-1],
 }
@@ -297,6 +322,29 @@ def test_a_model_that_is_not_trained(pair, recipe):
             call()
 
 
+# ---------------------------------------------------------------- train
+
+TRAIN = [
+    ("seed", -1, ValueError, "`seed` is -1; expected at least 0"),
+    ("seed", 2**32, ValueError, "`seed` is 4294967296; expected at most 4294967295"),
+    ("seed", 1.5, TypeError, "`seed` is 1.5; expected an integer"),
+    ("seed", True, TypeError, "`seed` is True; expected an integer"),
+    ("plan_kwargs", [1], TypeError, "`plan_kwargs` is a list; expected a Mapping"),
+    ("early_stopping", "yes", TypeError, "`early_stopping` is 'yes'; expected True or False"),
+    ("devices", 99, ValueError, r"`devices` is 99; expected 1, .*trains on one device"),
+    ("devices", -1, ValueError, "`devices` is -1; expected 1"),
+    ("devices", [0, 1], ValueError, r"`devices` is \[0, 1\]; expected 1"),
+]
+
+
+@pytest.mark.parametrize(("argument", "value", "error", "message"), TRAIN)
+def test_arguments_of_train_that_make_no_sense(pair, argument, value, error, message):
+    model = StImputeModel(*pair)
+    with pytest.raises(error, match=message):
+        model.train(**{**QUIET, argument: value})
+    assert not model.is_trained_
+
+
 # ---------------------------------------------------------------- load
 
 
@@ -321,6 +369,19 @@ def test_lists_of_genes_that_make_no_sense(model, genes, message):
     for call in (model.impute, model.gene_reliability, model.check_request):
         with pytest.raises(ValueError, match=message):
             call(genes=genes)
+
+
+def test_genes_that_are_no_names(model):
+    for call in (model.impute, model.gene_reliability, model.check_request):
+        with pytest.raises(TypeError, match="`genes` is 5; expected a name or a list of names"):
+            call(genes=5)
+
+
+def test_an_interval_or_a_store_of_another_type(model):
+    with pytest.raises(TypeError, match="`interval` is 'wide'; expected a probability"):
+        model.impute(genes=["Gene40"], interval="wide")
+    with pytest.raises(TypeError, match="`out` is 5; expected the path of a zarr store"):
+        model.impute(genes=["Gene40"], out=5)
 
 
 @pytest.mark.parametrize("wrong", [["Gene40"], "section.h5ad"])

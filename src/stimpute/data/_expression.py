@@ -17,6 +17,7 @@ from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_t
 
 Expression = Literal["counts", "normalized"]
 ROWS_PER_BLOCK = 4096
+MAX_COUNT = 2**24  # larger integers are not exact in float32
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,12 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
     Raises
     ------
     ValueError
-        If a value is not finite, negative, or, for counts, not an integer.
+        If values are not real numbers, or one is not finite, negative, or, for counts, not an integer or too large.
     """
     if expression not in ("counts", "normalized"):
         raise ValueError(f'`expression` is {expression!r}; expected "counts" or "normalized".')
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"The expression holds values of type {x.dtype}; expected real numbers.")
     if 0 in x.shape:
         raise ValueError(f"The expression matrix has shape {x.shape}: there is nothing to work on.")
     all_integers = True
@@ -173,6 +176,12 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
                 f"Expected raw counts, but found a value that is not an integer, the first for cell {cell!r} and gene "
                 f"{gene!r}. Name the layer of raw counts by `layer=`, or, if the values are log-normalized already, "
                 'say so: `expression="normalized"`.'
+            )
+        if expression == "counts" and values.size and values.max() > MAX_COUNT:
+            cell, gene = _first(block, lambda v: v > MAX_COUNT, start, cells, genes)
+            raise ValueError(
+                f"Expected raw counts, but found one above {MAX_COUNT:,}, the first for cell {cell!r} and gene "
+                f"{gene!r}. Remove such cells or genes, or name the layer of raw counts by `layer=`."
             )
     if expression == "normalized" and all_integers:
         warnings.warn(

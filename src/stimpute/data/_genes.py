@@ -133,11 +133,15 @@ def locate_genes(requested: str | Iterable[str], available: pd.Index, where: str
 
     Raises
     ------
+    TypeError
+        If the request is neither a name nor names.
     ValueError
         If the request is empty or repeats a gene.
     KeyError
         If a gene does not exist; the message names its closest spellings.
     """
+    if not isinstance(requested, Iterable):
+        raise TypeError(f"`genes` is {requested!r}; expected a name or a list of names.")
     names = pd.Index([requested] if isinstance(requested, str) else [str(name) for name in requested])
     if names.empty:
         raise ValueError("`genes` is empty. Name at least one gene, or pass None for every unmeasured gene.")

@@ -10,7 +10,7 @@ EPSILON = 1e-6  # standard deviations and norms below it count as zero
 
 def cell_totals(counts: sparse.csr_matrix) -> np.ndarray:
     """Sum the counts of every cell, shape (n_cells,)."""
-    return np.asarray(counts.sum(1), dtype=np.float64).ravel()
+    return np.asarray(counts.sum(1, dtype=np.float64)).ravel()
 
 
 def median_total(totals: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -64,12 +65,16 @@ def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None
 
     Raises
     ------
+    TypeError
+        If `out` is not a path.
     FileExistsError
         If `out` exists.
     MemoryError
         If a result in memory would take more than four fifths of the free memory.
     """
     if out is not None:
+        if not isinstance(out, str | os.PathLike):
+            raise TypeError(f"`out` is {out!r}; expected the path of a zarr store.")
         if Path(out).exists():
             raise FileExistsError(f"{out} exists. Name another `out=`, or remove it first.")
         return

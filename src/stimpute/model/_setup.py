@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from stimpute.data._expression import Expression, read_expression
 
 SPATIAL_KEY = "spatial"
 DATASET_KEY = "dataset"
+READ_FILES = "Read files with `anndata.read_h5ad`."
 
 
 def registered_fields(
@@ -40,7 +41,13 @@ def registered_fields(
         If the expression is not what it is declared to be or not in memory, gene names are not unique, or cells have
         no batch.
     """
-    check_type(AnnData, "Read files with `anndata.read_h5ad`.", adata=adata)
+    if adata is None:
+        raise TypeError("`adata` is None; expected an AnnData.")
+    check_type(AnnData, READ_FILES, adata=adata)
+    keys = {"layer": layer, "batch_key": batch_key, "spatial_key": spatial_key, "gene_symbols": gene_symbols}
+    for argument, key in keys.items():
+        if not isinstance(key, Hashable):
+            raise TypeError(f"`{argument}` is {key!r}; expected one name.")
     read_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)
     fields: list[BaseAnnDataField] = [
@@ -111,6 +118,8 @@ def read_coordinates(adata: AnnData, spatial_key: str | None) -> np.ndarray | No
             return None
         raise missing_key(spatial_key, "adata.obsm", adata.obsm.keys())
     coords = np.asarray(adata.obsm[spatial_key])
+    if coords.dtype.kind not in "fiu":
+        raise ValueError(f"`adata.obsm[{spatial_key!r}]` holds values of type {coords.dtype}; expected numbers.")
     if coords.ndim != 2 or coords.shape[1] not in (2, 3):
         raise ValueError(
             f"`adata.obsm[{spatial_key!r}]` has shape {coords.shape}; expected one row per cell, 2 or 3 columns."
