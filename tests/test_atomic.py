@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stimpute._atomic import filling, replacing
+from stimpute import _atomic
+from stimpute._atomic import COMPLETE, filling, recover, replacing
 
 
 class Interruption(Exception):
@@ -179,6 +180,75 @@ def test_the_working_directory_can_be_filled(folder, monkeypatch):
     assert (folder / "model.pt").read_text() == "new"
 
 
+def test_a_folder_is_replaced_in_its_place(folder, monkeypatch):
+    """It may be the working directory of another program, or a disk of its own, and its parent may be read-only."""
+    before = folder.stat().st_ino
+    with filling(folder) as partial:
+        assert partial.parent == folder
+        (partial / "model.pt").write_text("new")
+    assert folder.stat().st_ino == before
+    assert hidden(folder) == []
+
+
+def fill_and_stop(folder: Path, monkeypatch, n_done: int) -> None:
+    """Replace model.pt and card.md; stop without cleaning up, like a killed process, after some renamings."""
+    done = []
+
+    class Killed(BaseException):
+        pass
+
+    def rename(function):
+        def limited(source, target):
+            if len(done) == n_done:
+                raise Killed
+            done.append(source)
+            return function(source, target)
+
+        return limited
+
+    with monkeypatch.context() as limited, pytest.raises(Killed):
+        limited.setattr(os, "rename", rename(os.rename))
+        limited.setattr(os, "replace", rename(os.replace))
+        with filling(folder, stale=("reference.h5ad",)) as partial:
+            (partial / "model.pt").write_text("new")
+            (partial / "card.md").write_text("card")
+            limited.setattr(_atomic, "_remove", lambda path: None)
+
+
+NEW = {"model.v1/model.pt": "new", "model.v1/card.md": "card", "model.v1/notes.txt": "old notes.txt"}
+
+
+@pytest.mark.parametrize("n_done", [0, 1, 2])
+def test_files_are_all_old_or_all_new_after_recovery(folder, tmp_path, monkeypatch, n_done):
+    fill_and_stop(folder, monkeypatch, n_done)
+    assert (folder / COMPLETE).exists() == (n_done > 0)
+    recover(folder)
+    recover(folder)
+    assert visible(tmp_path) == (NEW if n_done > 0 else OLD)
+    assert not (folder / COMPLETE).exists()
+
+
+def test_the_next_save_recovers_first(folder, tmp_path, monkeypatch):
+    fill_and_stop(folder, monkeypatch, 1)
+    with filling(folder) as partial:
+        assert visible(tmp_path) == NEW
+        (partial / "model.pt").write_text("newer")
+    assert visible(tmp_path) == {**NEW, "model.v1/model.pt": "newer"}
+    assert not (folder / COMPLETE).exists()
+
+
+def test_recovery_that_was_killed_at_its_end(folder, tmp_path):
+    (folder / COMPLETE).mkdir()
+    recover(folder)
+    assert visible(tmp_path) == OLD
+    assert not (folder / COMPLETE).exists()
+
+
+def test_a_folder_that_is_not_there_needs_no_recovery(tmp_path):
+    recover(tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_long_name_can_be_written(tmp_path):
     path = tmp_path / ("x" * 250 + ".csv")
     with replacing(path) as partial:
@@ -190,7 +260,8 @@ def test_a_long_name_can_be_written(tmp_path):
 
 KILLED = """
 import os, signal
-from stimpute._atomic import filling, replacing
+from stimpute import _atomic
+from stimpute._atomic import COMPLETE, filling, recover, replacing
 with {call} as partial:
     target = partial / "model.pt" if partial.is_dir() else partial
     target.write_text("half")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 MAX_STEM = 100  # characters of a name that are kept in its temporary name, which is longer
+COMPLETE = ".complete.partial"  # folder of new files that are valid, and not yet moved to their places
+STALE = ".stale.json"  # names of the older files that they make invalid
 
 
 def _partial_path(path: Path) -> Path:
@@ -43,6 +46,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def filling(folder: str | Path, stale: tuple[str, ...] = ()) -> Iterator[Path]:
     """Yield a temporary folder to write files to; move them into `folder` if nothing failed.
 
+    A new folder gets its name when it is whole. In an older folder, the new files become valid all at once, by one
+    renaming, and are then moved to their places. If the process is killed while they are moved, :func:`recover` moves
+    the others.
+
     Parameters
     ----------
     folder
@@ -51,16 +58,34 @@ def filling(folder: str | Path, stale: tuple[str, ...] = ()) -> Iterator[Path]:
         Names of older files that are removed if they are not replaced.
     """
     folder = Path(folder).absolute()
-    partial = _partial_path(folder)
+    recover(folder)
+    is_new = not folder.exists()
+    partial = _partial_path(folder if is_new else folder / "files")
     _remove(partial)
     partial.mkdir(parents=True)
     try:
         yield partial
-        folder.mkdir(parents=True, exist_ok=True)
-        written = sorted(partial.iterdir())
-        for file in written:
-            os.replace(file, folder / file.name)
-        for name in set(stale) - {file.name for file in written}:
-            (folder / name).unlink(missing_ok=True)
+        if is_new:
+            os.rename(partial, folder)
+            return
+        written = {file.name for file in partial.iterdir()}
+        (partial / STALE).write_text(json.dumps(sorted(set(stale) - written)), encoding="utf-8")
+        os.rename(partial, folder / COMPLETE)
+        recover(folder)
     finally:
         _remove(partial)
+
+
+def recover(folder: str | Path) -> None:
+    """Move the files of :func:`filling` to their places, if the process that wrote them was killed."""
+    complete = Path(folder) / COMPLETE
+    if not complete.is_dir():
+        return
+    list_of_stale = complete / STALE
+    if list_of_stale.exists():  # it is removed last
+        for name in json.loads(list_of_stale.read_text(encoding="utf-8")):
+            (complete.parent / name).unlink(missing_ok=True)
+        for file in sorted(complete.iterdir()):
+            if file.name != STALE:
+                os.replace(file, complete.parent / file.name)
+    _remove(complete)

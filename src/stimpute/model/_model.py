@@ -18,6 +18,7 @@ from scvi.data import AnnDataManager
 from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
+from stimpute._atomic import recover
 from stimpute._messages import check_count, check_type
 from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
@@ -79,6 +80,7 @@ class StImputeModel(BaseModelClass):
     # scvi-tools saves every attribute whose name ends in `_`: plain values only.
     data_record_: dict[str, Any] | None = None
     fit_arrays_: dict[str, np.ndarray] | None = None
+    training_record_: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -329,6 +331,7 @@ class StImputeModel(BaseModelClass):
         self.fit_arrays_ = to_arrays(fit)
         self.data_record_ = record.to_dict()
         self.train_indices_ = rows
+        self.training_record_ = {**trainer.settings(), "max_cells": int(max_cells)}
         self.history_ = trainer.history
         self.is_trained_ = True
 
@@ -536,6 +539,7 @@ class StImputeModel(BaseModelClass):
         ValueError
             If the file cannot be read, input genes are missing, or the reference is another one.
         """
+        recover(dir_path)
         if "backup_url" not in kwargs:  # from which scvi-tools would fetch it
             _persist.check_exists(dir_path, prefix or "")
         adata = _persist.given_or_stored(dir_path, f"{prefix or ''}{_persist.ADATA_FILE}", adata, "adata")
@@ -587,6 +591,7 @@ class StImputeModel(BaseModelClass):
     reference_shape = property(_properties.reference_shape)
     fingerprint = property(_properties.fingerprint)
     sizes = property(_properties.sizes)
+    training_record = property(_properties.training_record)
 
     def __repr__(self) -> str:
         cells = "not attached" if self.adata is None else f"{self.adata.n_obs} cells × {self.adata.n_vars} genes"

@@ -9,7 +9,7 @@ from typing import Any
 import anndata as ad
 import torch
 
-from stimpute._atomic import filling
+from stimpute._atomic import filling, recover
 from stimpute.data._arrays import Arrays
 from stimpute.model import StImputeModel
 from stimpute.module._module import StImputeModule
@@ -108,6 +108,7 @@ def load(
         If a file is truncated or does not fit the others, if input genes are missing, or the reference is another one.
     """
     path = Path(path)
+    recover(path)
     document = _document.read(path / JSON_FILE)
     arrays = _tensors.read(path / TENSOR_FILE, document["tensors"], document["digest"])
     model = _restore(document, arrays, path)
@@ -123,6 +124,7 @@ def _restore(document: dict[str, Any], arrays: Arrays, path: Path) -> StImputeMo
     registry["setup_args"] = document["spatial_setup"]
     model = StImputeModel(registry=registry, **_document.restored_init(document["init"], path / JSON_FILE))
     model.data_record_ = document["data_record"]
+    model.training_record_ = document.get("training_record")
     model.history_ = _document.restored_history(document["history"], path / JSON_FILE)
     weights = _tensors.checked_weights(arrays, model.recipe, model.sizes, path / TENSOR_FILE)
     model.fit_arrays_ = _tensors.checked_fit(arrays, model.recipe, model.sizes, path / TENSOR_FILE)
