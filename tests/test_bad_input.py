@@ -199,6 +199,12 @@ def test_arguments_of_another_type(spatial, reference, argument, message):
         StImputeModel(spatial, reference, **argument)
 
 
+def test_spatial_data_and_reference_that_were_swapped(pair):
+    spatial, reference = pair
+    with pytest.warns(UserWarning, match=r"no positions.*swapped.*StImputeModel\(spatial, reference\)"):
+        StImputeModel(reference, spatial)
+
+
 def test_no_reference(spatial):
     setup(spatial)
     with pytest.raises(ValueError, match=r"StImputeModel\(spatial, reference\)"):

@@ -90,6 +90,7 @@ def test_everything_that_a_model_saves_is_shared(model, folder):
     for name in saved:
         assert getattr(loaded, name) is not None, name
     assert loaded.init_params_ == model.init_params_
+    assert loaded.training_record == model.training_record
     assert loaded.registry_["setup_args"] == model.registry_["setup_args"]
     assert loaded.fit_arrays_.keys() == model.fit_arrays_.keys()
     assert loaded.summary_stats == model.summary_stats
@@ -239,6 +240,8 @@ def change(folder, edit):
         lambda d: d["history"].update(loss={"epoch": [0, 1], "value": [0.5]}),
         lambda d: d["tensors"].popitem(),
         lambda d: d.update(digest="0"),
+        lambda d: d.update(training_record={"seed": {"a": 1}}),
+        lambda d: d.update(training_record=[3]),
     ],
 )
 def test_documents_that_do_not_fit_are_refused(folder, edit):

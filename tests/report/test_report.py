@@ -117,7 +117,7 @@ def test_the_page_says_what_made_it(model, validation, path):
     assert found["n_steps"] == ["10", "10"]
     assert found["relations"] == ["coexpression, protein"] * 2
     assert found["folds"] == ["–", "2"]
-    assert found["seed"] == ["–", "0"]
+    assert found["seed"] == ["0", "0"]
     assert found["interval"] == ["–", "0.9"]
     assert found["batch_key"] == ["section", "–"]
     assert found["stimpute"][0] == validation.settings.versions["stimpute"]

@@ -28,6 +28,11 @@ def reference(self: StImputeModel) -> AnnData | None:
     return None if self.data.attached is None else self.data.attached.adata
 
 
+def training_record(self: StImputeModel) -> dict[str, Any] | None:
+    """Seed and further arguments of the training; None before training."""
+    return None if self.training_record_ is None else dict(self.training_record_)
+
+
 def shared_genes(self: StImputeModel) -> pd.Index:
     """Genes that both datasets measured and expressed, in the order of the spatial data."""
     return pd.Index(self.data.record.shared_genes)

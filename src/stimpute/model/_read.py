@@ -127,11 +127,24 @@ def read_pair(
 ) -> tuple[DataRecord, AttachedReference]:
     """Match the genes of two datasets and read the reference.
 
+    Warns
+    -----
+    UserWarning
+        If the reference has positions and the spatial data have none.
+
     Raises
     ------
     ValueError
         If the datasets share fewer than three genes, or the reference does not suit the recipe.
     """
+    positions = read_coordinates(spatial, spatial_setup.get("spatial_key"))
+    if positions is None and read_coordinates(reference, reference_setup.get("spatial_key")) is not None:
+        warnings.warn(
+            "The spatial data have no positions, and the reference has. If they were swapped, call "
+            "`StImputeModel(spatial, reference)`.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
     spatial_matrix = read_matrix(spatial, spatial_setup)
     reference_matrix = read_matrix(reference, reference_setup)
     shared = expressed_shared_genes(spatial_matrix, reference_matrix)

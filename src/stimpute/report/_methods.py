@@ -62,6 +62,7 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
     if results.model is not None:
         recipe = results.model.recipe
         columns["model"] = {"recipe": recipe.name, "relations": results.model.relations, **recipe.hyperparameters()}
+        columns["model"]["seed"] = (results.model.training_record or {}).get("seed")
     for name, result in (("cross-validation", results.validation), ("ablation", results.ablation)):
         settings = None if result is None else result.settings
         if settings is not None:

@@ -43,6 +43,7 @@ def describe(model: StImputeModel) -> dict[str, Any]:
         "init": plain({**init["non_kwargs"], **init["kwargs"].get("recipe_kwargs", {})}),
         "spatial_setup": plain(model.spatial_setup),
         "data_record": plain(model.data_record_),
+        "training_record": plain(model.training_record),
         "registry": plain(model.registry_),
         "history": {name: _describe_table(table) for name, table in (model.history_ or {}).items()},
     }
@@ -81,6 +82,7 @@ def read(path: Path) -> dict[str, Any]:
     _check_init(document["init"], path)
     _check_record(document["data_record"], path)
     _check_setup(document["spatial_setup"], path)
+    _check_training(document.get("training_record"), path)
     return document
 
 
@@ -196,6 +198,12 @@ def _check_record(record: dict[str, Any], path: Path) -> None:
     for setup in (record["reference_setup"], *datasets.values()):
         need(isinstance(setup, dict), path, "the setup of a reference should be a dict")
         _check_setup(setup, path)
+
+
+def _check_training(record: Any, path: Path) -> None:
+    plain_types = (bool, int, float, str, type(None))
+    valid = record is None or (isinstance(record, dict) and _is_list_of(list(record.values()), plain_types))
+    need(valid, path, "`training_record` should hold numbers and texts")
 
 
 def _check_setup(setup: dict[str, Any], path: Path) -> None:

@@ -121,6 +121,17 @@ class PhaseTrainer:
         """Return the device on which the networks are kept between phases."""
         return parse_device_args(self.accelerator, self.devices, return_device="torch")[2]
 
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments that determine what is learned, as plain values; None for the recipe's own."""
+        plain = (bool, int, float, str)
+        return {
+            "seed": self.seed,
+            "max_epochs": None if self.max_epochs is None else int(self.max_epochs),
+            "batch_size": None if self.batch_size is None else int(self.batch_size),
+            "early_stopping": self.early_stopping,
+            **{key: value if isinstance(value, plain) else str(value) for key, value in self.plan_kwargs.items()},
+        }
+
     def batches(self, tensors: dict[str, torch.Tensor], batch_size: int, **kwargs: Any) -> RowBatches:
         """Make batches for one phase, with the batch size and the seed of this training."""
         validation_size = VALIDATION_SHARE if self.early_stopping else 0.0
