@@ -190,12 +190,13 @@ def test_a_folder_is_replaced_in_its_place(folder, monkeypatch):
     assert hidden(folder) == []
 
 
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
 def fill_and_stop(folder: Path, monkeypatch, n_done: int) -> None:
     """Replace model.pt and card.md; stop without cleaning up, like a killed process, after some renamings."""
     done = []
-
-    class Killed(BaseException):
-        pass
 
     def rename(function):
         def limited(source, target):
@@ -206,13 +207,17 @@ def fill_and_stop(folder: Path, monkeypatch, n_done: int) -> None:
 
         return limited
 
-    with monkeypatch.context() as limited, pytest.raises(Killed):
-        limited.setattr(os, "rename", rename(os.rename))
-        limited.setattr(os, "replace", rename(os.replace))
+    def fill():
         with filling(folder, stale=("reference.h5ad",)) as partial:
             (partial / "model.pt").write_text("new")
             (partial / "card.md").write_text("card")
-            limited.setattr(_atomic, "_remove", lambda path: None)
+            killed.setattr(_atomic, "_remove", lambda path: None)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "rename", rename(os.rename))
+        killed.setattr(os, "replace", rename(os.replace))
+        with pytest.raises(Killed):
+            fill()
 
 
 NEW = {"model.v1/model.pt": "new", "model.v1/card.md": "card", "model.v1/notes.txt": "old notes.txt"}
