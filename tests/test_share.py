@@ -385,6 +385,19 @@ def test_hub_model_with_data_loads_alone(hub, model, tissue, tmp_path):
         share.to_hub(model, tmp_path / "hub")
 
 
+def test_a_failed_hub_card_keeps_the_old_model(hub, model, tmp_path, monkeypatch):
+    share.to_hub(model, tmp_path / "hub")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "hub").iterdir()}
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(hub.HubModel, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        share.to_hub(model, tmp_path / "hub", save_anndata=True, overwrite=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "hub").iterdir()} == before
+
+
 PUSH_AND_PULL = """
 import sys
 import anndata as ad

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anndata as ad
 
+from stimpute._atomic import filling
 from stimpute.model import StImputeModel
+from stimpute.model._persist import ADATA_FILE, REFERENCE_FILE
 from stimpute.share._card import model_card
 from stimpute.share._minimal_reference import from_bytes, minimal_reference, to_bytes
 
@@ -116,7 +118,6 @@ def to_hub(
 
     card = model_card(model, accuracy, description, license_info, tissues, references, has_reference=save_reference)
     embedded = to_bytes(minimal_reference(model, labels)) if save_reference else None
-    _save_with(model, path, embedded, save_anndata)
     metadata = HubMetadata(
         scvi_version=model.registry_["scvi_version"],
         anndata_version=version("anndata"),
@@ -124,9 +125,10 @@ def to_hub(
         training_data_url=training_data_url,
         model_parent_module=__name__,
     )
-    hub = HubModel(str(path), metadata=metadata, model_card=card)
-    hub.save(overwrite=True)
-    return hub
+    with filling(path, stale=(ADATA_FILE, REFERENCE_FILE)) as partial:
+        _save_with(model, partial, embedded, save_anndata)
+        HubModel(str(partial), metadata=metadata, model_card=card).save(overwrite=True)
+    return HubModel(str(path), metadata=metadata, model_card=card)
 
 
 def _save_with(model: Any, path: str | Path, embedded: Any, save_anndata: bool) -> None:
