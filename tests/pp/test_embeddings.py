@@ -94,7 +94,7 @@ def test_a_pickle_in_an_npz_does_not_run(tmp_path):
 )
 def test_absurd_sizes_are_refused_before_they_are_allocated(tmp_path, name, content):
     members = {"genes": npy((2,), "<U1", b"a\0\0\0b\0\0\0"), "embedding": npy((2, 1), body=bytes(8)), name: content}
-    with pytest.raises(ValueError, match=rf"array '{name}' .*more than the maximum of 4 GiB"):
+    with pytest.raises(ValueError, match=rf"array '{name}' .*more than the maximum of 4,294,967,296 bytes"):
         pp.ProteinEmbeddings.read(write_zip(tmp_path / "bomb.npz", **members))
 
 

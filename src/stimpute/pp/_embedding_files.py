@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
+from stimpute._atomic import replacing
 from stimpute._messages import missing_key
 
 UNKNOWN = "unknown"
@@ -25,6 +26,12 @@ OPTIONAL = ("accessions", "digests", *TEXTS, "settings")
 OBS_COLUMNS = {"accessions": "accession", "digests": "digest"}  # name of the field, name of the column
 # 200,000 proteins of the largest ESM-2 (5120 dimensions) fit; what is larger is a mistake or an attack.
 MAX_BYTES = 4 * 2**30
+MAX_TEXT_BYTES = 2**20  # of a text such as the name of the model
+# What zipfile, numpy, h5py and anndata raise for damaged files.
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
+    *(NotImplementedError, RuntimeError, RecursionError),
+)
 
 
 def check_suffix(path: Path) -> None:
@@ -34,7 +41,17 @@ def check_suffix(path: Path) -> None:
 
 
 def read_fields(path: Path) -> dict[str, Any]:
-    """Read the fields of :class:`ProteinEmbeddings` from a file."""
+    """Read the fields of :class:`ProteinEmbeddings` from a file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    KeyError
+        If an array is missing.
+    ValueError
+        If the file is damaged, too large, or holds pickled objects.
+    """
     check_suffix(path)
     if not path.is_file():
         raise FileNotFoundError(
@@ -42,23 +59,23 @@ def read_fields(path: Path) -> dict[str, Any]:
         )
     if path.suffix == ".npz":
         return _read_npz(path)
-    return fields_of_anndata(read_h5ad(path))
+    with _readable(path):
+        return fields_of_anndata(read_h5ad(path))
 
 
 def write_fields(fields: Mapping[str, Any], path: Path) -> Path:
     """Write the fields of :class:`ProteinEmbeddings` to a file, under a temporary name until it is complete."""
     check_suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     content = {**fields, "settings": json.dumps(dict(fields["settings"]))}
-    if path.suffix == ".npz":
-        np.savez(temporary, allow_pickle=False, **content)
-    else:
-        columns = {column: content[name] for name, column in OBS_COLUMNS.items()}
-        obs = pd.DataFrame(columns, index=content["genes"])
-        uns = {name: content[name] for name in (*TEXTS, "settings")}
-        AnnData(X=content["embedding"], obs=obs, uns=uns).write_h5ad(temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        if path.suffix == ".npz":
+            np.savez(temporary, allow_pickle=False, **content)
+        else:
+            columns = {column: content[name] for name, column in OBS_COLUMNS.items()}
+            obs = pd.DataFrame(columns, index=content["genes"])
+            uns = {name: content[name] for name in (*TEXTS, "settings")}
+            AnnData(X=content["embedding"], obs=obs, uns=uns).write_h5ad(temporary)
     return path
 
 
@@ -73,19 +90,32 @@ def fields_of_anndata(adata: AnnData) -> dict[str, Any]:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            for name in REQUIRED:
-                if name not in names:
-                    raise missing_key(name, str(path), names, "Write it by `np.savez(path, genes=..., embedding=...)`.")
-            wanted = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        wanted = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
+        if set(REQUIRED) <= set(wanted):
             _check_sizes(archive, wanted, path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in wanted}
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path} is not a .npz file, or is damaged: {error}. Write it again.") from error
-    return arrays | _text_fields(arrays)
+    for name in REQUIRED:
+        if name not in names:
+            raise missing_key(name, str(path), names, "Write it by `np.savez(path, genes=..., embedding=...)`.")
+    with _readable(path), np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in wanted}
+        return arrays | _text_fields(arrays)
+
+
+class _KnownProblemError(ValueError):
+    """A problem whose message says all that there is to say."""
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever damaged files raise into one error that names the file."""
+    try:
+        yield
+    except _KnownProblemError:
+        raise
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is not a {path.suffix} file, or is damaged: {error}. Write it again.") from error
 
 
 def _text_fields(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,24 +131,27 @@ def _check_sizes(archive: zipfile.ZipFile, names: list[str], path: Path) -> None
         with archive.open(member) as file:
             try:
                 shape, dtype = _read_header(file)
-            except ValueError as error:
-                raise ValueError(f"The array {name!r} of {path} is damaged: {error}. Write the file again.") from error
+            except (ValueError, SyntaxError) as error:
+                raise _KnownProblemError(
+                    f"The array {name!r} of {path} is damaged: {error}. Write the file again."
+                ) from error
             n_header_bytes = file.tell()
         if dtype.hasobject:
-            raise ValueError(
+            raise _KnownProblemError(
                 f"The array {name!r} of {path} holds pickled objects; pickles can run code and are not loaded. Save "
                 "names as text: `np.savez(path, genes=np.asarray(genes, dtype=str), embedding=matrix)`."
             )
         n_bytes = math.prod((*shape, dtype.itemsize))
-        if n_bytes > MAX_BYTES:
-            raise ValueError(
+        max_bytes = MAX_TEXT_BYTES if name in (*TEXTS, "settings") else MAX_BYTES
+        if n_bytes > max_bytes:
+            raise _KnownProblemError(
                 f"The array {name!r} of {path} has shape {shape} and type {dtype}, more than the maximum of "
-                f"{MAX_BYTES // 2**30} GiB. Keep only the genes of your reference."
+                f"{max_bytes:,} bytes. Keep only the genes of your reference."
             )
         # Elements without size could be declared in any number.
         is_hollow = dtype.itemsize == 0 or (0 in shape and shape != (0,))
         if is_hollow or n_header_bytes + n_bytes != member.file_size:
-            raise ValueError(
+            raise _KnownProblemError(
                 f"The array {name!r} of {path} is damaged: it declares the shape {shape} and {n_bytes} bytes, and has "
                 f"{member.file_size - n_header_bytes} bytes. Write the file again."
             )
