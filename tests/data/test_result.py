@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from scipy import sparse
 
-from stimpute.data._result import units, without_values
+from stimpute.data._result import recorded_setup, setup_record, units, without_values
 
 
 @pytest.fixture
@@ -14,6 +15,8 @@ def spatial():
     adata.obsm["table"] = pd.DataFrame({"v": [1.0, 2, 3]}, index=obs.index)
     adata.uns["type_colors"] = ["#ff0000", "#00ff00"]
     adata.uns["spatial"] = {"slide": {"images": {"hires": np.zeros((4, 4, 3))}, "scalefactors": {"spot": 1.5}}}
+    adata.uns["neighbors"] = {"connectivities_key": "connectivities", "params": {"n_neighbors": 2}}
+    adata.obsp["connectivities"] = sparse.csr_matrix(np.eye(3))
     adata.uns["_scvi_uuid"] = "1234"
     adata.uns["other"] = {"kept": False}
     adata.layers["counts"] = np.ones((3, 2))
@@ -32,6 +35,18 @@ def test_cells_and_positions_are_kept(result, spatial):
     pd.testing.assert_frame_equal(result.obsm["table"], spatial.obsm["table"])
 
 
+def test_graphs_of_cells_are_kept_with_their_records(result, spatial):
+    assert (result.obsp["connectivities"] != spatial.obsp["connectivities"]).nnz == 0
+    assert result.uns["neighbors"] == spatial.uns["neighbors"]
+
+
+def test_the_setup_is_recorded_without_what_was_not_given():
+    setup = setup_record({"layer": None, "spatial_key": "xy"})
+    result = AnnData(np.ones((1, 1)), uns={"stimpute": {"spatial_setup": setup}})
+    assert recorded_setup(result) == {"spatial_key": "xy"}
+    assert recorded_setup(AnnData(np.ones((1, 1)))) == {}
+
+
 def test_genes_are_the_imputed_ones_without_values(result):
     assert list(result.var_names) == ["Rorb"]
     assert result.var["reliability"].tolist() == [0.5]
@@ -41,7 +56,7 @@ def test_genes_are_the_imputed_ones_without_values(result):
 
 def test_traces_of_scvi_and_other_entries_are_left_out(result):
     assert list(result.obs) == ["type"]
-    assert set(result.uns) == {"type_colors", "spatial", "stimpute"}
+    assert set(result.uns) == {"type_colors", "spatial", "neighbors", "stimpute"}
     assert result.uns["stimpute"] == {"units": "none"}
 
 
@@ -50,12 +65,16 @@ def test_nothing_is_shared_with_the_spatial_data(result, spatial):
     result.obs["type"] = "changed"
     result.obsm["spatial"][:] = -1
     result.obsm["table"]["v"] = -1.0
+    result.obsp["connectivities"].data[:] = -1
+    result.uns["neighbors"]["params"]["n_neighbors"] = -1
     result.uns["type_colors"][0] = "#000000"
     result.uns["spatial"]["slide"]["images"]["hires"][:] = 1
     result.uns["spatial"]["slide"]["scalefactors"]["spot"] = 0
     pd.testing.assert_frame_equal(spatial.obs, before.obs)
     np.testing.assert_array_equal(spatial.obsm["spatial"], before.obsm["spatial"])
     pd.testing.assert_frame_equal(spatial.obsm["table"], before.obsm["table"])
+    assert (spatial.obsp["connectivities"].data == 1).all()
+    assert spatial.uns["neighbors"]["params"]["n_neighbors"] == 2
     assert spatial.uns["type_colors"][0] == "#ff0000"
     assert not spatial.uns["spatial"]["slide"]["images"]["hires"].any()
     assert spatial.uns["spatial"]["slide"]["scalefactors"]["spot"] == 1.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -22,7 +23,8 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
     Parameters
     ----------
     adata
-        Spatial data, of which `obs`, `obsm`, the colors and images of plots are copied.
+        Spatial data, of which `obs`, `obsm`, `obsp`, the colors and images of plots, and the records of graphs in
+        `obsp` are copied.
     var
         One row per gene.
     about
@@ -33,9 +35,21 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
         obs=adata.obs[columns].copy(),
         var=var,
         obsm={key: value.copy() for key, value in adata.obsm.items()},
+        obsp={key: value.copy() for key, value in adata.obsp.items()},
     )
     result.uns["stimpute"] = about
     for key, value in adata.uns.items():
-        if key == "spatial" or str(key).endswith("_colors"):
+        is_graph = isinstance(value, Mapping) and "connectivities_key" in value
+        if key == "spatial" or str(key).endswith("_colors") or is_graph:
             result.uns[key] = deepcopy(value)
     return result
+
+
+def setup_record(setup: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `setup_anndata` that are not None, which files can store."""
+    return {name: value for name, value in setup.items() if value is not None}
+
+
+def recorded_setup(imputed: AnnData) -> dict[str, Any]:
+    """Read from a result how the spatial data were set up; empty if it was not recorded."""
+    return dict(imputed.uns.get("stimpute", {}).get("spatial_setup", {}))

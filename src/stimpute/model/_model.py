@@ -397,7 +397,7 @@ class StImputeModel(BaseModelClass):
         chunks = gene_chunks(predictor, targets, self.data.need_reference().reference)
         blocks = list(describe_genes(predictor, chunks, progress=progress))
         var = self._complete(gene_table([block.table for block in blocks], chunks), names, adata)
-        about = _result.settings_of(self._recipe, self.relations, self.data.is_counts, options)
+        about = _result.settings_of(self._recipe, self.relations, self.data.is_counts, options, self.spatial_setup)
         result = without_values(adata, var, about)
         with _result.values(result, layers, out) as arrays:
             predict_chunks(predictor, cells, chunks, blocks, arrays, options, batch_size=batch_size, progress=progress)

@@ -16,7 +16,7 @@ import psutil
 from anndata import AnnData
 
 from stimpute._atomic import replacing
-from stimpute.data._result import units
+from stimpute.data._result import setup_record, units
 from stimpute.model._read import AttachedReference
 from stimpute.model._stream import CELLS_PER_CHUNK, GENES_PER_CHUNK
 from stimpute.recipes import OutputOptions, Recipe
@@ -24,14 +24,17 @@ from stimpute.recipes import OutputOptions, Recipe
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
 
-def settings_of(recipe: Recipe, relations: list[str], counts: bool, options: OutputOptions) -> dict[str, Any]:
-    """Collect units, method, options and version, for `uns["stimpute"]` of the result."""
+def settings_of(
+    recipe: Recipe, relations: list[str], counts: bool, options: OutputOptions, spatial_setup: dict[str, Any]
+) -> dict[str, Any]:
+    """Collect units, method, options, setup and version, for `uns["stimpute"]` of the result."""
     about: dict[str, Any] = {
         "units": units(counts=counts),
         "recipe": recipe.name,
         "relations": relations,
         "reliability_metric": recipe.capabilities.reliability_metric,
         "variance": options.variance,
+        "spatial_setup": setup_record(spatial_setup),
         "version": version("stimpute"),
     }
     if options.interval is not None:
@@ -44,6 +47,8 @@ def complete_gene_table(
 ) -> pd.DataFrame:
     """Add to the gene table which genes are measured, have a protein vector, and are in which reference.
 
+    The names in the reference, `gene_id`, are added where another column of the reference has the gene names.
+
     Parameters
     ----------
     table
@@ -55,9 +60,14 @@ def complete_gene_table(
     attached
         The reference.
     """
-    has_protein = attached.has_protein[attached.reference.expression.genes.get_indexer(names)]
-    table = table.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
-    return table.assign(**{f"in_{name}": has_gene for name, has_gene in attached.has_gene(names).items()})
+    positions = attached.reference.expression.genes.get_indexer(names)
+    has_protein = attached.has_protein[positions]
+    complete = table.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
+    gene_ids = attached.adata.var_names[positions]
+    if not gene_ids.equals(names):
+        complete["gene_id"] = gene_ids.astype(str)
+    in_reference = {f"in_{name}": has_gene for name, has_gene in attached.has_gene(names).items()}
+    return complete.assign(**in_reference)
 
 
 def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from anndata import AnnData
 
 from stimpute.data._expression import Expression, read_expression
@@ -12,6 +13,7 @@ def measured_expression(
     *,
     layer: str | None = None,
     expression: Expression = "counts",
+    gene_symbols: str | None = None,
 ) -> AnnData:
     """Log-normalize spatial counts by their totals over the measured genes, the scale of imputed values.
 
@@ -24,6 +26,8 @@ def measured_expression(
     expression
         `"counts"`: divide by the total of the cell, multiply by the median total, take log1p. `"normalized"`: keep the
         values as they are.
+    gene_symbols
+        Column of `var` with the gene names; `var_names` if None.
 
     Returns
     -------
@@ -32,14 +36,14 @@ def measured_expression(
     Raises
     ------
     KeyError
-        If the layer does not exist.
+        If the layer or the column does not exist.
     ValueError
         If `expression` is unknown, or the values are not what it says.
     """
-    measured = read_expression(spatial, layer=layer, expression=expression)
+    measured = read_expression(spatial, layer=layer, expression=expression, gene_symbols=gene_symbols)
     return AnnData(
         measured.log_normalized(),
         obs=spatial.obs.copy(),
-        var=spatial.var[[]].copy(),
+        var=pd.DataFrame(index=measured.genes),
         obsm={key: values.copy() for key, values in spatial.obsm.items()},
     )
