@@ -75,6 +75,7 @@ CROSS_VALIDATE = {
     "interval": (0.5, layers),
     "methods": ({"noise": noise}, layers),
     "baselines": (False, layers),
+    "groupby": ("cell_type", lambda result: result.groups is None),
     # arguments of the model
     "recipe": ("linear", of_model),
     "relations": (["net"], of_model),

@@ -161,8 +161,8 @@ def test_too_few_genes_are_named(tissue):
 
 
 def test_cells_are_scored_by_name(result, tissue):
-    assert list(result.cells) == ["cell", "metric", "value", "method"]
-    of_model = result.cells.query("method == 'stimpute' and metric == 'pcc'").set_index("cell")["value"]
+    assert list(result.cells) == ["metric", "value", "method"]
+    of_model = result.cells.query("method == 'stimpute' and metric == 'pcc'")["value"]
     assert list(of_model.index) == list(tissue.spatial.obs_names)
     truth, predicted = result.predicted.X, result.predicted.layers[tl.MODEL_NAME]
     by_hand = [np.corrcoef(truth[i], predicted[i])[0, 1] for i in range(tissue.spatial.n_obs)]
@@ -214,21 +214,85 @@ def test_settings_tell_how_it_was_made(result, tissue):
     assert {"spatial_setup": other.spatial_setup, "reference_setup": other.reference_setup} == setups
 
 
-def test_the_text_tells_recipe_folds_and_accuracy(result):
+def test_the_text_tells_what_was_done_and_what_came_out(result):
     text = repr(result)
     assert "'crossfit': 12 held-out genes in 3 of 3 folds, 90 cells, seed 0" in text
-    assert "relations  coexpression" in text
-    assert "intervals  90%" in text
+    assert "relations    coexpression" in text
     assert all(name in text for name in [*BASELINES, tl.MODEL_NAME, "pcc", "cell_pcc"])
+    pcc = result.genes.query("metric == 'pcc'").pivot(index="gene", columns="method", values="value")
+    n_better = (pcc["stimpute"] > pcc["kNN"]).sum()
+    assert f"stimpute has a higher pcc than kNN, the best of them, on {n_better} of 12 genes" in text
+    predicted = result.predicted
+    inside = (predicted.layers["lower"] <= predicted.X) & (predicted.layers["upper"] >= predicted.X)
+    assert f"intervals    {inside.mean():.1%} of the values inside, 90% requested" in text
+    rank = pcc["stimpute"].corr(predicted.var["reliability"], method="spearman")
+    assert f"rank correlation {rank:.2f} with the observed pcc" in text
+    assert len(text.splitlines()) == 10
 
 
 def test_the_text_of_a_single_fold_without_relations(tissue):
     options = {"n_folds": 3, "folds": [1], "relations": [], "baselines": False, **QUICK}
     text = repr(tl.cross_validate(tissue.spatial, tissue.reference, **options))
     assert "4 held-out genes in 1 of 3 folds" in text
-    assert "relations  none" in text
-    assert "intervals  none" in text
+    assert "relations    none" in text
+    assert "intervals" not in text
     assert "kNN" not in text
+
+
+# ---------------------------------------------------------------- groups
+
+
+@pytest.fixture(scope="module")
+def grouped(result):
+    return result.with_groups("cell_type")
+
+
+def test_accuracy_within_groups_is_computed_on_the_cells_of_each_group(grouped, result):
+    assert list(grouped.groups) == ["gene", "group", "n_cells", "metric", "value", "method"]
+    assert set(grouped.groups["method"]) == set(result.summary.index)
+    cell_type = result.predicted.obs["cell_type"]
+    largest = cell_type.value_counts().index[0]
+    cells = (cell_type == largest).to_numpy()
+    column = result.predicted.X[cells].std(0).argmax()
+    truth, predicted = (x[cells, column] for x in (result.predicted.X, result.predicted.layers["stimpute"]))
+    of_model = grouped.groups.query("metric == 'pcc' and method == 'stimpute'").set_index(["group", "gene"])
+    found = of_model.loc[[(largest, result.predicted.var_names[column])]]
+    assert found["value"].item() == pytest.approx(np.corrcoef(truth, predicted)[0, 1], abs=1e-5)
+    assert found["n_cells"].item() == cells.sum()
+
+
+def test_the_table_by_group_compares_all_cells_with_groups(grouped, result):
+    table = grouped.by_group()
+    assert list(table.index[:2]) == ["all cells", "within groups"]
+    assert list(table) == ["n_cells", *result.genes["method"].unique(), "coverage"]
+    groups = table.iloc[2:]
+    assert groups["n_cells"].is_monotonic_decreasing
+    assert table.loc["all cells", "stimpute"] == result.summary.loc["stimpute", "pcc"]
+    has_value = groups["stimpute"].notna()
+    mean = np.average(groups["stimpute"][has_value], weights=groups["n_cells"][has_value])
+    assert table.loc["within groups", "stimpute"] == pytest.approx(mean)
+    assert table.loc["within groups", "coverage"] == pytest.approx(table.loc["all cells", "coverage"])
+    assert not table.equals(grouped.by_group("mse"))
+    assert f"{table.loc['within groups', 'stimpute']:.3f} within 'cell_type'" in repr(grouped)
+
+
+def test_a_cross_validation_is_scored_within_groups_on_request(tissue, grouped):
+    options = {"n_folds": 3, "interval": 0.9, "groupby": "cell_type", **QUICK}
+    direct = tl.cross_validate(tissue.spatial, tissue.reference, **options)
+    pd.testing.assert_frame_equal(direct.groups, grouped.groups)
+    assert direct.settings.groupby == "cell_type"
+
+
+def test_groups_that_are_missing_are_named(tissue, result, grouped, monkeypatch):
+    monkeypatch.setattr(StImputeModel, "train", lambda self, **kwargs: pytest.fail("trained"))
+    with pytest.raises(KeyError, match="'kind' is not in `spatial.obs`"):
+        tl.cross_validate(tissue.spatial, tissue.reference, groupby="kind", **QUICK)
+    with pytest.raises(KeyError, match="'kind' is not in `predicted.obs`"):
+        result.with_groups("kind")
+    with pytest.raises(ValueError, match=r"validation\.with_groups"):
+        result.by_group()
+    with pytest.raises(KeyError, match="ssim"):
+        grouped.by_group("ssim")
 
 
 # ---------------------------------------------------------------- the data

@@ -2,6 +2,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 
 from stimpute import tl
 
@@ -47,6 +48,57 @@ def test_summary_by_method(pair):
     assert table.loc["truth", "mse"] == 0
     assert table.loc["ours", "pcc"] == pytest.approx(tl.metrics.pcc(pair[0].X, pair[1].X).mean())
     assert tl.summarize(one.drop(columns="method")).shape == (1, 7)
+
+
+def test_metrics_within_groups(pair):
+    truth, predicted = pair
+    labels = ["x", "x", "x", None]
+    table = tl.score(truth.X, predicted.X, ["g1", "g2", "g3"], groupby=labels)
+    assert list(table) == ["gene", "group", "n_cells", "metric", "value"]
+    assert set(table["group"]) == {"x"}
+    assert set(table["n_cells"]) == {3}
+    chosen = table.query("metric == 'pcc'").set_index("gene")["value"]
+    np.testing.assert_allclose(chosen, tl.metrics.pcc(truth.X[:3], predicted.X[:3]))
+
+
+def test_groups_are_a_column_of_either_anndata(pair):
+    truth, predicted = pair
+    truth = truth[::-1].copy()
+    truth.obs["kind"] = ["y", "x", "x", "x"]
+    found = tl.score(truth, predicted, groupby="kind", metrics=["mse"])
+    assert list(found["group"]) == ["x"] * 3 + ["y"] * 3
+    expected = tl.metrics.mse(truth[["a", "b", "c"]].X, predicted.X[:3])
+    np.testing.assert_allclose(found["value"][:3], expected)
+    summary = tl.summarize(found)
+    assert list(summary.index) == ["x", "y"]
+    assert summary.loc["x", "mse"] == pytest.approx(expected.mean())
+    by_method = tl.summarize(pd.concat([found.assign(method=name) for name in "ab"]))
+    assert by_method.index.names == ["method", "group"]
+
+
+@pytest.mark.parametrize("make", [np.asarray, csr_array])
+def test_a_gene_that_is_constant_in_a_group_has_no_correlation_there(make):
+    truth = np.array([[0.0, 1], [0, 2], [1, 3], [2, 4]])
+    table = tl.score(make(truth), make(truth), ["a", "b"], groupby=["x", "x", "y", "y"], metrics=["pcc", "mse"])
+    values = table.pivot(index=["group", "metric"], columns="gene", values="value")
+    assert np.isnan(values.loc[("x", "pcc"), "a"])
+    assert values.loc[("x", "pcc"), "b"] == pytest.approx(1)
+    assert values.loc[("y", "pcc"), "a"] == pytest.approx(1)
+    assert values.loc[("x", "mse"), "a"] == 0
+
+
+def test_groups_that_do_not_fit_are_refused(pair):
+    truth, predicted = pair
+    with pytest.raises(KeyError, match="'kind' is not in `truth.obs`"):
+        tl.score(truth, predicted, groupby="kind")
+    with pytest.raises(TypeError, match="two matrices have no columns"):
+        tl.score(truth.X, predicted.X, groupby="kind")
+    with pytest.raises(ValueError, match="`groupby` has 2 labels; expected 4"):
+        tl.score(truth, predicted, groupby=["x", "y"])
+    with pytest.raises(ValueError, match="no label"):
+        tl.score(truth, predicted, groupby=[None] * 4)
+    with pytest.raises(ValueError, match='needs `axis="gene"`'):
+        tl.score(truth, predicted, groupby=list("xxyy"), axis="cell")
 
 
 def test_mistakes_are_named(pair):

@@ -4,9 +4,11 @@ from stimpute.tl import metrics
 from stimpute.tl._baselines import BASELINES
 from stimpute.tl._clustering import clustering_scores
 from stimpute.tl._coexpression import coexpression_modules
-from stimpute.tl._cross_validate import MODEL_NAME, CrossValidation, CrossValidationSettings, cross_validate
+from stimpute.tl._cross_validate import cross_validate
+from stimpute.tl._cross_validation import MODEL_NAME, CrossValidation, CrossValidationSettings
 from stimpute.tl._folds import GeneFold, fit_fold, gene_folds
 from stimpute.tl._impute import impute
+from stimpute.tl._join_measured import join_measured
 from stimpute.tl._morans_i import morans_i
 from stimpute.tl._reference_ablation import reference_ablation
 from stimpute.tl._relation_ablation import RelationAblation, relation_ablation
@@ -27,6 +29,7 @@ __all__ = [
     "fit_fold",
     "gene_folds",
     "impute",
+    "join_measured",
     "metrics",
     "morans_i",
     "reference_ablation",

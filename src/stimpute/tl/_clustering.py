@@ -15,7 +15,7 @@ from sklearn.metrics import (
 
 from stimpute._messages import missing_key
 from stimpute.data._expression import Expression
-from stimpute.pp import measured_expression
+from stimpute.tl._measured import read_measured
 
 AGREEMENT = {
     "ari": adjusted_rand_score,
@@ -31,7 +31,7 @@ def clustering_scores(
     labels: str = "cell_type",
     *,
     layer: str | None = None,
-    expression: Expression = "counts",
+    expression: Expression | None = None,
     resolutions: Sequence[float] = (0.5, 1.0, 1.5),
     n_top_genes: int = 50,
     n_pcs: int = 50,
@@ -51,10 +51,9 @@ def clustering_scores(
         Result of `model.impute` for the same cells.
     labels
         Column of `spatial.obs`.
-    layer
-        Layer with the measured expression; `X` if None.
-    expression
-        Whether the measured values are `"counts"` or `"normalized"`.
+    layer, expression
+        Layer with the measured expression, and whether it is `"counts"` or `"normalized"`. If both are None, as the
+        model was set up, which the result records.
     resolutions
         Resolutions of Leiden.
     n_top_genes
@@ -86,7 +85,7 @@ def clustering_scores(
     truth = spatial.obs[labels][is_labeled].astype(str)
     unmeasured = _unmeasured_genes(imputed[is_labeled])
     matrices = {
-        "measured": measured_expression(spatial[is_labeled], layer=layer, expression=expression),
+        "measured": read_measured(spatial[is_labeled], imputed, layer, expression),
         "imputed": unmeasured,
         f"imputed top {n_top_genes}": _highly_variable_genes(unmeasured, n_top_genes),
     }
@@ -131,7 +130,9 @@ def _leiden(
     if n_components > 1:
         sc.pp.pca(adata, n_comps=n_components, random_state=seed)
         representation = "X_pca"
-    sc.pp.neighbors(adata, n_neighbors=n_neighbors, use_rep=representation, random_state=seed)
+    # By default scanpy asks pynndescent for large data, and cannot read what versions from 0.6 return.
+    options = {"use_rep": representation, "transformer": "sklearn", "random_state": seed}
+    sc.pp.neighbors(adata, n_neighbors=n_neighbors, **options)
     clusters = {}
     for resolution in resolutions:
         options = {"flavor": "igraph", "n_iterations": 2, "directed": False, "random_state": seed}

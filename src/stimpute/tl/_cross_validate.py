@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -11,87 +10,23 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._messages import missing_key
 from stimpute.data._join import References
+from stimpute.data._result import setup_record, without_values
 from stimpute.recipes import OutputOptions, Recipe, get_recipe
 from stimpute.tl._baselines import BASELINES
+from stimpute.tl._cross_validation import (
+    MODEL_NAME,
+    CrossValidation,
+    CrossValidationSettings,
+    score_cells,
+    score_genes,
+)
 from stimpute.tl._folds import GeneFold, Setup, Totals, fit_fold, gene_folds
-from stimpute.tl._score import score, summarize
 
-MODEL_NAME = "stimpute"  # of the model in tables of methods
 RESERVED_NAMES = {MODEL_NAME, "lower", "upper"}  # layers of the predictions that are no other method
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 Method = Callable[[GeneFold], np.ndarray]
-
-
-@dataclass(frozen=True)
-class CrossValidationSettings:
-    """How a cross-validation was made.
-
-    Attributes
-    ----------
-    recipe, hyperparameters, relations, reliability_metric
-        Of the model.
-    interval
-        Share of the values that intervals should cover, or None.
-    n_folds, folds, seed, totals
-        Number of folds, those that were run, the seed, and over which genes totals were computed.
-    spatial_setup, reference_setup
-        Arguments of `setup_anndata`.
-    versions
-        Versions of packages.
-    """
-
-    recipe: str
-    hyperparameters: dict[str, Any]
-    relations: list[str]
-    reliability_metric: str
-    interval: float | None
-    n_folds: int
-    folds: list[int]
-    seed: int
-    totals: Totals
-    spatial_setup: dict[str, Any]
-    reference_setup: dict[str, Any]
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """Predictions of held-out genes, and how good they are.
-
-    Attributes
-    ----------
-    genes
-        Tidy: `method`, `gene`, `metric`, `value`.
-    cells
-        Cosine similarity and correlation of every cell over the held-out genes: `method`, `cell`, `metric`, `value`.
-    predicted
-        Cells × genes on the spatial scale: `X` is the measured truth, and there is one layer of predictions per
-        method; `var` holds the model's `reliability` and `fold`.
-    settings
-        How it was made.
-    """
-
-    genes: pd.DataFrame
-    cells: pd.DataFrame
-    predicted: AnnData
-    settings: CrossValidationSettings
-
-    @property
-    def summary(self) -> pd.DataFrame:
-        """Mean over genes (and over cells, prefixed `cell_`), one row per method."""
-        return summarize(self.genes).join(summarize(self.cells).add_prefix("cell_"))
-
-    def __repr__(self) -> str:
-        settings = self.settings
-        shown = [name for name in ("pcc", "spearman", "css", "mse", "cell_pcc") if name in self.summary]
-        interval = "none" if settings.interval is None else f"{settings.interval:.0%}"
-        return (
-            f"CrossValidation of {settings.recipe!r}: {self.predicted.n_vars} held-out genes in {len(settings.folds)} "
-            f"of {settings.n_folds} folds, {self.predicted.n_obs} cells, seed {settings.seed}\n"
-            f"  relations  {', '.join(settings.relations) or 'none'}\n  intervals  {interval}\n"
-            f"{self.summary[shown].round(3).to_string()}"
-        )
 
 
 def cross_validate(
@@ -108,6 +43,7 @@ def cross_validate(
     interval: float | None = None,
     methods: Mapping[str, Method] | None = None,
     baselines: bool = True,
+    groupby: str | None = None,
     progress: bool = True,
     **model_kwargs: Any,
 ) -> CrossValidation:
@@ -137,6 +73,9 @@ def cross_validate(
         Further methods to compare: functions from a :class:`GeneFold` to predictions, shape (n_cells, n_targets).
     baselines
         Whether to compare with a constant, the calibrated mean of the reference, and kNN.
+    groupby
+        Column of `spatial.obs`, such as the cell type: score also within each group of cells, see
+        :meth:`CrossValidation.by_group`.
     progress
         Whether to draw progress bars.
     model_kwargs
@@ -145,6 +84,13 @@ def cross_validate(
     Returns
     -------
     :class:`CrossValidation`.
+
+    Raises
+    ------
+    KeyError
+        If there is no column `groupby`.
+    ValueError
+        If `folds` or `methods` make no sense, there are too few shared genes, or the recipe has no intervals.
 
     Examples
     --------
@@ -155,6 +101,8 @@ def cross_validate(
     train = {"enable_progress_bar": progress, "seed": seed, **(train_kwargs or {})}
     others: dict[str, Method] = {**(BASELINES if baselines else {}), **(methods or {})}
     setups = {"spatial_setup": spatial_setup, "reference_setup": reference_setup}
+    if groupby is not None and groupby not in spatial.obs:
+        raise missing_key(groupby, "spatial.obs", spatial.obs.columns, "Name the column of groups by `groupby=`.")
     if folds is not None and len(set(folds)) < len(folds):
         raise ValueError(f"`folds` is {list(folds)}; expected each fold once.")
     if reserved := RESERVED_NAMES & set(others):
@@ -184,9 +132,11 @@ def cross_validate(
         reference_setup=dict(reference_setup or {}),
         versions={name: version(name) for name in PACKAGES},
     )
-    predicted = _join(parts, spatial)
+    predicted = _join(parts, spatial, settings)
     compared = [*others, MODEL_NAME]
-    return CrossValidation(_gene_scores(predicted, compared), _cell_scores(predicted, compared), predicted, settings)
+    genes = score_genes(predicted, compared)
+    result = CrossValidation(genes, score_cells(predicted, compared), predicted, settings)
+    return result if groupby is None else result.with_groups(groupby)
 
 
 def _recipe_class(model_kwargs: Mapping[str, Any]) -> type[Recipe]:
@@ -211,27 +161,16 @@ def _predicted(fold: GeneFold, imputed: AnnData, others: Mapping[str, Method]) -
     return AnnData(fold.truth.astype(np.float32), var=var, layers=layers)
 
 
-def _join(parts: list[AnnData], spatial: AnnData) -> AnnData:
+def _join(parts: list[AnnData], spatial: AnnData, settings: CrossValidationSettings) -> AnnData:
     """Join the folds, with genes in the order of their names."""
     var = pd.concat([part.var for part in parts])
     order = np.argsort(var.index.to_numpy().astype(str))
-    layers = {name: np.concatenate([part.layers[name] for part in parts], axis=1)[:, order] for name in parts[0].layers}
-    truth = np.concatenate([part.X for part in parts], axis=1)[:, order]
-    columns = [column for column in spatial.obs if not str(column).startswith("_scvi")]
-    obsm = {key: value.copy() for key, value in spatial.obsm.items()}
-    return AnnData(truth, obs=spatial.obs[columns].copy(), var=var.iloc[order], layers=layers, obsm=obsm)
-
-
-def _gene_scores(predicted: AnnData, methods: Sequence[str]) -> pd.DataFrame:
-    names = list(predicted.var_names)
-    tables = [score(predicted.X, predicted.layers[name], names).assign(method=name) for name in methods]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _cell_scores(predicted: AnnData, methods: Sequence[str]) -> pd.DataFrame:
-    tables = []
-    for name in methods:
-        of_method = AnnData(predicted.layers[name], obs=predicted.obs[[]], var=predicted.var[[]])
-        table = score(predicted, of_method, axis="cell", metrics=("css", "pcc"))
-        tables.append(table.assign(method=name))
-    return pd.concat(tables, ignore_index=True)
+    setup = {**settings.spatial_setup, "expression": "normalized", "layer": None, "gene_symbols": None}
+    about: dict[str, Any] = {"reliability_metric": settings.reliability_metric, "spatial_setup": setup_record(setup)}
+    if settings.interval is not None:
+        about["interval"] = settings.interval
+    joined = without_values(spatial, var.iloc[order], about)
+    joined.X = np.concatenate([part.X for part in parts], axis=1)[:, order]
+    for name in parts[0].layers:
+        joined.layers[name] = np.concatenate([part.layers[name] for part in parts], axis=1)[:, order]
+    return joined

@@ -15,7 +15,7 @@ from stimpute.data._folds import GeneFolds
 from stimpute.data._genes import expressed_shared_genes, genes_in_totals, locate_genes
 from stimpute.data._join import References
 from stimpute.data._reference import ReferenceExpression
-from stimpute.data._result import units, without_values
+from stimpute.data._result import setup_record, units, without_values
 from stimpute.data._spatial import SpatialCells
 from stimpute.model import StImputeModel
 from stimpute.model._setup import read_datasets
@@ -100,6 +100,7 @@ def _impute_knn(
     reference_setup: Setup | None,
 ) -> AnnData:
     """Average nearest reference cells, found over the shared genes without those that are asked for."""
+    given_setup = spatial_setup
     spatial_copy, spatial_setup = minimal_copy(spatial, spatial_setup)
     reference_copy, reference_setup = minimal_copy(*as_one_reference(reference, reference_setup))
     matrix = read_expression(spatial_copy, expression=spatial_setup["expression"])
@@ -124,7 +125,12 @@ def _impute_knn(
             values[:, wanted] = neighbor_mean(data)
     names = available[targets]
     var = pd.DataFrame({"measured": names.isin(matrix.genes)}, index=names)
-    about = {"units": units(counts=matrix.is_counts), "recipe": KNN, "version": version("stimpute")}
+    about = {
+        "units": units(counts=matrix.is_counts),
+        "recipe": KNN,
+        "spatial_setup": setup_record(given_setup or {}),
+        "version": version("stimpute"),
+    }
     result = without_values(spatial, var, about)
     result.X = values
     return result

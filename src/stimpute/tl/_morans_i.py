@@ -10,7 +10,7 @@ import pandas as pd
 
 from stimpute._messages import missing_key, name_list
 from stimpute.data._expression import Expression
-from stimpute.pp import measured_expression
+from stimpute.tl._measured import read_measured
 
 
 def morans_i(
@@ -19,7 +19,7 @@ def morans_i(
     genes: Sequence[str] | None = None,
     *,
     layer: str | None = None,
-    expression: Expression = "counts",
+    expression: Expression | None = None,
     spatial_key: str = "spatial",
     library_key: str | None = None,
     n_neighbors: int = 6,
@@ -38,10 +38,9 @@ def morans_i(
         measurement: the model predicts them as held-out genes.
     genes
         Imputed genes to compare; all if None.
-    layer
-        Layer with the measured expression; `X` if None.
-    expression
-        Whether the measured values are `"counts"` or `"normalized"`.
+    layer, expression
+        Layer with the measured expression, and whether it is `"counts"` or `"normalized"`. If both are None, as the
+        model was set up, which the result records.
     spatial_key
         Key of the coordinates.
     library_key
@@ -75,7 +74,7 @@ def morans_i(
         )
 
     graph = _spatial_neighbors(spatial, spatial_key, library_key, n_neighbors)
-    measured = measured_expression(spatial, layer=layer, expression=expression)
+    measured = read_measured(spatial, imputed, layer, expression)
     in_both = compared[compared.isin(measured.var_names)]
     table = pd.DataFrame(index=compared)
     table["measured"] = _compute(measured[:, in_both], graph).reindex(compared)

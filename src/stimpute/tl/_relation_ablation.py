@@ -25,7 +25,8 @@ from stimpute.data._relation_store import (
 )
 from stimpute.data._relations import Coexpression
 from stimpute.recipes import Recipe, get_recipe
-from stimpute.tl._cross_validate import MODEL_NAME, CrossValidationSettings, cross_validate
+from stimpute.tl._cross_validate import cross_validate
+from stimpute.tl._cross_validation import MODEL_NAME, CrossValidationSettings
 from stimpute.tl._folds import as_one_reference, minimal_copy
 from stimpute.tl._score import LOWER_IS_BETTER, summarize
 

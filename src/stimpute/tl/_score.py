@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 import anndata as ad
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 import stimpute.tl.metrics as metric_functions
-from stimpute._messages import name_list
+from stimpute._messages import missing_key, name_list
 from stimpute.tl.metrics._profiles import Axis, Matrix
 
 METRICS: dict[str, Callable[..., np.ndarray]] = {
     name: getattr(metric_functions, name) for name in metric_functions.__all__
 }
 LOWER_IS_BETTER = frozenset({"js", "mse", "rmse_z"})
+UNDEFINED_FOR_CONSTANT_GENES = ["pcc", "spearman", "rmse_z"]
 
 
 def score(
@@ -25,8 +27,12 @@ def score(
     *,
     axis: Axis = "gene",
     metrics: Sequence[str] = ("pcc", "spearman", "css", "mse", "ssim", "rmse_z", "js"),
+    groupby: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Compare predicted with measured expression by several metrics.
+    """Compare predicted with measured expression by several metrics, over all cells or within groups of cells.
+
+    Most of the correlation over all cells usually comes from differences between cell types. `groupby` shows what is
+    left within each type: whether the prediction tells cells of one type apart.
 
     Parameters
     ----------
@@ -39,38 +45,89 @@ def score(
         Compute one value per `"gene"` or per `"cell"`.
     metrics
         Names of functions in :mod:`stimpute.tl.metrics`.
+    groupby
+        Column of `obs` of one of the two AnnData, or one label per cell in the order of `predicted`: compute every
+        metric within each group. Cells without a label are left out.
 
     Returns
     -------
-    Tidy table with columns `gene` (or `cell`), `metric` and `value`.
+    Tidy table with columns `gene` (or `cell`), `metric` and `value`; with `groupby`, also `group` and `n_cells`, with
+    the largest group first. Where a gene is constant in a group, `pcc`, `spearman` and `rmse_z` are NaN.
 
     Raises
     ------
     KeyError
-        If a gene is missing.
+        If a gene or the column of groups is missing.
     TypeError
-        If one argument is an AnnData and the other is not.
+        If one argument is an AnnData and the other is not, or `groupby` is a name and both are matrices.
     ValueError
-        If a metric is unknown, or shapes, cells or genes do not match.
+        If a metric is unknown, or shapes, cells, genes or groups do not match; or groups are given with `axis="cell"`.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise ValueError(f"Unknown `metrics` {unknown}; expected some of {sorted(METRICS)}.")
+    if groupby is not None and axis == "cell":
+        raise ValueError('A cell is in one group: `groupby` needs `axis="gene"`.')
     if isinstance(truth, ad.AnnData) and isinstance(predicted, ad.AnnData):
         truth, predicted = _match_names(truth, predicted, genes)
+        if isinstance(groupby, str):
+            groupby = list(_read_groups(groupby, truth, predicted))
         names = truth.obs_names if axis == "cell" else truth.var_names
         truth, predicted = truth.X, predicted.X
     elif isinstance(truth, ad.AnnData) or isinstance(predicted, ad.AnnData):
         raise TypeError("Found one AnnData and one matrix; expected two AnnData or two matrices.")
     else:
         names = _number_or_name(truth.shape, genes, axis)
+    if isinstance(groupby, str):
+        raise TypeError(f"`groupby` is {groupby!r}; two matrices have no columns of cells. Pass one label per cell.")
+    if groupby is not None:
+        return _score_groups(truth, predicted, names, metrics, groupby)
     values = {name: METRICS[name](truth, predicted, axis=axis) for name in metrics}
     table = pd.DataFrame(values, index=names.rename(axis))
     return table.reset_index().melt(axis, var_name="metric")
 
 
+def _read_groups(key: str, truth: ad.AnnData, predicted: ad.AnnData) -> pd.Series:
+    """Read the group of each cell; both AnnData have the same cells in the same order."""
+    for adata in (truth, predicted):
+        if key in adata.obs:
+            return adata.obs[key]
+    raise missing_key(key, "truth.obs", truth.obs.columns, "Name the column of groups by `groupby=`.")
+
+
+def _score_groups(
+    truth: Matrix, predicted: Matrix, names: pd.Index, metrics: Sequence[str], groups: Sequence[str]
+) -> pd.DataFrame:
+    """Compute every metric of every gene within each group of cells."""
+    labels = pd.Series(np.asarray(groups, dtype=object))
+    if len(labels) != truth.shape[0]:
+        raise ValueError(f"`groupby` has {len(labels)} labels; expected {truth.shape[0]}, one per cell.")
+    truth, predicted = (sparse.csr_array(x) if sparse.issparse(x) else np.asarray(x) for x in (truth, predicted))
+    tables = []
+    for group, n_cells in labels.dropna().astype(str).value_counts().items():
+        cells = np.flatnonzero(labels.astype(str) == group)
+        of_group = truth[cells]
+        values = {name: METRICS[name](of_group, predicted[cells]) for name in metrics}
+        table = pd.DataFrame(values, index=names.rename("gene"))
+        undefined = [name for name in UNDEFINED_FOR_CONSTANT_GENES if name in table]
+        table.loc[_is_constant(of_group), undefined] = np.nan
+        tables.append(table.reset_index().assign(group=group, n_cells=n_cells))
+    if not tables:
+        raise ValueError("`groupby` has no label. Name a column that says to which group each cell belongs.")
+    return pd.concat(tables, ignore_index=True).melt(["gene", "group", "n_cells"], var_name="metric")
+
+
+def _is_constant(matrix: np.ndarray | sparse.csr_array) -> np.ndarray:
+    """Tell which genes have one value in all cells, shape (n_genes,)."""
+    largest = matrix.max(axis=0)
+    smallest = matrix.min(axis=0)
+    if sparse.issparse(matrix):
+        return largest.toarray().ravel() == smallest.toarray().ravel()
+    return largest == smallest
+
+
 def summarize(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average every metric over genes or cells.
+    """Average every metric over genes or cells, for each method and each group of cells.
 
     Parameters
     ----------
@@ -79,7 +136,8 @@ def summarize(scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    Methods in rows (or one row, `"mean"`), metrics in columns, in the order of `scores`.
+    Methods in rows (or one row, `"mean"`), metrics in columns, in the order of `scores`. With groups of cells, groups
+    in rows, or methods and groups.
 
     Raises
     ------
@@ -92,10 +150,12 @@ def summarize(scores: pd.DataFrame) -> pd.DataFrame:
             f"`scores` lacks the columns {sorted(missing)}; it has {list(scores)}. Pass what `stimpute.tl.score` "
             "returned."
         )
-    if "method" not in scores:
+    rows = [name for name in ("method", "group") if name in scores]
+    if not rows:
         scores = scores.assign(method="mean")
-    table = scores.pivot_table(index="method", columns="metric", values="value", aggfunc="mean", sort=False)
-    return table.rename_axis(index=None, columns=None)
+        rows = ["method"]
+    table = scores.pivot_table(index=rows, columns="metric", values="value", aggfunc="mean", sort=False)
+    return table.rename_axis(index=None if len(rows) == 1 else rows, columns=None)
 
 
 def _number_or_name(shape: tuple[int, int], genes: Sequence[str] | None, axis: Axis) -> pd.Index:
