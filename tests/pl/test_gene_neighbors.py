@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from small import fit, set_up, small_pair
 
 from stimpute import pl
 from stimpute.data._relation_store import StoredRelation, write_relation
@@ -106,3 +107,26 @@ def test_the_reference_is_unchanged(reference):
     np.testing.assert_array_equal(reference.X, before.X)
     assert list(reference.varm) == list(before.varm)
     assert list(reference.uns) == list(before.uns)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return fit(*set_up(*small_pair()), "crossfit", relations=["protein", "coexpression"])
+
+
+def test_of_a_model_only_genes_and_relations_that_contribute_are_shown(trained):
+    gene = trained.reference_genes.difference(trained.measured_genes)[0]
+    axes = pl.gene_neighbors(trained, gene, return_ax=True)
+    assert [ax.get_title() for ax in axes] == [f"{gene}: {name}" for name in trained.relations]
+    for ax in axes:
+        assert set(_drawn(ax)) <= set(trained.shared_genes)
+    everything = pl.gene_neighbors(trained.reference, gene, "coexpression", return_ax=True)[0]
+    assert not set(_drawn(everything)) <= set(trained.shared_genes)
+
+
+def test_a_model_knows_its_data(trained, monkeypatch):
+    with pytest.raises(TypeError, match="A model knows"):
+        pl.gene_neighbors(trained, "Gene00", layer="counts")
+    monkeypatch.setattr(type(trained), "reference", None)
+    with pytest.raises(ValueError, match="The model has no reference"):
+        pl.gene_neighbors(trained, "Gene00")

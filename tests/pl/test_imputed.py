@@ -51,8 +51,10 @@ def test_genes_that_were_not_measured_show_imputed_values_only(spatial, imputed)
     assert alone.get_title() == "New\nimputed, reliability 0.12"
     both = pl.imputed(spatial, imputed, [spatial.var_names[0], "New"], return_ax=True)
     assert len(both) == 4
-    assert [len(ax.collections) > 0 for ax in both] == [True, True, False, True]
-    assert [text.get_text() for text in both[2].texts] == ["not measured"]
+    assert both[2].get_title() == "New\nnot measured"
+    cells = both[2].collections[0]
+    assert len(cells.get_offsets()) == spatial.n_obs
+    assert {mpl.colors.to_hex(color) for color in cells.to_rgba(cells.get_array())} == {"#bfbfbf"}
 
 
 def test_measured_expression_is_not_read_for_unmeasured_genes(spatial, imputed):
@@ -94,7 +96,9 @@ def test_many_genes_do_not_become_a_strip(spatial, imputed):
     many = ad.AnnData(x, obs=spatial.obs, var=pd.DataFrame(index=[f"g{i}" for i in range(12)]))
     axes = pl.imputed(spatial, many, list(many.var_names), return_ax=True)
     width, height = axes[0].figure.get_size_inches()
-    assert 0.5 < width / height < 2
+    assert 0.7 < width / height < 1.4
+    tall = pl.imputed(spatial, many, list(many.var_names), figsize=(3, 20), return_ax=True)
+    assert {ax.get_subplotspec().colspan.start for ax in tall} == {0}
     for ncols in (1, 5, 100):
         axes = pl.imputed(spatial, many, list(many.var_names), ncols=ncols, return_ax=True)
         columns = {ax.get_subplotspec().colspan.start for ax in axes}
@@ -115,10 +119,49 @@ def test_colors_that_are_given_are_used(spatial, imputed):
         assert (drawn.gamma, drawn.vmin, drawn.vmax) == (0.5, 0, 3)
 
 
-def test_names_with_dollar_signs_are_drawn(spatial, imputed):
-    [ax] = pl.imputed(spatial, imputed, "$x^$", return_ax=True)
+def test_a_gene_that_the_model_cannot_predict_is_not_drawn_brightest(spatial, imputed):
+    flat = imputed.copy()
+    flat.X = np.full_like(flat.X, 0.5)
+    flat.var["expected_mean"] = 0.5
+    flat.var["expected_std"] = 1.0
+    [ax] = pl.imputed(spatial, flat, "New", return_ax=True)
+    assert _limits(ax)[1] == pytest.approx(0.5 + 2.3)
+    [ax] = pl.imputed(spatial, flat, "New", vmax=0.5, return_ax=True)
+    assert _limits(ax)[1] == 0.5
+
+
+@pytest.mark.parametrize("name", ["$x^$", "HLA-A/B", "ENSG00000000001.5_a_very_long_name_of_one_transcript"])
+def test_unusual_names_are_drawn_inside_the_figure(spatial, imputed, name):
+    renamed = imputed.copy()
+    renamed.var_names = [*imputed.var_names[:3], name]
+    [ax] = pl.imputed(spatial, renamed, name, return_ax=True)
     ax.figure.canvas.draw()
-    assert ax.get_title().startswith(r"\$x^\$")
+    assert ax.get_title().replace("\n", "").replace("\\", "").startswith(name)
+    extent = ax.title.get_window_extent()
+    assert extent.x0 >= 0
+    assert extent.x1 <= ax.figure.bbox.x1
+
+
+def test_layer_positions_and_gene_names_are_those_of_the_setup(spatial, imputed):
+    """They are recorded in the result, and need not be repeated."""
+    other = spatial.copy()
+    other.layers["counts"] = other.X.copy()
+    other.X = np.full(other.shape, 0.5, np.float32)
+    other.obsm["xy"] = other.obsm.pop("spatial")[:, ::-1]
+    other.var["symbol"] = other.var_names
+    other.var_names = [f"ENS{i}" for i in range(other.n_vars)]
+    recorded = imputed.copy()
+    setup = {"layer": "counts", "expression": "counts", "spatial_key": "xy", "gene_symbols": "symbol"}
+    recorded.uns["stimpute"] = {"spatial_setup": setup}
+    gene = spatial.var_names[0]
+    axes = pl.imputed(other, recorded, gene, return_ax=True)
+    expected = pl.imputed(spatial, imputed, gene, return_ax=True)
+    for ax, of_plain in zip(axes, expected, strict=True):
+        found, points = ax.collections[0], of_plain.collections[0]
+        np.testing.assert_allclose(found.get_array(), points.get_array(), rtol=1e-5)
+        np.testing.assert_allclose(found.get_offsets()[:, ::-1], points.get_offsets())
+    [measured, _] = pl.imputed(other, recorded, gene, expression="normalized", return_ax=True)
+    assert set(measured.collections[0].get_array()) == {0.5}
 
 
 def test_axes_and_file_of_the_user(spatial, imputed, tmp_path):

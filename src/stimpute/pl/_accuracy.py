@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, Unpack
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from stimpute._messages import missing_key
 from stimpute.pl._figure import COLORS, FigureOptions, axes_for, hide_spines, literal, plot
-from stimpute.tl import CrossValidation
-from stimpute.tl._score import LOWER_IS_BETTER
+from stimpute.pl._measured_pair import measured_pair
+from stimpute.tl import LOWER_IS_BETTER, MODEL_NAME, CrossValidation, score
 
-Scores: TypeAlias = CrossValidation | pd.DataFrame | Mapping[str, pd.DataFrame | pd.Series | Mapping[str, float]]
+ScoresByMethod: TypeAlias = Mapping[str, pd.DataFrame | pd.Series | Mapping[str, float]]
+Scores: TypeAlias = CrossValidation | ad.AnnData | pd.DataFrame | ScoresByMethod
 
 # Multiples of the golden ratio spread points evenly, also those of neighboring ranks.
 GOLDEN_RATIO = 0.618
+PANEL_PAD = 0.15  # inches between the numbers of a panel and the names of the next
 
 
 @plot
@@ -26,6 +30,7 @@ def accuracy(
     metrics: str | Sequence[str] = "pcc",
     *,
     baseline: str | None = None,
+    spatial: ad.AnnData | None = None,
     **figure: Unpack[FigureOptions],
 ) -> list[Axes]:
     """Plot the accuracy of every gene: one panel per metric, one row of points per method, the best method on top.
@@ -33,24 +38,33 @@ def accuracy(
     Parameters
     ----------
     scores
-        Result of :func:`stimpute.tl.cross_validate`; or a table with columns `method`, `gene`, `metric` and `value`; or
-        a mapping from methods to tables of :func:`stimpute.tl.score`, or to the values of one metric by gene.
+        Result of :func:`stimpute.tl.cross_validate`; or of `model.impute` for measured genes, with `spatial`; or a
+        table with columns `method`, `gene`, `metric` and `value`; or a mapping from methods to tables of
+        :func:`stimpute.tl.score`, or to the values of one metric by gene.
     metrics
         One or more metrics to show.
     baseline
         Method to compare with: draw the difference from it, gene by gene, and count the genes on which the other
         method is better.
+    spatial
+        Spatial data that measured the genes; for a result of `model.impute`, which predicts measured genes as if they
+        had not been measured.
 
     Raises
     ------
     KeyError
         If a metric, a method or a column is missing.
     ValueError
-        If no metric is named.
+        If no metric is named, or `spatial` measured no gene of the result.
+    TypeError
+        If a result of `model.impute` comes without `spatial`.
     """
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
     if not metrics:
         raise ValueError("`metrics` is empty; name one or more metrics.")
+    if isinstance(scores, ad.AnnData):
+        measured, predicted = measured_pair(scores, spatial)
+        scores = {MODEL_NAME: score(measured, predicted, metrics=metrics)}
     table = _tidy(scores, metrics[0])
     for metric in metrics:
         if metric not in set(table["metric"]):
@@ -59,6 +73,10 @@ def accuracy(
     if baseline is not None and baseline not in methods:
         raise missing_key(baseline, "scores['method']", methods, "Name one of these methods by `baseline=`.")
     axes = axes_for(len(metrics), figure, size=(4.8 * len(metrics), 1.2 + 0.45 * len(methods)))
+    parent = axes[0].get_figure()
+    engine = None if parent is None else parent.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=PANEL_PAD)
     for ax, metric in zip(axes, metrics, strict=True):
         values = table[table["metric"] == metric].pivot(index="gene", columns="method", values="value")
         _draw(values[methods], metric, baseline, ax)

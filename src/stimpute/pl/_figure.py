@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypedDict, get_type_hints
@@ -21,6 +22,7 @@ Drawn: TypeAlias = np.ndarray | Any
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#F0E442")
 LIGHT_GREY = "#BFBFBF"
 SAVED_DPI = 200
+MAX_TITLE = 32  # letters in a line of a title
 
 
 class FigureOptions(TypedDict, total=False):
@@ -30,9 +32,10 @@ class FigureOptions(TypedDict, total=False):
     ax: Axes | Sequence[Axes] | np.ndarray | None
     save: str | Path | None
     return_ax: bool
+    show: bool | None
 
 
-DEFAULTS = {"figsize": None, "ax": None, "save": None, "return_ax": False}
+DEFAULTS = {"figsize": None, "ax": None, "save": None, "return_ax": False, "show": None}
 DOCUMENTATION = """\
 figsize
     Width and height of a new figure, in inches.
@@ -42,10 +45,12 @@ save
     File to save the figure to.
 return_ax
     Whether to return the axes.
+show
+    If True, show the figure now. If False, return the axes, as in scanpy.
 
 Returns
 -------
-The axes, an array of shape (n_panels,), if `return_ax` is True; else None.
+The axes, an array of shape (n_panels,), if `return_ax` is True or `show` is False; else None.
 """
 
 
@@ -76,12 +81,15 @@ def plot(draw: Callable[P, list[Axes]]) -> Callable[P, Drawn]:
         except TypeError as error:  # a misspelled argument, which `**figure` alone would accept
             raise TypeError(f"{draw.__name__}(): {error}") from None
         save: Any = kwargs.pop("save", None)
-        return_ax = kwargs.pop("return_ax", False)
+        show: Any = kwargs.pop("show", None)
+        return_ax = kwargs.pop("return_ax", False) or show is False
         axes = draw(*args, **kwargs)
         figure = axes[0].get_figure()
         if save is not None and figure is not None:
             # The canvas of a subfigure belongs to the whole figure.
             figure.canvas.figure.savefig(save, bbox_inches="tight", dpi=SAVED_DPI)
+        if show:
+            plt.show()
         return np.array(axes, dtype=object) if return_ax else None
 
     return plot_function
@@ -142,6 +150,11 @@ def hide_spines(ax: Axes) -> None:
 def literal(name: object) -> str:
     """Escape dollar signs, between which matplotlib would read a formula."""
     return str(name).replace("$", r"\$")
+
+
+def wrapped(name: object) -> str:
+    """Break a long name into lines that fit above a panel, and escape it."""
+    return literal(textwrap.fill(str(name), MAX_TITLE, break_on_hyphens=False))
 
 
 def _check_axes(given: Axes | Sequence[Axes] | np.ndarray, n_panels: int) -> list[Axes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Unpack
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
 
 import anndata as ad
 import numpy as np
@@ -16,6 +16,7 @@ from stimpute._messages import check_count, name_list
 from stimpute.data._expression import Expression, read_expression, read_gene_names
 from stimpute.data._normalize import EPSILON
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names
+from stimpute.model import StImputeModel
 from stimpute.pl._figure import COLORS, LIGHT_GREY, FigureOptions, axes_for, hide_spines, literal, plot
 
 WEIGHT_LABELS = {"vectors": "cosine of centered vectors", "edges": "edge weight"}
@@ -23,14 +24,14 @@ WEIGHT_LABELS = {"vectors": "cosine of centered vectors", "edges": "edge weight"
 
 @plot
 def gene_neighbors(
-    reference: ad.AnnData,
+    reference: StImputeModel | ad.AnnData,
     gene: str,
     relations: str | Sequence[str] | None = None,
     *,
     measured: Sequence[str] | None = None,
     n_neighbors: int = 12,
     layer: str | None = None,
-    expression: Expression = "counts",
+    expression: Expression | None = None,
     gene_symbols: str | None = None,
     **figure: Unpack[FigureOptions],
 ) -> list[Axes]:
@@ -45,38 +46,42 @@ def gene_neighbors(
     Parameters
     ----------
     reference
-        Reference with the relations that :mod:`stimpute.pp` added.
+        A model, of which only the genes and relations that contribute to its predictions are shown; or a reference with
+        the relations that :mod:`stimpute.pp` added.
     gene
         Gene whose neighbors are shown.
     relations
-        One or more relations; if None, co-expression and all relations in the reference.
+        One or more relations; if None, those of the model, or co-expression and all relations in the reference.
     measured
-        Genes that the spatial data measured. If given, only these are shown, because the model receives messages from
-        measured genes only.
+        Genes to show. Only genes that were measured contribute to a prediction; a model knows them. If None, without a
+        model, all genes of the reference are shown, also those that cannot contribute.
     n_neighbors
         Maximum number of genes per relation.
-    layer
-        Layer with the expression, which co-expression reads; `X` if None.
-    expression
-        Whether this expression is `"counts"` or `"normalized"`.
-    gene_symbols
-        Column of `reference.var` with the gene names; `var_names` if None.
+    layer, expression, gene_symbols
+        Without a model: layer with the expression, which co-expression reads, `X` if None; whether it is `"counts"`,
+        which None stands for, or `"normalized"`; and the column of `reference.var` with the gene names, `var_names` if
+        None.
 
     Raises
     ------
     KeyError
         If the gene, a relation, the layer or the column is missing.
+    TypeError
+        If a model is combined with `layer`, `expression` or `gene_symbols`, which it knows.
     ValueError
-        If no relation is named, or `n_neighbors` is below 1.
+        If no relation is named, the model has no reference, or `n_neighbors` is below 1.
     """
     check_count(1, n_neighbors=n_neighbors)
-    genes = read_gene_names(reference, gene_symbols)
-    if gene not in genes:
-        raise KeyError(
-            f"`gene`: {gene!r} is not among the {len(genes)} genes of the reference, for example "
-            f"{name_list(genes, 3)}. Check the spelling, or name the column of gene names by `gene_symbols=`."
-        )
-    position = genes.get_loc(gene)
+    setup: dict[str, Any] = {"layer": layer, "expression": expression, "gene_symbols": gene_symbols}
+    if isinstance(reference, StImputeModel):
+        if any(value is not None for value in setup.values()):
+            raise TypeError("A model knows `layer`, `expression` and `gene_symbols`; leave these arguments out.")
+        measured = reference.shared_genes if measured is None else measured
+        relations = reference.relations if relations is None else relations
+        setup = {name: reference.reference_setup.get(name) for name in setup}
+        reference = _reference_of(reference)
+    genes = read_gene_names(reference, setup["gene_symbols"])
+    position = _locate(gene, genes)
     is_source = np.ones(len(genes), bool) if measured is None else genes.isin(list(measured))
     is_source[position] = False
     if relations is None:
@@ -88,14 +93,7 @@ def gene_neighbors(
     neighbors = {}
     labels = {}
     for name in names:
-        if name == COEXPRESSION:
-            matrix = read_expression(reference, layer=layer, expression=expression, gene_symbols=gene_symbols)
-            weights = _correlation(matrix.log_normalized(), position)
-            labels[name] = "correlation of expression"
-        else:
-            relation = read_relation(reference, name)
-            weights = _stored_weights(relation, position)
-            labels[name] = WEIGHT_LABELS[relation.kind]
+        weights, labels[name] = _weights(reference, name, position, setup)
         related = pd.Series(weights, index=genes)[is_source & (weights > 0)]
         neighbors[name] = related.nlargest(n_neighbors)
 
@@ -107,6 +105,35 @@ def gene_neighbors(
         ax.set_title(literal(f"{gene}: {name}"), fontsize="medium")
         ax.set_xlabel(labels[name])
     return axes
+
+
+def _reference_of(model: StImputeModel) -> ad.AnnData:
+    if model.reference is None:
+        raise ValueError("The model has no reference. Pass it: `StImputeModel.load(path, reference=reference)`.")
+    return model.reference
+
+
+def _locate(gene: str, genes: pd.Index) -> int:
+    if gene not in genes:
+        raise KeyError(
+            f"`gene`: {gene!r} is not among the {len(genes)} genes of the reference, for example "
+            f"{name_list(genes, 3)}. Check the spelling, or name the column of gene names by `gene_symbols=`."
+        )
+    return int(genes.get_loc(gene))
+
+
+def _weights(reference: ad.AnnData, relation: str, position: int, setup: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+    """Compute the weights of one gene to every gene by one relation, shape (n_genes,); and say what they are."""
+    if relation == COEXPRESSION:
+        matrix = read_expression(
+            reference,
+            layer=setup["layer"],
+            expression=setup["expression"] or "counts",
+            gene_symbols=setup["gene_symbols"],
+        )
+        return _correlation(matrix.log_normalized(), position), "correlation of expression"
+    stored = read_relation(reference, relation)
+    return _stored_weights(stored, position), WEIGHT_LABELS[stored.kind]
 
 
 def _correlation(expression: sparse.csr_matrix, position: int) -> np.ndarray:

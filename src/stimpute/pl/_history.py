@@ -21,8 +21,10 @@ TRAINING = "training"
 VALIDATION = "validation"
 HELD_OUT = "held-out genes"
 LINE_COLORS = {TRAINING: COLORS[0], HELD_OUT: COLORS[1], VALIDATION: COLORS[2], f"{HELD_OUT}, validation": COLORS[3]}
-SMOOTHED_SHARE = 0.05  # share of the epochs over which a line is averaged
-MIN_MARKED_EPOCHS = 3  # fewer epochs make no visible line
+DIRECTIONS = {"loss": ", lower is better", "correlation": ", higher is better"}
+SMOOTHED_SHARE = 0.25  # share of the epochs over which a line is averaged
+LEGEND_LINE = 13  # height of a line of the legend, in points
+MIN_EPOCHS = 3  # fewer make no visible line, and no trend
 
 
 @plot
@@ -34,7 +36,9 @@ def history(
 ) -> list[Axes]:
     """Plot the losses and correlations of a training: one panel per phase and quantity.
 
-    Lines are averages over neighboring epochs; a faint line shows the values themselves.
+    A line is the average over a quarter of the epochs; a faint line shows the values of single epochs, which differ
+    because every epoch masks other genes. The dotted line marks the start, when the network is hardly trained: training
+    helps if a loss ends below it and a correlation above it. The legend gives both numbers.
 
     Parameters
     ----------
@@ -57,11 +61,12 @@ def history(
     ncols = min(ncols, len(curves))
     positions = [divmod(i, ncols) for i in range(len(curves))]
     n_rows = 1 + positions[-1][0]
-    axes = axes_for(positions, figure, size=(3.6 * ncols, 2.8 * n_rows))
+    axes = axes_for(positions, figure, size=(4.0 * ncols, 3.2 * n_rows))
+    pad = 8 + LEGEND_LINE * max(len(lines) for lines in curves.values())
     for ax, ((phase, quantity), lines) in zip(axes, curves.items(), strict=True):
         _draw(lines, ax)
-        ax.set_title(phase, fontsize="medium")
-        ax.set_ylabel(quantity)
+        ax.set_title(phase, fontsize="medium", pad=pad)
+        ax.set_ylabel(f"{quantity}{DIRECTIONS.get(quantity, '')}")
     return axes
 
 
@@ -97,17 +102,20 @@ def _parse(key: str, phases: set[str]) -> tuple[str, str, str]:
 
 
 def _draw(lines: dict[str, pd.Series], ax: Axes) -> None:
-    for label, values in sorted(lines.items(), key=lambda item: list(LINE_COLORS).index(item[0])):
-        color = LINE_COLORS[label]
-        epochs = values.index.to_numpy(float)
+    for name, values in sorted(lines.items(), key=lambda item: list(LINE_COLORS).index(item[0])):
+        color = LINE_COLORS[name]
         window = max(1, round(SMOOTHED_SHARE * len(values)))
         smoothed = values.rolling(window, center=True, min_periods=1).mean()
-        marker = "o" if len(values) < MIN_MARKED_EPOCHS else None
-        ax.plot(epochs, smoothed, color=color, label=label, marker=marker)
+        marker = "o" if len(values) < MIN_EPOCHS else None
+        label = name
+        if len(values) >= MIN_EPOCHS:
+            label = f"{name}, {smoothed.iloc[0]:.3g} → {smoothed.iloc[-1]:.3g}"
+            ax.axhline(smoothed.iloc[0], color=color, linestyle=":", linewidth=1, zorder=1)
+        ax.plot(values.index.to_numpy(float), smoothed, color=color, label=label, marker=marker)
         if window > 1:
-            ax.plot(epochs, values, color=color, alpha=0.25, linewidth=0.8, zorder=1)
+            ax.plot(values.index.to_numpy(float), values, color=color, alpha=0.25, linewidth=0.8, zorder=1)
     ax.set_xlabel("epoch")
     ax.locator_params(axis="x", integer=True, nbins=5)
-    if len(lines) > 1:
-        ax.legend(frameon=False, fontsize="small")
+    # Above the panel, where the legend hides no line.
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     hide_spines(ax)

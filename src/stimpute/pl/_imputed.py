@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, ListedColormap, Normalize
 
 from stimpute._messages import check_count, missing_key, name_list
 from stimpute.data._expression import Expression
-from stimpute.pl._figure import FigureOptions, axes_for, literal, plot
+from stimpute.data._result import recorded_setup
+from stimpute.pl._figure import LIGHT_GREY, FigureOptions, axes_for, plot, wrapped
 from stimpute.pl._gene_maps import IMPUTED, MEASURED, WIDTH, GeneMaps, find_sections, place_maps, read_gene_maps
 
 BRIGHTEST_QUANTILE = 0.995  # a few very large values should not leave the rest of the map dark
@@ -30,9 +31,9 @@ def imputed(
     genes: str | Sequence[str],
     *,
     layer: str | None = None,
-    expression: Expression = "counts",
+    expression: Expression | None = None,
     interval: bool = False,
-    spatial_key: str = "spatial",
+    spatial_key: str | None = None,
     library_key: str | None = None,
     ncols: int | None = None,
     cmap: str = "viridis",
@@ -44,7 +45,9 @@ def imputed(
     """Plot measured beside imputed expression on the tissue, with one color scale per gene.
 
     Measured counts are log-normalized over the measured genes, which is the scale of the imputed values. Panels are
-    ordered by gene, then by section; each section has a row of its own.
+    ordered by gene, then by section; each section has a row of its own, and all share the color scale of the gene. The
+    color scale of a gene that was not measured ends where measured values are expected to end: an even map means that
+    the model finds little difference between the cells.
 
     Parameters
     ----------
@@ -54,22 +57,22 @@ def imputed(
         Result of `model.impute` for the same cells.
     genes
         One or more genes of `imputed`. Genes that `spatial` did not measure show imputed values only.
-    layer
-        Layer with the measured expression; `X` if None.
-    expression
-        Whether the measured values are `"counts"` or `"normalized"`.
+    layer, expression
+        Layer with the measured expression, and whether it is `"counts"` or `"normalized"`. If both are None, as the
+        model was set up, which the result records.
     interval
         Whether to add a panel with the width of the prediction interval, `upper - lower`.
     spatial_key
-        Key of the coordinates; the first two columns are drawn.
+        Key of the coordinates, of which the first two columns are drawn; if None, as the model was set up.
     library_key
         Column of `spatial.obs` with the section of each cell.
     ncols
-        Number of genes per row; by default, several if one gene per row would make the figure much higher than wide.
+        Number of genes per row; by default, so many that the figure is about square, or fills `figsize`.
     cmap
         Color map of expression.
     vmin, vmax
-        Limits of the color scale of expression; by default, `vmax` is the 99.5% quantile of the gene.
+        Limits of the color scale of expression; by default, `vmax` is the 99.5% quantile of the gene, and for a gene
+        that was not measured at least the expected mean plus 2.3 expected standard deviations.
     size
         Size of a cell in square points; by default, more cells are smaller.
     **kwargs
@@ -84,6 +87,7 @@ def imputed(
     """
     gene_names = [genes] if isinstance(genes, str) else list(genes)
     check_count(1, ncols=ncols)
+    spatial_key = spatial_key or recorded_setup(imputed).get("spatial_key", "spatial")
     _check(spatial, imputed, gene_names, interval, spatial_key, library_key)
     maps = read_gene_maps(spatial, imputed, gene_names, layer, expression, interval)
     panels = [name for name in (MEASURED, IMPUTED, WIDTH) if any(name in gene.values for gene in maps)]
@@ -92,7 +96,9 @@ def imputed(
 
     figure = FigureOptions(ax=kwargs.pop("ax", None), figsize=kwargs.pop("figsize", None))
     norm = kwargs.pop("norm", None)
-    positions, figure_size = place_maps(coords, [cells for _, cells in sections], len(maps), panels, ncols)
+    width, height = figure["figsize"] or (1, 1)
+    cells_of_sections = [cells for _, cells in sections]
+    positions, figure_size = place_maps(coords, cells_of_sections, len(maps), panels, ncols, width / height)
     axes = axes_for(positions, figure, figure_size)
     grid = np.array(axes, dtype=object).reshape(len(maps), len(sections), len(panels))
     for gene, gene_axes in zip(maps, grid, strict=True):
@@ -101,13 +107,11 @@ def imputed(
             section, cells = sections[row]
             panel = panels[column]
             ax.set_axis_off()
-            if panel in gene.values:
-                _draw_map(coords[cells], gene.values[panel][cells], scales[panel], size, kwargs, ax)
-                title = f"{gene.name}, {section}" if section else gene.name
-                ax.set_title(literal(f"{title}\n{gene.titles[panel]}"), fontsize="medium")
-            else:
-                center = {"ha": "center", "va": "center", "transform": ax.transAxes}
-                ax.text(0.5, 0.5, "not measured", color="grey", fontsize="small", **center)
+            # The cells of a panel without values are drawn too, in grey, so that the tissue can be compared.
+            values = gene.values[panel][cells] if panel in gene.values else None
+            _draw_map(coords[cells], values, scales[panel], size, kwargs, ax)
+            title = f"{gene.name}, {section}" if section else gene.name
+            ax.set_title(f"{wrapped(title)}\n{gene.titles[panel]}", fontsize="medium")
         _add_color_bars(gene_axes, panels, scales)
     return axes
 
@@ -144,7 +148,8 @@ def _color_scales(
     """Choose norm and color map of each panel; measured and imputed expression share one scale."""
     if norm is None:
         largest = [_brightest(gene.values[panel]) for panel in (MEASURED, IMPUTED) if panel in gene.values]
-        norm = Normalize(vmin, max(*largest, vmin + MIN_RANGE) if vmax is None else vmax)
+        end = max(*largest, gene.expected_end, vmin + MIN_RANGE)
+        norm = Normalize(vmin, end if vmax is None else vmax)
     scales = {MEASURED: (norm, cmap), IMPUTED: (norm, cmap)}
     if WIDTH in gene.values:
         width_norm = Normalize(0, max(_brightest(gene.values[WIDTH]), MIN_RANGE))
@@ -158,15 +163,18 @@ def _brightest(values: np.ndarray) -> float:
 
 def _draw_map(
     coords: np.ndarray,
-    values: np.ndarray,
-    scale: tuple[Normalize, str],
+    values: np.ndarray | None,
+    scale: tuple[Normalize, str | Colormap],
     size: float | None,
     options: Mapping[str, Any],
     ax: Axes,
 ) -> None:
-    """Draw the cells of one section, high values on top."""
+    """Draw the cells of one section, high values on top; without values, all in light grey."""
     import squidpy as sq  # takes seconds to import
 
+    if values is None:
+        values = np.zeros(len(coords))
+        scale = (Normalize(0, 1), ListedColormap([LIGHT_GREY]))
     order = np.argsort(values, kind="stable")
     obs = pd.DataFrame({"value": values[order]}, index=order.astype(str))
     cells = ad.AnnData(obs=obs, obsm={"spatial": coords[order]})

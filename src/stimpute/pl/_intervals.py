@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Unpack, cast
+from typing import Unpack
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from stimpute._messages import check_count
 from stimpute.pl._figure import COLORS, LIGHT_GREY, FigureOptions, axes_for, hide_spines, plot
+from stimpute.pl._measured_pair import measured_pair
 from stimpute.tl import CrossValidation
 from stimpute.tl.metrics._profiles import Matrix
 
@@ -18,10 +20,11 @@ DEFAULT_LEVEL = 0.9
 
 @plot
 def intervals(
-    truth: CrossValidation | Matrix,
-    lower: Matrix | None = None,
-    upper: Matrix | None = None,
+    result: CrossValidation | ad.AnnData | Matrix | pd.DataFrame,
+    lower: Matrix | pd.DataFrame | None = None,
+    upper: Matrix | pd.DataFrame | None = None,
     *,
+    spatial: ad.AnnData | None = None,
     level: float | None = None,
     n_groups: int = 5,
     **figure: Unpack[FigureOptions],
@@ -30,30 +33,35 @@ def intervals(
 
     Parameters
     ----------
-    truth
-        Result of :func:`stimpute.tl.cross_validate` with `interval=`; or measured expression of held-out genes, shape
-        (n_cells, n_genes).
+    result
+        Result of :func:`stimpute.tl.cross_validate` with `interval=`; or of `model.impute(interval=...)` for measured
+        genes, with `spatial`; or measured expression of held-out genes, shape (n_cells, n_genes), with `lower` and
+        `upper`.
     lower, upper
-        Ends of the intervals, on the scale of `truth` and of the same shape; not for a cross-validation.
+        With measured expression: ends of the intervals, on the same scale and of the same shape.
+    spatial
+        With a result of `model.impute`: spatial data that measured the genes.
     level
-        Requested coverage, 0.9 if None. A cross-validation knows its own.
+        With measured expression: requested coverage, 0.9 if None. The other results know their own.
     n_groups
         Number of groups of genes, equal in size, by mean expression.
 
     Raises
     ------
     TypeError
-        If a cross-validation is combined with other values, or a matrix has no `lower` and `upper`.
+        If a result is combined with other values, or lacks those that it needs.
     ValueError
-        If the cross-validation has no intervals, the shapes differ, or the level is not between 0 and 1.
+        If the result has no intervals, the shapes differ, or the level is not between 0 and 1.
     """
     check_count(1, n_groups=n_groups)
-    if hasattr(truth, "predicted"):
+    if isinstance(result, ad.AnnData) or hasattr(result, "predicted"):
         if lower is not None or upper is not None or level is not None:
-            raise TypeError("A cross-validation holds `lower`, `upper` and `level`; pass it alone.")
-        truth, lower, upper, level = _read(cast("CrossValidation", truth))
+            raise TypeError("The result holds `lower`, `upper` and `level`; leave these arguments out.")
+        truth, lower, upper, level = _read(result, spatial)
+    else:
+        truth = result
     if lower is None or upper is None:
-        raise TypeError("`lower` and `upper` are missing; pass both with `truth`, or a cross-validation alone.")
+        raise TypeError("`lower` and `upper` are missing; pass both with measured values, or a cross-validation alone.")
     level = DEFAULT_LEVEL if level is None else level
     if not 0 < level < 1:
         raise ValueError(f"`level` is {level}; expected a share between 0 and 1, as in `model.impute(interval=...)`.")
@@ -72,15 +80,20 @@ def intervals(
     return axes
 
 
-def _read(validation: CrossValidation) -> tuple[Matrix, Matrix, Matrix, float]:
-    predicted = validation.predicted
-    level = validation.settings.interval
-    if level is None or not {"lower", "upper"} <= set(predicted.layers):
-        raise ValueError("The cross-validation has no intervals; call `tl.cross_validate(..., interval=0.9)`.")
-    return predicted.X, predicted.layers["lower"], predicted.layers["upper"], level
+def _read(result: CrossValidation | ad.AnnData, spatial: ad.AnnData | None) -> tuple[Matrix, Matrix, Matrix, float]:
+    """Return measured values, the ends of the intervals, and the level."""
+    if isinstance(result, ad.AnnData):
+        measured, values = measured_pair(result, spatial)
+        level = result.uns.get("stimpute", {}).get("interval")
+    else:
+        measured = values = result.predicted
+        level = result.settings.interval
+    if level is None or not {"lower", "upper"} <= set(values.layers):
+        raise ValueError("The result has no intervals; pass `interval=0.9` to `model.impute` or `tl.cross_validate`.")
+    return measured.X, values.layers["lower"], values.layers["upper"], level
 
 
-def _dense(matrix: Matrix) -> np.ndarray:
+def _dense(matrix: Matrix | pd.DataFrame) -> np.ndarray:
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
 
 
@@ -88,8 +101,8 @@ def _summarize_genes(truth: np.ndarray, lower: np.ndarray, upper: np.ndarray, n_
     """Return one row per gene; groups are numbered from 0, by mean expression."""
     if truth.ndim != 2 or not truth.shape == lower.shape == upper.shape:
         raise ValueError(
-            f"`truth`, `lower` and `upper` have shapes {truth.shape}, {lower.shape} and {upper.shape}; expected three "
-            "equal shapes (n_cells, n_genes)."
+            f"Measured values, `lower` and `upper` have shapes {truth.shape}, {lower.shape} and {upper.shape}; "
+            "expected three equal shapes (n_cells, n_genes)."
         )
     is_inside = (lower <= truth) & (truth <= upper)
     genes = pd.DataFrame(

@@ -108,7 +108,8 @@ def _umap(latent: np.ndarray, n_neighbors: int, seed: int) -> np.ndarray:
     import scanpy as sc
 
     joint = ad.AnnData(latent.astype(np.float32))
-    sc.pp.neighbors(joint, n_neighbors=n_neighbors, use_rep="X", random_state=seed)
+    # By default scanpy asks pynndescent for large data, and cannot read what versions from 0.6 return.
+    sc.pp.neighbors(joint, n_neighbors=n_neighbors, use_rep="X", transformer="sklearn", random_state=seed)
     sc.tl.umap(joint, random_state=seed)
     return joint.obsm["X_umap"]
 
