@@ -34,6 +34,19 @@ def missing_key(key: object, where: str, available: Iterable[object], advice: st
     return KeyError(f"{key!r} is not in `{where}`, which has {found}.{' ' + advice if advice else ''}")
 
 
+def missing_extra(what: str, extra: str) -> ImportError:
+    """Make the error for an optional package that is not installed.
+
+    Parameters
+    ----------
+    what
+        What cannot be done without it, and by which package, a clause without a full stop.
+    extra
+        Extra of stimpute that installs it.
+    """
+    return ImportError(f"{what}, which is not installed. In a checkout of stimpute: `pip install '.[{extra}]'`.")
+
+
 def check_at_least(minimum: float, **arguments: float | None) -> None:
     """Check that numbers are finite and not below a minimum; None passes.
 

@@ -37,7 +37,7 @@ def put_nan(adata):
     ("change", "messages"),
     [
         (halve, ["bad.h5ad: ", "--expression normalized", "--layer NAME"]),
-        (rename, ["shared", "--gene-symbols COLUMN", "--reference-gene-symbols COLUMN"]),
+        (rename, ["bad.h5ad and ", "shared", "--gene-symbols COLUMN", "--reference-gene-symbols COLUMN"]),
         (put_nan, ["bad.h5ad: ", "position", "--spatial-key none"]),
     ],
 )
@@ -194,30 +194,55 @@ def test_messages_are_one_line():
 
 
 @pytest.mark.parametrize(
-    ("message", "option"),
+    ("message", "translated"),
     [
-        ("Name the layer by `layer=`.", "--layer NAME, --reference-layer NAME"),
-        ("call `setup_anndata(adata, gene_symbols=...)`", "--gene-symbols COLUMN, --reference-gene-symbols COLUMN"),
-        ("or pass `spatial_key=None`", "--spatial-key none"),
-        ("`interval` is 2", "--interval"),
-        ("Pass n_neighbors=20.", "--set n_neighbors=..."),
-        ("pass `n_folds=` of 2", "--folds"),
+        ("Name the layer by `layer=`.", "Name the layer by --layer NAME or --reference-layer NAME."),
+        (
+            "the kind: `StImputeModel.setup_anndata(adata, gene_symbols=...)`.",
+            "the kind: --gene-symbols COLUMN or --reference-gene-symbols COLUMN.",
+        ),
+        ('say `expression="counts"`', "say --expression counts or --reference-expression counts"),
+        ("or pass `spatial_key=None`", "or pass --spatial-key none"),
+        ("`interval` is 2", "--interval is 2"),
+        ("no intervals (`interval=0.9`)", "no intervals (--interval 0.9)"),
+        (
+            "no choice (`variance='matched'`). Use `recipe=\"crossfit\"`",
+            "no choice (--variance matched). Use --recipe crossfit",
+        ),
+        ("Name one by `relations=`.", "Name one by --relations NAMES."),
+        ("`n_neighbors=20` or less", "--set n_neighbors=20 or less"),
+        ("pass `n_folds=` of 2", "pass --folds of 2"),
+        ('with `genes=`, or `out="imputed.zarr"`.', "with --genes, or --out imputed.zarr."),
+        ("Call `stimpute.pp.add_protein_embeddings(reference, path)` for", "Pass --proteins FILE for"),
+        ('example `train(plan_kwargs={"lr": 1e-3})`.', "example --set lr=1e-3."),
+        ("on; train a new one with `StImputeModel(adata, reference)`.", "on; leave out --model to train a new one."),
+        ("duplicates, or call `adata.var_names_make_unique()`.", "duplicates in the file."),
     ],
 )
-def test_python_arguments_are_followed_by_options(message, option):
-    assert describe_error(ValueError(message)) == f"{message} On the command line: {option}."
+def test_python_arguments_become_options(message, translated):
+    assert describe_error(ValueError(message)) == translated
+
+
+def test_no_message_of_the_package_about_data_is_left_in_python(run, data, tmp_path):
+    def repeat(adata):
+        adata.var_names = ["Gene0"] * adata.n_vars
+
+    for change in (halve, rename, put_nan, repeat):
+        path = write_changed(tmp_path / "bad.h5ad", change)
+        message = run("impute", "--spatial", path, *data[2:], "-o", "out.h5ad").err
+        assert not re.search(r"`[^`]*[=(][^`]*`", message), message
 
 
 def test_a_file_is_named_once(tmp_path):
     path = tmp_path / "x.h5ad"
     with (
-        pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: layer=.*--reference-layer NAME\.$"),
+        pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: by --reference-layer NAME$"),
         name_file(path, "--reference-"),
     ):
-        raise KeyError("layer=")
-    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} is odd$"), name_file(path):
+        raise KeyError("by `layer=`")
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} is odd$"), name_file(path, "--"):
         raise ValueError(f"{path} is odd")
-    with pytest.raises(AttributeError), name_file(path):  # a bug stays one
+    with pytest.raises(AttributeError), name_file(path, "--"):  # a bug stays one
         raise AttributeError
 
 

@@ -1,8 +1,12 @@
 import os
 
+import anndata as ad
+import numpy as np
+import platform_folders
 import pytest
 
 from stimpute.cli._files import check_output_file, check_output_folder, figure_names, is_fasta, read_gene_list
+from stimpute.datasets import _formats
 
 
 def test_figures_have_safe_and_unique_names():
@@ -51,3 +55,31 @@ def test_outputs_are_checked(tmp_path):
         check_output_folder("--model", tmp_path, new=True)
     with pytest.raises(NotADirectoryError, match="which is a file"):
         check_output_folder("--plots", tmp_path / "file")
+
+
+# ------------------------------------------------------------ formats
+
+
+def test_other_formats_give_the_same_result(run, data, fast, tmp_path):
+    spatial = ad.read_h5ad(data[1])
+    x, y = spatial.obsm["spatial"].T
+    spatial.to_df().assign(x=x, y=y).to_csv(tmp_path / "cells.csv")
+    platform_folders.write_10x_h5(tmp_path / "reference.h5", ad.read_h5ad(data[3]))
+    assert run("impute", *data, *fast, "-o", "plain.h5ad", "-q").status == 0
+    others = ("--spatial", "cells.csv", "--reference", "reference.h5")
+    result = run("impute", *others, *fast, "-o", "other.h5ad", "-q")
+    assert (result.status, result.err) == (0, "")
+    plain = ad.read_h5ad(tmp_path / "plain.h5ad")
+    np.testing.assert_allclose(ad.read_h5ad(tmp_path / "other.h5ad").X, plain.X, rtol=1e-4, atol=1e-4)
+
+
+def test_a_platform_whose_reader_is_not_installed_is_named(run, data, tmp_path, monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(_formats, "import_module", missing)
+    folder = platform_folders.write_merscope(tmp_path / "region_0", ad.read_h5ad(data[1]))
+    result = run("validate", "--spatial", folder, *data[2:])
+    assert result.status == 2
+    assert f"{folder} is read by `spatialdata_io.merscope`" in result.err
+    assert "pip install '.[platforms]'" in result.err

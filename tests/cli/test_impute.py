@@ -118,6 +118,14 @@ def test_the_reference_beside_a_saved_model_is_used(run, data, saved, tmp_path):
     assert "--reference FILE" in result.err
 
 
+def test_the_reference_can_be_saved_beside_the_model(run, data, fast):
+    options = ("--save-model", "whole", "--save-reference", "-o", "first.h5ad", "-q")
+    assert run("impute", *data, *fast, *options).status == 0
+    assert run("impute", *data[:2], "--model", "whole", "-o", "second.h5ad", "-q").status == 0
+    result = run("impute", *data, "--save-reference", "-o", "third.h5ad")
+    assert (result.status, "--save-model FOLDER" in result.err) == (2, True)
+
+
 def test_a_saved_model_settles_other_options(run, data, saved):
     result = run("impute", *data, "--model", saved, "--set", "n_steps=5", "--layer", "raw", "-o", "second.h5ad")
     assert result.status == 2

@@ -65,6 +65,9 @@ def impute(
     save_model: Annotated[
         Path | None, typer.Option("--save-model", help="Folder to save the trained model to.")
     ] = None,
+    save_reference: Annotated[
+        bool, typer.Option("--save-reference", help="Save the reference beside the model, where --model finds it.")
+    ] = False,
     options: opt.ModelOptions,
     console: Console,
 ) -> None:
@@ -79,6 +82,8 @@ def impute(
     check_output_folder("--save-model", save_model, new=True)
     if saved is not None and save_model is not None:
         raise ValueError("--model is saved already: leave out --save-model.")
+    if save_reference and save_model is None:
+        raise ValueError("--save-reference needs a folder to save to: --save-model FOLDER.")
     steps.check_report(report)
     names = read_gene_list(genes)
     model = _untrained_or_loaded(saved, data, options)
@@ -92,7 +97,7 @@ def impute(
     if not model.is_trained:
         model.train(**steps.train_kwargs(options, console))
     if save_model is not None:  # first: it took the most time to make
-        model.save(str(save_model))
+        model.save(str(save_model), save_reference=save_reference)
         files.append(str(save_model))
     is_streamed = out.suffix == ".zarr"
     imputed = model.impute(

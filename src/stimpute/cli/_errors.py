@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import traceback
 import warnings
@@ -17,39 +18,37 @@ from rich.markup import escape
 
 from stimpute.cli._console import write_json
 
-USER_ERRORS = (ValueError, LookupError, OSError, MemoryError, ImportError)
+USER_ERRORS = (ValueError, LookupError, OSError, MemoryError, ImportError, FloatingPointError)
 UNREADABLE = (ValueError, LookupError, OSError, TypeError, AttributeError)  # what h5py and anndata raise
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]  # unknown and missing options
 WRONG_INPUT = 2
 BUG = 3
 VERBOSE_LOGGERS = ("scvi", "lightning.pytorch", "lightning.fabric", "matplotlib")
 
-# Python arguments that an error may advise, and the options that do the same.
-DATA_ADVICE = {
-    "layer=": "layer NAME",
-    "gene_symbols=": "gene-symbols COLUMN",
-    'expression="normalized"': "expression normalized",
-    'expression="counts"': "expression counts",
-}
-ADVICE = {
-    "spatial_key=None": "--spatial-key none",
-    "interval=": "--interval",
-    "`interval`": "--interval",
-    "`variance`": "--variance",
-    "`variance=": "--variance",
-    "`relations=": "--relations NAMES",
-    'recipe="crossfit"': "--recipe crossfit",
-    "n_folds=": "--folds",
-    "n_neighbors=": "--set n_neighbors=...",
-    "add_protein_embeddings": "--proteins FILE",
-    'out="imputed.zarr"': "--out imputed.zarr",
-    "`genes`": "--genes",
-    "`genes=": "--genes",
-}
+# What an error advises in Python, and the option that does the same. An option for one dataset lacks its beginning.
+DATA_OPTIONS = (
+    (r"`layer=`", "layer NAME"),
+    (r"`\S*setup_anndata\([^`]*gene_symbols=[^`]*\)`", "gene-symbols COLUMN"),
+    (r"`expression=\"(\w+)\"`", r"expression \1"),
+)
+OPTIONS = (
+    (r"`spatial_key=None`", "--spatial-key none"),
+    (r"the `spatial_key` of `setup_anndata` says", "--spatial-key says"),
+    (r"`(interval|variance|relations|recipe)=[\"']?([\w.]+)[\"']?`", r"--\1 \2"),
+    (r"`relations=\[?\]?`", "--relations NAMES"),
+    (r"`(genes|interval|variance|relations|recipe)=?`", r"--\1"),
+    (r"`n_folds=`", "--folds"),
+    (r"`(n_neighbors=\d+)`", r"--set \1"),
+    (r"`train\(plan_kwargs=\{\"lr\": ([\d.e-]+)\}\)`", r"--set lr=\1"),
+    (r"`out=\"(\S+)\"`", r"--out \1"),
+    (r"[Cc]all `\S*add_protein_embeddings\([^`]*\)`", "Pass --proteins FILE"),
+    (r"train a new one with `StImputeModel\([^`]*\)`", "leave out --model to train a new one"),
+    (r", or call `adata\.var_names_make_unique\(\)`", " in the file"),
+)
 
 
 def describe_error(error: BaseException, prefixes: Sequence[str] = ("--", "--reference-")) -> str:
-    """Return the message of an error, with the command line options that do what it advises.
+    """Return the message of an error as one line, with options of the command line where it names Python arguments.
 
     Parameters
     ----------
@@ -62,29 +61,24 @@ def describe_error(error: BaseException, prefixes: Sequence[str] = ("--", "--ref
     text = str(error.args[0] if has_quoted_message else error)
     message = " ".join(text.split())
     if not message:
-        message = f"{type(error).__name__} (no message)"
-    if "On the command line" in message:
-        return message
-    options = []
-    for argument, option in DATA_ADVICE.items():
-        if argument in message:
-            options += [prefix + option for prefix in prefixes]
-    options += [option for argument, option in ADVICE.items() if argument in message]
-    if options:
-        message = f"{message} On the command line: {', '.join(dict.fromkeys(options))}."
+        return f"{type(error).__name__} (no message)"
+    for pattern, option in DATA_OPTIONS:
+        message = re.sub(pattern, " or ".join(prefix + option for prefix in prefixes), message)
+    for pattern, option in OPTIONS:
+        message = re.sub(pattern, option, message)
     return message
 
 
 @contextlib.contextmanager
-def name_file(path: Path, prefix: str = "--") -> Iterator[None]:
+def name_file(path: Path | str, *prefixes: str) -> Iterator[None]:
     """Put the name of an input file in front of the errors of a block.
 
     Parameters
     ----------
     path
-        The file that the block reads or checks.
-    prefix
-        Beginning of the options for this file, `"--"` or `"--reference-"`.
+        The file, or the files, that the block reads or checks.
+    prefixes
+        Beginnings of the options for this file, `"--"` or `"--reference-"`.
 
     Raises
     ------
@@ -94,7 +88,7 @@ def name_file(path: Path, prefix: str = "--") -> Iterator[None]:
     try:
         yield
     except USER_ERRORS as error:
-        message = describe_error(error, [prefix])
+        message = describe_error(error, prefixes)
         raise ValueError(message if str(path) in message else f"{path}: {message}") from error
 
 

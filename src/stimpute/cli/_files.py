@@ -20,19 +20,22 @@ MAX_NAME = 100  # characters of a file name that is made from a gene name
 
 
 def read_adata(path: Path) -> ad.AnnData:
-    """Read an AnnData from .h5ad or .zarr.
+    """Read a dataset in any format that :func:`stimpute.datasets.read` knows.
 
     Raises
     ------
+    ImportError
+        If the format needs an extra that is not installed.
     ValueError
         If the file cannot be read.
     """
-    import anndata as ad
+    from stimpute import datasets
 
     try:
-        return ad.read_zarr(path) if path.suffix == ".zarr" else ad.read_h5ad(path)
+        return datasets.read(path)
     except UNREADABLE as error:
-        raise ValueError(f"{path} cannot be read: {error}. Expected an AnnData, .h5ad or .zarr.") from error
+        message = str(error)
+        raise ValueError(message if str(path) in message else f"{path} cannot be read: {message}") from error
 
 
 def read_gene_list(genes: str | None) -> list[str] | None:

@@ -15,8 +15,9 @@ Folds = Annotated[int, typer.Option("--folds", min=2, help="Number of folds of g
 Report = Annotated[Path | None, typer.Option("--report", help="Report on the result, one .html file.")]
 
 NO_KEY = "none"  # `--spatial-key none` stands for None
-SPATIAL_HELP = "Spatial data, .h5ad or .zarr, cells × measured genes."
-REFERENCE_HELP = "Single-cell RNA-seq reference, .h5ad or .zarr."
+FORMATS = ".h5ad, .zarr, 10x .h5 or folder, .csv"
+SPATIAL_HELP = f"Spatial data, cells × measured genes: {FORMATS}, or the output folder of Xenium, MERSCOPE or CosMx."
+REFERENCE_HELP = f"Single-cell RNA-seq reference: {FORMATS}."
 
 
 def data_option(name: str, text: str, **kwargs: Any) -> Any:

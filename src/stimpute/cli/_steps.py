@@ -119,7 +119,8 @@ def read_and_check(data: DataOptions, options: ModelOptions) -> tuple[Pair, StIm
 
     kwargs = model_kwargs(options)  # cheap: before the files are read
     pair = read_pair(data)
-    model = StImputeModel(pair.spatial, pair.reference, **kwargs)
+    with name_file(f"{data.spatial} and {data.reference}", "--", "--reference-"):
+        model = StImputeModel(pair.spatial, pair.reference, **kwargs)
     return pair, model
 
 
@@ -137,14 +138,14 @@ def load_model(folder: Path, data: DataOptions, options: ModelOptions) -> StImpu
         raise ValueError(f"--model is a trained model, which settles {', '.join(refused)}. Leave the option out.")
     from stimpute import StImputeModel
 
-    with name_file(folder):
+    with name_file(folder, "--"):
         bare = StImputeModel.load(str(folder), adata=False, reference=False)
     spatial = _read_and_set_up(data.spatial, "--", bare.spatial_setup)
     reference = None
     if data.reference is not None:
         reference = _read_and_set_up(data.reference, "--reference-", bare.reference_setup)
         add_proteins(reference, data)
-    with name_file(data.spatial or folder):
+    with name_file(data.spatial or folder, "--"):
         StImputeModel.load(str(folder), adata=spatial, reference=False)
     with name_file(data.reference or folder, "--reference-"):
         model = StImputeModel.load(str(folder), adata=spatial, reference=reference)

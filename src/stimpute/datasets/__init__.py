@@ -1,5 +1,6 @@
-"""Load public pairs of a spatial section and a reference, or simulate a tissue with known truth."""
+"""Read datasets of many formats, load public pairs of a section and a reference, or simulate a tissue."""
 
+from stimpute.datasets._formats import read
 from stimpute.datasets._pairs import merfish_hypothalamus, osmfish_cortex, starmap_visual_cortex
 from stimpute.datasets._synthetic import SyntheticTissue, synthetic_tissue
 
@@ -7,6 +8,7 @@ __all__ = [
     "SyntheticTissue",
     "merfish_hypothalamus",
     "osmfish_cortex",
+    "read",
     "starmap_visual_cortex",
     "synthetic_tissue",
 ]

@@ -1,0 +1,263 @@
+"""Read cells × genes from the files of other tools and the output folders of platforms: the one place for formats."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from stimpute._messages import missing_extra
+
+if TYPE_CHECKING:
+    from spatialdata import SpatialData
+
+TEXT_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+POSITIONS = ("x", "y")  # columns of a text table that hold the positions of cells
+COSMX_CONTROLS = ("NegPrb", "Negative", "SystemControl", "FalseCode")  # beginnings of the names of CosMx's controls
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that :func:`read` knows.
+
+    Attributes
+    ----------
+    name
+        Name of the format, for messages.
+    recognized_by
+        What the file or the folder looks like, for messages.
+    matches
+        Whether a path looks like that.
+    read
+        Reads it.
+    """
+
+    name: str
+    recognized_by: str
+    matches: Callable[[Path], bool]
+    read: Callable[[Path], ad.AnnData]
+
+
+def read(path: str | Path) -> ad.AnnData:
+    """Read a dataset, whatever format it is in.
+
+    ============================ ====================================================================
+    format                       recognized by
+    ============================ ====================================================================
+    AnnData                      a file `.h5ad`, or a zarr store
+    SpatialData                  a zarr store with `tables`
+    10x Genomics                 a file `.h5`, or a folder with `matrix.mtx` or `matrix.mtx.gz`
+    text                         `.csv` or `.tsv`, also with `.gz`
+    Xenium output                a folder with `experiment.xenium`
+    MERSCOPE output              a folder with `cell_by_gene.csv`
+    CosMx output                 a folder with one `*_exprMat_file.csv`
+    seqFISH output               a folder with `*_CellCoordinates.csv`
+    ============================ ====================================================================
+
+    A text table has one row per cell, with the name of the cell first. Columns `x` and `y` are its position, other
+    columns that are not numbers go to `obs`, and all others are genes. Output folders of platforms are read by
+    spatialdata-io (extra `platforms`), without images, outlines and molecules. Controls are not among the genes.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+
+    Returns
+    -------
+    Cells × genes, with the positions in `obsm["spatial"]` where the format has them. Genes that have the same name in
+    a 10x matrix get a number.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at this path.
+    ValueError
+        If the format is not known; the message lists those that are.
+    ImportError
+        If the format needs an extra that is not installed; the message names it, and the function that reads it.
+
+    Examples
+    --------
+    >>> spatial = stimpute.datasets.read("output-XETG00000__region_1")
+    >>> reference = stimpute.datasets.read("filtered_feature_bc_matrix.h5")
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist.")
+    for form in FORMATS:
+        if form.matches(path):
+            return form.read(path)
+    raise ValueError(_unknown_format(path))
+
+
+def _unknown_format(path: Path) -> str:
+    known = "; ".join(f"{form.name} ({form.recognized_by})" for form in FORMATS)
+    message = f"{path} has no known format. Expected one of these: {known}."
+    inside = sorted(path.iterdir()) if path.is_dir() else []
+    for candidate in inside:
+        if any(form.matches(candidate) for form in FORMATS):
+            return f"{message} This folder holds {candidate.name}, which can be read: give {candidate}."
+    return message
+
+
+# ---------------------------------------------------------------- files
+
+
+def _read_10x_h5(path: Path) -> ad.AnnData:
+    import scanpy as sc
+
+    return _with_unique_genes(sc.read_10x_h5(path))
+
+
+def _read_10x_folder(path: Path) -> ad.AnnData:
+    import scanpy as sc
+
+    return _with_unique_genes(sc.read_10x_mtx(path))
+
+
+def _with_unique_genes(adata: ad.AnnData) -> ad.AnnData:
+    adata.var_names_make_unique()
+    return adata
+
+
+def _read_text(path: Path) -> ad.AnnData:
+    separator = "\t" if ".tsv" in path.suffixes else ","
+    table = pd.read_csv(path, sep=separator, index_col=0)
+    if table.index.has_duplicates:
+        raise ValueError(
+            f"{path} has {table.index[table.index.duplicated()][0]!r} more than once in its first column, "
+            f"{str(table.index.name)!r}; expected the name of the cell there."
+        )
+    table.index = table.index.astype(str)
+    obsm = {}
+    if set(POSITIONS) <= set(table):
+        obsm["spatial"] = table[list(POSITIONS)].to_numpy(float)
+        table = table.drop(columns=list(POSITIONS))
+    genes = table.select_dtypes("number")
+    obs = table.drop(columns=genes.columns).rename_axis(None)
+    if genes.empty:
+        raise ValueError(f"{path} has no column of numbers; expected one row per cell and one column per gene.")
+    var = pd.DataFrame(index=genes.columns.astype(str))
+    return ad.AnnData(csr_matrix(genes.to_numpy("float32")), obs=obs, var=var, obsm=obsm)
+
+
+def _is_zarr(path: Path) -> bool:
+    return (path / "zarr.json").is_file() or (path / ".zgroup").is_file()
+
+
+def _is_spatialdata(path: Path) -> bool:
+    return _is_zarr(path) and (path / "tables").is_dir()
+
+
+def _read_spatialdata(path: Path) -> ad.AnnData:
+    spatialdata = _import("spatialdata", "spatialdata.read_zarr", "spatialdata", path)
+    return _only_table(spatialdata.read_zarr(path), path)
+
+
+# ---------------------------------------------------------------- platforms
+
+
+def _read_xenium(path: Path) -> ad.AnnData:
+    elements = ("boundaries", "labels")
+    skipped = {f"{part}_{element}": False for part in ("cells", "nucleus") for element in elements}
+    skipped |= dict.fromkeys(("transcripts", "morphology_mip", "morphology_focus", "aligned_images"), False)
+    return _only_table(_read_platform("xenium", path, **skipped), path)
+
+
+def _read_merscope(path: Path) -> ad.AnnData:
+    skipped = dict.fromkeys(("transcripts", "cells_boundaries", "mosaic_images"), False)
+    return _only_table(_read_platform("merscope", path, **skipped), path)
+
+
+def _read_cosmx(path: Path) -> ad.AnnData:
+    adata = _only_table(_read_platform("cosmx", path, transcripts=False), path)
+    adata.obsm["spatial"] = adata.obsm["global"].astype(float)  # spatialdata-io has the position in each field of view
+    is_control = adata.var_names.str.startswith(COSMX_CONTROLS)
+    genes = adata[:, ~is_control].copy()
+    genes.obsm["control"] = adata[:, is_control].to_df()
+    return genes
+
+
+def _read_seqfish(path: Path) -> ad.AnnData:
+    skipped = dict.fromkeys(("load_images", "load_labels", "load_points", "load_shapes"), False)
+    regions = _read_platform("seqfish", path, **skipped).tables
+    sections = {name.removeprefix("table_"): table for name, table in regions.items()}
+    return ad.concat(sections, label="section", index_unique="_", merge="same")
+
+
+def _read_platform(function: str, path: Path, **options: Any) -> SpatialData:
+    """Read an output folder by a function of spatialdata-io."""
+    module = _import("spatialdata_io", f"spatialdata_io.{function}", "platforms", path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The table is annotating")  # outlines, which are not read
+        warnings.filterwarnings("ignore", category=ad.ImplicitModificationWarning)
+        return getattr(module, function)(path, **options)
+
+
+def _import(module: str, function: str, extra: str, path: Path) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise missing_extra(f"{path} is read by `{function}`", extra) from error
+
+
+def _only_table(sdata: SpatialData, path: Path) -> ad.AnnData:
+    """Return the table of a SpatialData, with the positions of its cells."""
+    if len(sdata.tables) != 1:
+        raise ValueError(
+            f"{path} has the tables {sorted(sdata.tables)}; expected one. Write the one that you mean to a file: "
+            '`spatialdata.read_zarr(path).tables["name"].write_h5ad("cells.h5ad")`.'
+        )
+    (table,) = sdata.tables.values()
+    if "spatial" not in table.obsm:
+        positions = _centroids(sdata, table)
+        if positions is not None:
+            table.obsm["spatial"] = positions
+    return table
+
+
+def _centroids(sdata: SpatialData, table: ad.AnnData) -> Any:
+    """Compute the centers of what a table annotates, shape (n_cells, 2); None if that is missing."""
+    from spatialdata import get_centroids
+    from spatialdata.models import get_table_keys
+
+    regions, region_key, instance_key = get_table_keys(table)
+    names = [regions] if isinstance(regions, str) else list(regions)
+    if not all(name in sdata for name in names):
+        return None
+    positions = pd.DataFrame(index=table.obs_names, columns=["x", "y"], dtype=float)
+    for name in names:
+        is_inside = (table.obs[region_key] == name).to_numpy()
+        centers = get_centroids(sdata[name]).compute()
+        positions[is_inside] = centers.loc[table.obs[instance_key][is_inside], ["x", "y"]].to_numpy()
+    return positions.to_numpy()
+
+
+def _ends_in(*endings: str) -> Callable[[Path], bool]:
+    return lambda path: path.name.endswith(endings)
+
+
+def _holds(*patterns: str) -> Callable[[Path], bool]:
+    return lambda path: any(any(path.glob(pattern)) for pattern in patterns)
+
+
+FORMATS = (
+    Format("AnnData", "a file .h5ad", _ends_in(".h5ad"), ad.read_h5ad),
+    Format("SpatialData", "a zarr store with tables", _is_spatialdata, _read_spatialdata),
+    Format("AnnData", "a zarr store", _is_zarr, ad.read_zarr),
+    Format("10x Genomics", "a file .h5", _ends_in(".h5"), _read_10x_h5),
+    Format("10x Genomics", "a folder with matrix.mtx", _holds("matrix.mtx", "matrix.mtx.gz"), _read_10x_folder),
+    Format("text", "a file .csv or .tsv, also .gz", _ends_in(*TEXT_ENDINGS), _read_text),
+    Format("Xenium", "a folder with experiment.xenium", _holds("experiment.xenium"), _read_xenium),
+    Format("MERSCOPE", "a folder with cell_by_gene.csv", _holds("cell_by_gene.csv"), _read_merscope),
+    Format("CosMx", "a folder with *_exprMat_file.csv", _holds("*_exprMat_file.csv"), _read_cosmx),
+    Format("seqFISH", "a folder with *_CellCoordinates.csv", _holds("*_CellCoordinates.csv"), _read_seqfish),
+)
