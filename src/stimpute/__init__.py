@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
+from stimpute._screen import ignore_foreign_warnings
+
 if TYPE_CHECKING:
     from stimpute import datasets, pl, pp, recipes, report, share, tl
     from stimpute.model import StImputeModel
 
 __all__ = ["StImputeModel", "datasets", "pl", "pp", "recipes", "report", "share", "tl"]
 __version__ = version("stimpute")
+ignore_foreign_warnings()
 
 # torch and scvi-tools take seconds to import: `stimpute --help` should not wait for them.
 __getattr__, __dir__, _ = lazy_loader.attach(

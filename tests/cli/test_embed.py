@@ -1,5 +1,7 @@
 import json
 
+from stimpute.pp import _uniprot
+
 pytest_plugins = ["pp.conftest"]
 
 
@@ -18,6 +20,16 @@ def test_gene_names_that_are_not_text(run, tmp_path):
     result = run("embed", tmp_path / "binary.txt", "-o", "v.npz")
     assert result.status == 2
     assert "is not text" in result.err
+
+
+def test_without_a_network_the_command_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(_uniprot.time, "sleep", lambda seconds: None)
+    (tmp_path / "genes.txt").write_text("Actb\n")
+    result = run("embed", "genes.txt", "--organism", "9999999", "--url", "http://localhost:9", "-o", "v.npz")
+    assert result.status == 2
+    assert "http://localhost:9 gave no complete answer" in result.err
+    assert "check the network connection" in result.err
+    assert "give a .fasta file instead of gene names" in result.err
 
 
 def test_paths_that_cannot_be_used(run, tmp_path):

@@ -100,6 +100,13 @@ def test_load_without_spatial_data(saved, pair, expected):
     assert list(model.gene_reliability(GENES).index) == GENES
 
 
+def test_loading_prints_nothing(saved, pair, capfd, caplog):
+    with caplog.at_level("INFO"):
+        load(saved, bare(pair[0]), bare(pair[1]))
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.messages
+
+
 def test_load_with_genes_in_another_order(saved, pair, imputed):
     for seed in range(3):
         model = load(saved, shuffled_genes(pair[0], seed), shuffled_genes(pair[1], seed))

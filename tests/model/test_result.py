@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +68,18 @@ def test_the_store_is_read_lazily(model, tmp_path):
     result = model.impute(genes=GENES, out=tmp_path / "x.zarr", progress=False)
     assert not isinstance(result.X, np.ndarray)
     assert result.X.shape == (model.adata.n_obs, len(GENES))
+
+
+@pytest.mark.parametrize("name", ["o.h5ad", "o.csv"])
+def test_a_store_does_not_get_the_name_of_another_kind_of_file(model, tmp_path, name):
+    with pytest.raises(ValueError, match=r"expected the name of a zarr store.*write_h5ad"):
+        model.impute(genes=GENES, out=tmp_path / name, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_says_what_to_cite(imputed):
+    assert imputed.uns["stimpute"]["cite"].startswith(f"stimpute {version('stimpute')}, https://")
+    assert "10.1038/s42003-024-06964-2" in imputed.uns["stimpute"]["cite"]
 
 
 def test_units_say_what_is_scaled():

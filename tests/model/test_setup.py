@@ -1,11 +1,12 @@
 """Registering data with scvi-tools, and letting go of them."""
 
 import gc
+import warnings
 import weakref
 
 import numpy as np
 import pytest
-from small import QUIET, bare, fit, set_up, small_pair, values
+from small import QUIET, bare, can, fit, set_up, small_pair, values
 
 from stimpute import StImputeModel
 
@@ -147,3 +148,18 @@ def test_released_data_must_be_set_up_again(fresh):
     with pytest.raises(ValueError, match="setup_anndata"):
         StImputeModel(*fresh)
     StImputeModel(*set_up(*fresh))
+
+
+def test_training_without_positions_is_said_unless_it_was_asked_for(fresh, recipe):
+    spatial, reference = fresh
+    del spatial.obsm["spatial"]
+    set_up(spatial, reference)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(spatial, reference, recipe)
+    told = [str(warning.message) for warning in caught if "without the positions" in str(warning.message)]
+    assert len(told) == (1 if can(recipe, "uses_space") else 0)
+    set_up(spatial, reference, spatial_key=None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*without the positions")
+        fit(spatial, reference, recipe)

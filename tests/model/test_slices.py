@@ -1,5 +1,7 @@
 """New slices with the same measured genes, without retraining."""
 
+import warnings
+
 import anndata
 import numpy as np
 import pytest
@@ -163,3 +165,6 @@ def test_cells_without_any_count(model, part):
     with pytest.warns(UserWarning, match="1 of 77 spatial cells have no count"):
         result = model.impute(part, progress=False)
     assert np.isfinite(result.X).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.impute(part, progress=False)  # the same cells again

@@ -1,6 +1,7 @@
 import sys
 from argparse import Namespace
 from types import SimpleNamespace
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -69,6 +70,17 @@ def test_a_broken_file_is_refused(tiny_esm2, tmp_path):
     (tmp_path / "esm2_cut.pt").write_bytes(tiny_esm2.read_bytes()[:1000])
     with pytest.raises(ValueError, match="is broken"):
         load_encoder(tmp_path / "esm2_cut.pt")
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch):
+    def offline(url, **options):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+    with pytest.raises(
+        ConnectionError, match=r"esm2_t6_8M_UR50D could not be downloaded from .*copy esm2_t6_8M_UR50D\.pt"
+    ):
+        load_encoder("esm2_t6_8M_UR50D", "cpu")
 
 
 def test_downloads_are_read_as_data_too(tiny_esm2, monkeypatch):

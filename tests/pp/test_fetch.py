@@ -188,6 +188,11 @@ def test_an_interrupted_call_goes_on(uniprot, fetch, fault):
     assert len(uniprot.queries) == 2
 
 
+def test_without_a_network_the_error_says_so(fetch):
+    with pytest.raises(ConnectionError, match=r"in 1 tries \(it cannot be reached: check the network.*`read_fasta"):
+        fetch(["g1"], url="http://localhost:9", retries=0)
+
+
 def test_a_record_cut_by_a_kill_is_asked_for_again(uniprot, fetch, tmp_path):
     uniprot.entries = [entry(f"P{i}", f"g{i}", "MKLV" * 30) for i in range(3)]
     whole = fetch(["g0", "g1"])

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -328,3 +330,16 @@ def test_data_that_the_user_set_up_stay_registered(same):
     assert model.adata is spatial
     assert model.impute(progress=False).shape == (90, 4)
     StImputeModel.release(spatial, reference)
+
+
+def test_warnings_of_cells_come_once(tissue):
+    spatial = tissue.spatial.copy()
+    spatial.X = spatial.X.toarray()
+    spatial.X[5] = 0
+    del spatial.obsm["spatial"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tl.cross_validate(spatial, tissue.reference, n_folds=3, **QUICK)
+    messages = [str(warning.message) for warning in caught]
+    assert sum("have no count of any gene" in message for message in messages) == 1
+    assert sum("without the positions of the cells" in message for message in messages) == 1

@@ -43,6 +43,8 @@ OPTIONS = (
     (r"`out=\"(\S+)\"`", r"--out \1"),
     (r"[Cc]all `\S*add_protein_embeddings\([^`]*\)`", "Pass --proteins FILE"),
     (r"train a new one with `StImputeModel\([^`]*\)`", "leave out --model to train a new one"),
+    (r"read sequences from a file: `read_fasta\(path\)`", "give a .fasta file instead of gene names"),
+    (r"pass its path\.$", "pass its path by --model."),
     (r", or call `adata\.var_names_make_unique\(\)`", " in the file"),
 )
 

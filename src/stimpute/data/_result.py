@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,15 @@ def units(*, counts: bool) -> str:
     if counts:
         return "log1p of counts scaled to the median total of the spatial cells"
     return "the units of the normalized spatial data"
+
+
+def how_to_cite() -> str:
+    """Say what to cite for a result."""
+    return (
+        f"stimpute {version('stimpute')}, https://github.com/stimpute/stimpute. The recipe 'paper', and the idea of a "
+        "gene graph from proteins: Zeng et al. 2024, Communications Biology 7, 1271, "
+        "https://doi.org/10.1038/s42003-024-06964-2."
+    )
 
 
 def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> AnnData:

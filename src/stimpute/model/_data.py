@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from stimpute._messages import check_type
 from stimpute.data._expression import read_gene_names
 from stimpute.data._genes import locate_genes
 from stimpute.data._spatial import SpatialCells
-from stimpute.model._read import AttachedReference, DataRecord, read_cells
+from stimpute.model._read import AttachedReference, DataRecord, read_cells, warn_of_empty_cells
 
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
@@ -48,6 +49,7 @@ class ModelData:
     def __init__(self, model: StImputeModel) -> None:
         self._model = model
         self.attached: AttachedReference | None = None
+        self._warned_of: list[weakref.ref[AnnData]] = []
 
     @property
     def record(self) -> DataRecord:
@@ -93,8 +95,13 @@ class ModelData:
         return read_gene_names(self.section(adata), self._model.spatial_setup["gene_symbols"])
 
     def read_cells(self, adata: AnnData | None) -> SpatialCells:
-        """Read a section, see :func:`read_cells`."""
-        return read_cells(self.section(adata), self._model.spatial_setup, self.record)
+        """Read a section, see :func:`read_cells`; the first time, warn of empty cells."""
+        section = self.section(adata)
+        cells = read_cells(section, self._model.spatial_setup, self.record)
+        if all(known() is not section for known in self._warned_of):
+            self._warned_of.append(weakref.ref(section))
+            warn_of_empty_cells(cells, uses_space=self._model.recipe.capabilities.uses_space)
+        return cells
 
     def locate(self, genes: str | Sequence[str] | None, adata: AnnData | None) -> tuple[np.ndarray, pd.Index]:
         """Find positions and names of the genes to predict: the given ones, or all that are not measured.

@@ -319,6 +319,8 @@ class StImputeModel(BaseModelClass):
             trainer_kwargs=trainer_kwargs,
         )
         cells = self.data.read_cells(None)
+        uses_space = self._recipe.capabilities.uses_space
+        _read.warn_without_positions(cells, self.spatial_setup["spatial_key"], uses_space=uses_space)
         rows = sample_cells(cells.order, max_cells, run=PATCH)
         record = dataclasses.replace(self.data.record, n_cells=len(rows))
         sizes = dataclasses.replace(self.sizes, n_cells=len(rows))

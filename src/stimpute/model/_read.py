@@ -240,16 +240,32 @@ def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord) -> 
         section = adata.obs[batch_key].astype("category").cat.codes.to_numpy()
     coords = read_coordinates(adata, setup.get("spatial_key"))
     inputs = pd.Index(record.input_genes)
-    cells = SpatialCells.from_matrix(matrix, inputs, pd.Index(record.shared_genes), coords, section)
+    return SpatialCells.from_matrix(matrix, inputs, pd.Index(record.shared_genes), coords, section)
+
+
+def warn_of_empty_cells(cells: SpatialCells, *, uses_space: bool) -> None:
+    """Warn of cells without any count, and say what the recipe knows of them."""
     n_empty = int((np.diff(cells.expression.indptr) == 0).sum())
     if n_empty:
+        known = "their spatial neighbors alone say" if uses_space and cells.coords is not None else "nothing says"
         warnings.warn(
-            f"{n_empty} of {len(cells)} spatial cells have no count of any gene shared with the reference. They are "
-            "kept; nothing but their spatial neighbors says how they differ from an average cell.",
+            f"{n_empty} of {len(cells)} spatial cells have no count of any gene shared with the reference and read by "
+            f"the model. They are kept; {known} how they differ from an average cell.",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
-    return cells
+
+
+def warn_without_positions(cells: SpatialCells, spatial_key: str | None, *, uses_space: bool) -> None:
+    """Warn that a recipe which reads positions is trained without any, unless the key None asks for that."""
+    if uses_space and cells.coords is None and spatial_key is not None:
+        warnings.warn(
+            f"`adata.obsm` has no {spatial_key!r}: the model is trained without the positions of the cells. If they "
+            "are elsewhere, name their key: `setup_anndata(spatial, spatial_key=...)`. If there are none, pass "
+            "`spatial_key=None`.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
 
 
 def read_reference_cells(adata: AnnData, attached: AttachedReference) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ import psutil
 from anndata import AnnData
 
 from stimpute._atomic import replacing
-from stimpute.data._result import setup_record, units
+from stimpute.data._result import how_to_cite, setup_record, units
 from stimpute.model._read import AttachedReference
 from stimpute.model._stream import CELLS_PER_CHUNK, GENES_PER_CHUNK
 from stimpute.recipes import OutputOptions, Recipe
@@ -36,6 +36,7 @@ def settings_of(
         "variance": options.variance,
         "spatial_setup": setup_record(spatial_setup),
         "version": version("stimpute"),
+        "cite": how_to_cite(),
     }
     if options.interval is not None:
         about["interval"] = options.interval
@@ -77,6 +78,8 @@ def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None
     ------
     TypeError
         If `out` is not a path.
+    ValueError
+        If the name of `out` is that of another kind of file.
     FileExistsError
         If `out` exists.
     MemoryError
@@ -85,6 +88,11 @@ def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None
     if out is not None:
         if not isinstance(out, str | os.PathLike):
             raise TypeError(f"`out` is {out!r}; expected the path of a zarr store.")
+        if Path(out).suffix in (".h5ad", ".h5", ".csv"):
+            raise ValueError(
+                f"`out` is {out}; expected the name of a zarr store, such as 'imputed.zarr'. For another kind of file "
+                "leave `out` out, and write the result: `imputed.write_h5ad(path)`."
+            )
         if Path(out).exists():
             raise FileExistsError(f"{out} exists. Name another `out=`, or remove it first.")
         return

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich import get_console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stimpute._messages import check_count
+from stimpute._screen import can_draw_progress
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
 from stimpute.recipes import GeneBlock, OutputOptions, Predictor
@@ -157,14 +157,12 @@ def progress_bar(description: str, total: int, *, show: bool) -> Iterator[Any]:
 
     Nothing is written where no bar can be drawn: into a file or a pipe.
     """
-    console = get_console()
-    can_draw = console.is_terminal or console.is_jupyter
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not (show and can_draw), transient=True) as bar:
+    with Progress(*columns, disable=not (show and can_draw_progress()), transient=True) as bar:
         task = bar.add_task(description, total=total)
         yield lambda n: bar.advance(task, n)

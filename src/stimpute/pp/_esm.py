@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stimpute._messages import missing_extra
+
 DOWNLOADS = "https://dl.fbaipublicfiles.com/fair-esm/models"
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ESM1_ARCHITECTURES = ("roberta_large", "protein_bert_base")  # ESM-1, ESM-1b, ESM-1v
@@ -109,6 +111,8 @@ def load_encoder(model: str | Path, device: str = "auto", precision: Precision =
         If fair-esm is not installed.
     FileNotFoundError
         If the checkpoint does not exist.
+    ConnectionError
+        If the weights are not on this computer and cannot be downloaded.
     ValueError
         If the name or precision is unknown, or the checkpoint is not an ESM model.
     """
@@ -140,10 +144,11 @@ def _import_fair_esm() -> Any:
     try:
         from esm import pretrained
     except ImportError as error:
-        raise ImportError("Embedding proteins needs fair-esm: pip install 'stimpute[proteins]'.") from error
+        raise missing_extra("Embedding proteins needs fair-esm", "proteins") from error
     if not hasattr(pretrained, "load_model_and_alphabet_core"):
         raise ImportError(
-            "The installed package 'esm' is not fair-esm: pip uninstall esm; pip install 'stimpute[proteins]'."
+            "The installed package 'esm' is not fair-esm, which has the same module: `pip uninstall esm`, then "
+            "`pip install fair-esm`."
         )
     return pretrained
 
@@ -170,8 +175,14 @@ def _download(name: str, pretrained: Any) -> dict[str, Any]:
         raise ValueError(
             f"`model` is {name!r}; expected a fair-esm name such as {', '.join(close)}, or the path of a .pt file."
         )
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.hub.load_state_dict_from_url(f"{DOWNLOADS}/{name}.pt", map_location="cpu", weights_only=True)
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.hub.load_state_dict_from_url(f"{DOWNLOADS}/{name}.pt", map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ConnectionError(
+            f"The weights of {name} could not be downloaded from {DOWNLOADS} ({error}). They are needed once: check "
+            f"the network connection, or copy {name}.pt from another computer and pass its path."
+        ) from error
 
 
 def _layout_name(data: Any, name: str) -> str:

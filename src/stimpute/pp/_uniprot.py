@@ -98,8 +98,9 @@ class UniProt:
             except (requests.RequestException, IncompleteAnswerError) as error:
                 fault = error
         raise ConnectionError(
-            f"UniProt at {self.url} gave no complete answer in {self.retries + 1} tries ({fault}). Earlier answers are "
-            "cached: call again to continue."
+            f"UniProt at {self.url} gave no complete answer in {self.retries + 1} tries ({_reason(fault)}). Earlier "
+            "answers are cached: call again to continue. Without a network, read sequences from a file: "
+            "`read_fasta(path)`."
         ) from fault
 
     def _next_url(self, response: requests.Response) -> str | None:
@@ -111,6 +112,15 @@ class UniProt:
         if urlsplit(url).netloc != urlsplit(self.url).netloc:
             raise ConnectionError(f"{self.url} refers to another host for the next page, {url}. It is not followed.")
         return url
+
+
+def _reason(fault: Exception | None) -> str:
+    """Say in a few words why a request failed; what requests says of a connection is long."""
+    if isinstance(fault, requests.Timeout):
+        return "it did not answer in time"
+    if isinstance(fault, requests.ConnectionError):
+        return "it cannot be reached: check the network connection"
+    return str(fault)
 
 
 def _retry_after(response: requests.Response) -> float:

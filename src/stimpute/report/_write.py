@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stimpute._atomic import replacing
+from stimpute._messages import missing_extra
 from stimpute.report import _accuracy, _maps, _methods, _reliability
 from stimpute.report._results import Results
 from stimpute.tl import MODEL_NAME
@@ -110,7 +111,7 @@ def load_template() -> Any:
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as error:
-        raise ImportError("A report needs jinja2: `pip install 'stimpute[report]'`.") from error
+        raise missing_extra("A report needs jinja2", "report") from error
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     source = files("stimpute.report").joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(source)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from stimpute._messages import missing_extra
 from stimpute.data._arrays import Arrays, from_arrays
 from stimpute.model import StImputeModel
 from stimpute.recipes import DataSizes, Recipe
@@ -17,7 +18,7 @@ from stimpute.share._document import need
 
 NETWORKS = "network/"
 FIT = "fit/"
-MISSING = "Sharing needs safetensors: `pip install safetensors`, or the extra `hub` of stimpute."
+MISSING = ("Sharing needs safetensors", "hub")
 
 
 def collect(model: StImputeModel) -> Arrays:
@@ -38,7 +39,7 @@ def write(arrays: Arrays, path: Path) -> dict[str, Any]:
     try:
         from safetensors.numpy import save_file
     except ImportError as error:
-        raise ImportError(MISSING) from error
+        raise missing_extra(*MISSING) from error
     save_file(arrays, path)
     return {"tensors": _describe(arrays), "digest": _digest(path)}
 
@@ -59,7 +60,7 @@ def read(path: Path, listed: dict[str, Any], digest: str) -> Arrays:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ImportError as error:
-        raise ImportError(MISSING) from error
+        raise missing_extra(*MISSING) from error
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; it belongs beside the JSON. Fetch the whole folder.")
     need(_digest(path) == digest, path, "its digest is not the one in the JSON; it may be truncated")

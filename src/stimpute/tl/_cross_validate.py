@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -22,7 +23,7 @@ from stimpute.tl._cross_validation import (
     score_cells,
     score_genes,
 )
-from stimpute.tl._folds import GeneFold, Setup, Totals, fit_fold, gene_folds
+from stimpute.tl._folds import GeneFold, Setup, Totals, cells_were_reported, fit_fold, gene_folds
 
 RESERVED_NAMES = {MODEL_NAME, "lower", "upper"}  # layers of the predictions that are no other method
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
@@ -113,10 +114,11 @@ def cross_validate(
     if not chosen:
         raise ValueError("`folds` is empty. Name at least one fold, or pass None for all.")
 
-    parts = []
+    parts: list[AnnData] = []
     for fold in chosen:
-        model = fit_fold(fold, train_kwargs=train, **model_kwargs)
-        imputed = model.impute(genes=fold.targets, interval=interval, progress=progress)
+        with cells_were_reported() if parts else contextlib.nullcontext():
+            model = fit_fold(fold, train_kwargs=train, **model_kwargs)
+            imputed = model.impute(genes=fold.targets, interval=interval, progress=progress)
         parts.append(_predicted(fold, imputed, others))
     settings = CrossValidationSettings(
         recipe=model.recipe.name,

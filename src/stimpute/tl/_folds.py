@@ -239,6 +239,16 @@ def _genes_were_reported() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def cells_were_reported() -> Iterator[None]:
+    """Ignore warnings on cells, which are much the same in every fold and were given in the first one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", ".*have no count of any gene|.*without the positions of the cells", UserWarning
+        )
+        yield
+
+
 def as_one_reference(reference: AnnData | References, setup: Setup | None) -> tuple[AnnData, Setup | None]:
     """Join several references and return the setup of the result; return one reference as it is."""
     if isinstance(reference, AnnData):

@@ -15,7 +15,7 @@ from stimpute.data._folds import GeneFolds
 from stimpute.data._genes import expressed_shared_genes, genes_in_totals, locate_genes
 from stimpute.data._join import References
 from stimpute.data._reference import ReferenceExpression
-from stimpute.data._result import setup_record, units, without_values
+from stimpute.data._result import how_to_cite, setup_record, units, without_values
 from stimpute.data._spatial import SpatialCells
 from stimpute.model import StImputeModel
 from stimpute.model._setup import read_datasets
@@ -130,6 +130,7 @@ def _impute_knn(
         "recipe": KNN,
         "spatial_setup": setup_record(given_setup or {}),
         "version": version("stimpute"),
+        "cite": how_to_cite(),
     }
     result = without_values(spatial, var, about)
     result.X = values

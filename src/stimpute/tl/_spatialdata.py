@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anndata as ad
 
-from stimpute._messages import missing_key
+from stimpute._messages import missing_extra, missing_key
 
 if TYPE_CHECKING:
     from spatialdata import SpatialData
@@ -55,7 +55,7 @@ def to_spatialdata(
     try:
         from spatialdata.models import TableModel
     except ImportError as error:
-        raise ImportError("This needs spatialdata: `pip install 'stimpute[spatialdata]'`.") from error
+        raise missing_extra("This needs spatialdata", "spatialdata") from error
     measured = _source_table(sdata, source)
     if table_name in sdata:
         raise ValueError(

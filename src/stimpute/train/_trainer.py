@@ -16,9 +16,10 @@ from scvi.model._utils import parse_device_args
 from scvi.module.base import BaseModuleClass
 from scvi.train import Trainer
 from scvi.train._progress import ProgressBar
-from scvi.utils import track
+from tqdm.auto import tqdm
 
 from stimpute._messages import check_count, check_flag, check_type
+from stimpute._screen import can_draw_progress
 from stimpute.train._batches import RowBatches
 from stimpute.train._plan import LossPlan
 
@@ -202,7 +203,7 @@ class PhaseTrainer:
         """Complete the user's trainer options with progress bar, logging and early stopping."""
         options = {"log_every_n_steps": 1, **self.trainer_kwargs}
         wanted = options.pop("enable_progress_bar", True) and options.pop("progress_bar_refresh_rate", 1) > 0
-        options["enable_progress_bar"] = bool(show_progress and wanted)
+        options["enable_progress_bar"] = bool(show_progress and wanted and can_draw_progress())
         callbacks = list(options.pop("callbacks", []))
         if options["enable_progress_bar"]:
             callbacks.append(PhaseBar(name))
@@ -231,7 +232,7 @@ class PhaseBar(ProgressBar):
 
     def init_train_tqdm(self, trainer: Trainer) -> Any:
         """Make the progress bar."""
-        return track(None, total=trainer.max_epochs, description=self.phase, style="tqdm", disable=self.is_disabled)
+        return tqdm(total=trainer.max_epochs, desc=self.phase, disable=self.is_disabled)
 
     def get_metrics(self, trainer: Trainer, pl_module: LossPlan) -> dict[str, Any]:
         """Return the losses, without Lightning's version number."""
