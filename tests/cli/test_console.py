@@ -19,6 +19,14 @@ def test_a_column_in_which_the_model_is_behind_has_its_reason():
     assert "rmse_z: 1 for a constant" in explain(0.5, 1.05)[1]
 
 
+def test_a_method_that_is_ahead_is_named_with_what_to_do():
+    table = pd.DataFrame({"pcc": [0.3, 0.2], "mse": [0.5, 0.6], "css": [0.7, 0.8]}, index=["kNN", "stimpute"])
+    sentences = explain_scores(table, "stimpute")
+    assert len(sentences) == 2
+    assert sentences[1].startswith("pcc, mse: kNN is ahead of stimpute")
+    assert "`stimpute validate --seed 1`" in sentences[1]
+
+
 def test_other_columns_are_not_needed():
     table = pd.DataFrame({"pcc": [0.1, 0.2]}, index=["kNN", "stimpute"])
     assert len(explain_scores(table, "stimpute")) == 1

@@ -15,6 +15,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+EXPLAINED = ("ssim", "rmse_z")  # metrics whose difference to other methods has a known reason
 FILE_WIDTH = 140  # characters per line where the output goes to a file, which has no width
 
 
@@ -49,8 +50,7 @@ class Console:
 
         table = Table("method", title=title, title_justify="left")
         for metric in summary.columns:
-            lower_is_better = str(metric).removeprefix("cell_") in tl.LOWER_IS_BETTER
-            table.add_column(f"{metric} {'↓' if lower_is_better else '↑'}", justify="right")
+            table.add_column(f"{metric} {'↓' if is_lower_better(metric) else '↑'}", justify="right")
         for name, row in summary.iterrows():
             table.add_row(escape(str(name)), *(f"{value:.3f}" for value in row))
         console = RichConsole(width=None if sys.stdout.isatty() else FILE_WIDTH)
@@ -62,6 +62,13 @@ class Console:
         """Print the result as JSON if `--json` asks for it."""
         if self.as_json:
             write_json(values)
+
+
+def is_lower_better(metric: object) -> bool:
+    """Tell whether a lower value of a metric is better, per gene or (with `cell_`) per cell."""
+    from stimpute import tl
+
+    return str(metric).removeprefix("cell_") in tl.LOWER_IS_BETTER
 
 
 def explain_scores(summary: pd.DataFrame, model: str) -> list[str]:
@@ -83,7 +90,27 @@ def explain_scores(summary: pd.DataFrame, model: str) -> list[str]:
         )
     if "rmse_z" in summary and own["rmse_z"] > 1:
         sentences.append("rmse_z: 1 for a constant, and more than 1 for any gene whose pcc is below 0.5.")
+    sentences += [_advise_on(name, metrics, model) for name, metrics in _methods_ahead(summary, model).items()]
     return sentences
+
+
+def _methods_ahead(summary: pd.DataFrame, model: str) -> dict[str, list[str]]:
+    """Map each method that is best in some columns to those, without the columns that have a reason of their own."""
+    ahead: dict[str, list[str]] = {}
+    for metric in summary.columns.difference(EXPLAINED, sort=False):
+        scores = summary[metric]
+        best = scores.idxmin() if is_lower_better(metric) else scores.idxmax()
+        if best != model and scores[best] != scores[model]:
+            ahead.setdefault(str(best), []).append(str(metric))
+    return ahead
+
+
+def _advise_on(method: str, metrics: list[str], model: str) -> str:
+    return (
+        f"{', '.join(metrics)}: {method} is ahead of {model} on these data. Over few genes a small difference is "
+        "chance: repeat it over all measured genes and with another seed, `stimpute validate --seed 1`. If it stays, "
+        f"{method} is the better choice for them."
+    )
 
 
 def write_json(values: dict[str, Any]) -> None:
