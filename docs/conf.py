@@ -39,6 +39,7 @@ source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-n
 exclude_patterns = ["_build", "_pages", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 root_doc = "index"
+default_role = "literal"  # `x` in docstrings is code
 nitpicky = True
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "html_image"]
@@ -122,28 +123,46 @@ html_show_sourcelink = False
 
 def prose_returns(docstring: NumpyDocstring, preprocess_types: bool = False) -> list[tuple[str, str, list[str]]]:
     """Read a section "Returns" as prose. Types are in signatures here, and Napoleon would take the text for one."""
-    return [("", "", docstring._dedent(docstring._consume_to_next_section()))]
+    lines = docstring._dedent(docstring._consume_to_next_section())
+    if lines[:1] == [":"]:  # sphinx_autodoc_typehints puts it there for the same purpose
+        lines = lines[1:]
+    return [("", "", lines)]
 
 
 NumpyDocstring._consume_returns_section = prose_returns
 
 
 def write_cli_help(app: object) -> None:
-    """Write the help of all commands, for the page `cli`."""
-    os.environ |= {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "90"}
+    """Write the help of all commands, for the page `cli`, as lists that fit any width."""
     import typer
-    from typer.testing import CliRunner
 
     from stimpute.cli import app as commands
 
-    group = typer.main.get_command(commands)
     folder = HERE / "generated"
     folder.mkdir(exist_ok=True)
     lines = []
-    for name in group.commands:
-        text = CliRunner().invoke(commands, [name, "--help"], prog_name="stimpute").output
-        lines += [f"## stimpute {name}", "", "```text", text.strip(), "```", ""]
+    for name, command in typer.main.get_command(commands).commands.items():
+        text, example = command.help.split("Example: ")
+        lines += [f"## stimpute {name}", "", text.strip(), "", "```bash", example.strip(), "```", ""]
+        panels = {}
+        for option in command.params:
+            panels.setdefault(option.rich_help_panel or "Command", []).append(option)
+        for panel, options in panels.items():
+            lines += [f"**{panel}**", ""]
+            for option in options:
+                lines += cli_option(option)
     (folder / "cli.inc").write_text("\n".join(lines))
+
+
+def cli_option(option: object) -> list[str]:
+    """Write one option of a command as an entry of a definition list."""
+    names = ", ".join(f"`{name}`" for name in option.opts) if option.opts[0].startswith("-") else f"`{option.name}`"
+    text = option.help
+    if option.required:
+        text += " Required."
+    elif option.default not in (None, False, []):
+        text += f" Default: `{option.default}`."
+    return [names, f": {text}", ""]
 
 
 def setup(app: object) -> None:

@@ -1,0 +1,113 @@
+"""Every line of the pages that promise it is executed: Python in one session, commands by the command line."""
+
+import re
+import shlex
+import tomllib
+import warnings
+from pathlib import Path
+
+import anndata as ad
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import platform_folders as folders
+import pytest
+
+from stimpute import StImputeModel, cli, datasets
+from stimpute.report import _page
+
+ROOT = Path(__file__).parents[1]
+SIZES = {"n_cells": 100, "n_reference": 100, "n_measured": 16, "n_unmeasured": 6}
+GENES = {"Rorb", "Cux2"}  # that the pages of the platforms ask for
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="runs in the repository, not from the sdist")
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch, tmp_path):
+    """Train briefly on small data, and write into an empty folder."""
+    train, simulate = StImputeModel.train, datasets.synthetic_tissue
+    monkeypatch.setattr(StImputeModel, "train", lambda self, **given: train(self, **given | {"max_epochs": 2}))
+    monkeypatch.setattr(datasets, "synthetic_tissue", lambda **given: simulate(**SIZES, seed=given.get("seed", 0)))
+    monkeypatch.setattr(_page, "DPI", 30)
+    monkeypatch.chdir(tmp_path)
+    yield
+    plt.close("all")
+
+
+def blocks(page):
+    """The language and the text of each block of code."""
+    return re.findall(r"^```(python|bash)\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def check_installation(line):
+    """The line installs this checkout, with extras that exist, in versions that are listed."""
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    constraints, extras = re.fullmatch(
+        r'python3 -m venv \.venv && \.venv/bin/pip install -c (\S+) "\.\[(.+)\]"', line
+    ).groups()
+    assert (ROOT / constraints).is_file()
+    assert set(extras.split(",")) <= set(options)
+
+
+def run_command(line, capsys):
+    name, *arguments = shlex.split(line)
+    if name == "stimpute":
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert not stop.value.code, capsys.readouterr().err
+    elif line != "source .venv/bin/activate":
+        check_installation(line)
+
+
+def run_page(page, capsys):
+    names = {}
+    for language, text in blocks(page):
+        if language == "bash":
+            for line in text.strip().splitlines():
+                run_command(line, capsys)
+        else:
+            exec(compile(text, page, "exec"), names)
+    return names
+
+
+def test_first_hour(capsys, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", ".*have no count of any gene")  # few genes, of which folds hold out more
+        names = run_page("first_hour.md", capsys)
+    assert names["imputed"].n_vars == SIZES["n_unmeasured"]
+    assert names["imputed"].uns["stimpute"]["cite"] in capsys.readouterr().out.splitlines()
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made >= {"genes.png", "imputed.h5ad", "model", "for_others", "report.html", "accuracy.csv", "page.html"}
+    np.testing.assert_allclose(names["shared"].impute(progress=False).X, names["imputed"].X, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def folders_of_platforms(tmp_path):
+    """The folders that the page names, with the same cells."""
+    tissue = datasets.synthetic_tissue()
+    spatial, reference = tissue.spatial, tissue.reference
+    unmeasured = [name for name in reference.var_names if name not in spatial.var_names]
+    new_names = dict(zip(unmeasured, sorted(GENES), strict=False))
+    reference.var_names = [new_names.get(name, name) for name in reference.var_names]
+    folders.write_10x_h5(tmp_path / "filtered_feature_bc_matrix.h5", reference)
+    folders.write_xenium(tmp_path / "output-XETG00000__0001__Region_1", spatial)
+    folders.write_merscope(tmp_path / "202401010000_brain" / "region_0", spatial)
+    folders.write_cosmx(tmp_path / "Run1_flatFiles", spatial)
+    folders.write_seqfish(tmp_path / "seqfish_output", spatial)
+    published = tmp_path / "sourcedata"
+    published.mkdir()
+    spatial.to_df().astype(int).to_csv(published / "cortex_svz_counts.csv", index=False)
+    x, y = spatial.obsm["spatial"].T
+    numbers = np.arange(spatial.n_obs)
+    cells = {"Field of View": numbers % 2, "Cell ID": numbers // 2, "X": x, "Y": y, "Region": "Cortex"}
+    pd.DataFrame(cells).to_csv(published / "cortex_svz_cellcentroids.csv", index=False)
+
+
+def test_platforms(folders_of_platforms, capsys, tmp_path):
+    pytest.importorskip("spatialdata_io")
+    run_page("platforms.md", capsys)
+    drawn = {path.stem for path in tmp_path.glob("*.png")}
+    assert drawn == {"xenium", "merscope", "cosmx", "seqfish", "seqfish_plus"}
+    assert {path.stem for path in (tmp_path / "plots").glob("*.png")} == GENES
+    assert set(ad.read_h5ad(tmp_path / "imputed.h5ad").var_names) == GENES
