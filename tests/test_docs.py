@@ -3,9 +3,12 @@
 import importlib
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from stimpute.data._result import how_to_cite
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "tutorials").glob("*.ipynb"))
@@ -28,6 +31,28 @@ def test_readme_has_two_commands():
     assert text.count("```bash") == 2
     assert commands["demo"].endswith("stimpute demo")
     assert commands["test"].endswith("pytest")
+
+
+def test_citation_and_environment_are_of_this_package():
+    yaml = pytest.importorskip("yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what the format requires
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert citation["references"][0]["doi"] in how_to_cite()
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    constraints, package = environment["dependencies"][-1]["pip"]
+    assert (ROOT / constraints.removeprefix("-c ")).is_file()
+    extras = re.fullmatch(r"-e \.\[(.+)\]", package).group(1).split(",")
+    assert set(extras) <= set(project["optional-dependencies"])
+
+
+def test_nothing_tells_to_install_what_is_not_published():
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py"), *NOTEBOOKS]
+    for page in pages:
+        if "_build" not in page.parts:
+            assert not re.search(r"pip install ['\"]?stimpute", page.read_text()), page
 
 
 @pytest.mark.parametrize("module_name", ["pp", "tl", "tl.metrics", "pl", "datasets", "share", "report"])
