@@ -14,6 +14,7 @@ import platform_folders as folders
 import pytest
 
 from stimpute import StImputeModel, cli, datasets
+from stimpute.datasets import _pairs
 from stimpute.report import _page
 
 ROOT = Path(__file__).parents[1]
@@ -24,14 +25,20 @@ pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="runs in th
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch, tmp_path):
-    """Train briefly on small data, and write into an empty folder."""
-    train, simulate = StImputeModel.train, datasets.synthetic_tissue
+    """Train briefly, and write into an empty folder."""
+    train = StImputeModel.train
     monkeypatch.setattr(StImputeModel, "train", lambda self, **given: train(self, **given | {"max_epochs": 2}))
-    monkeypatch.setattr(datasets, "synthetic_tissue", lambda **given: simulate(**SIZES, seed=given.get("seed", 0)))
-    monkeypatch.setattr(_page, "DPI", 30)
     monkeypatch.chdir(tmp_path)
     yield
     plt.close("all")
+
+
+@pytest.fixture
+def small_tissue(monkeypatch):
+    """Simulate a few cells, whatever the page asks for."""
+    simulate = datasets.synthetic_tissue
+    monkeypatch.setattr(datasets, "synthetic_tissue", lambda **given: simulate(**SIZES, seed=given.get("seed", 0)))
+    monkeypatch.setattr(_page, "DPI", 30)
 
 
 def blocks(page):
@@ -59,6 +66,13 @@ def run_command(line, capsys):
         check_installation(line)
 
 
+def execute(sources):
+    names = {}
+    for source in sources:
+        exec(compile(source, "page", "exec"), names)
+    return names
+
+
 def run_page(page, capsys):
     names = {}
     for language, text in blocks(page):
@@ -70,7 +84,7 @@ def run_page(page, capsys):
     return names
 
 
-def test_first_hour(capsys, tmp_path):
+def test_first_hour(small_tissue, capsys, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.filterwarnings("ignore", ".*have no count of any gene")  # few genes, of which folds hold out more
@@ -82,8 +96,27 @@ def test_first_hour(capsys, tmp_path):
     np.testing.assert_allclose(names["shared"].impute(progress=False).X, names["imputed"].X, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 6])
+def test_tutorial_runs_without_the_data(number, tmp_path, monkeypatch):
+    """A stranger who has no data gets a simulated tissue with the names that the tutorial uses."""
+
+    def offline(url):
+        raise OSError("no network")
+
+    nbformat = pytest.importorskip("nbformat")
+    if number == 6:
+        pytest.importorskip("spatialdata_plot")
+    monkeypatch.delenv("STIMPUTE_DATA", raising=False)
+    monkeypatch.setattr(_pairs, "_download", offline)
+    (path,) = (ROOT / "tutorials").glob(f"{number}_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    with pytest.warns(UserWarning, match="A simulated tissue takes the place"):
+        names = execute([cell.source for cell in cells if cell.cell_type == "code"])
+    assert names["model"].is_trained
+
+
 @pytest.fixture
-def folders_of_platforms(tmp_path):
+def folders_of_platforms(small_tissue, tmp_path):
     """The folders that the page names, with the same cells."""
     tissue = datasets.synthetic_tissue()
     spatial, reference = tissue.spatial, tissue.reference

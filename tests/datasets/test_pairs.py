@@ -104,3 +104,42 @@ def test_real_pairs(load, shapes):
     pair = load()
     assert [adata.shape for adata in pair] == shapes
     assert "spatial" in pair[0].obsm
+
+
+# ---------------------------------------------------------------- simulated stand-ins
+
+
+@pytest.mark.parametrize(
+    ("loader", "arguments", "n_shared", "genes"),
+    [
+        (osmfish_cortex, ("ssp",), 33, ["Rorb", "Plp1"]),
+        (osmfish_cortex, ("mop500",), 16, ["Plp1", "Mbp", "Foxp2"]),
+        (merfish_hypothalamus, (), 60, ["Gad1", "Gad2", "Slc32a1"]),
+        (starmap_visual_cortex, (), 200, []),
+    ],
+)
+def test_a_simulated_tissue_takes_the_place_of_data_that_cannot_be_had(
+    loader, arguments, n_shared, genes, tmp_path, monkeypatch
+):
+    def offline(url):
+        raise OSError("no network")
+
+    monkeypatch.setattr(_pairs, "_download", offline)
+    monkeypatch.delenv("STIMPUTE_DATA", raising=False)
+    with pytest.warns(UserWarning, match="A simulated tissue takes the place"):
+        spatial, reference = loader(*arguments, data_dir=tmp_path, simulate=True)
+    assert spatial.var_names.isin(reference.var_names).sum() == n_shared
+    assert reference.var_names.isin(genes).sum() == len(genes)
+    assert spatial.var_names.is_unique
+    assert reference.var_names.is_unique
+    assert spatial.obsm["spatial"].shape == (spatial.n_obs, 2)
+
+
+def test_the_other_animal_is_another_part_of_the_simulated_tissue(tmp_path, monkeypatch):
+    monkeypatch.delenv("STIMPUTE_DATA", raising=False)
+    with pytest.warns(UserWarning, match="A simulated tissue"):
+        one, _ = merfish_hypothalamus(data_dir=tmp_path, simulate=True)
+    with pytest.warns(UserWarning, match="A simulated tissue"):
+        other, _ = merfish_hypothalamus("another", data_dir=tmp_path, simulate=True)
+    assert not one.obs_names.isin(other.obs_names).any()
+    assert list(one.var_names) == list(other.var_names)

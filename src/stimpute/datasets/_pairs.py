@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from anndata import AnnData, read_h5ad
 from scipy.sparse import csr_matrix
 
 from stimpute.data._expression import check_expression
+from stimpute.datasets import _stand_in
 
 DATA_VARIABLE = "STIMPUTE_DATA"
 OSMFISH_LOOM = "https://linnarssonlab.org/osmFISH/osmFISH_SScortex_mouse_all_cells.loom"
@@ -22,11 +24,12 @@ SSP_H5AD = (
     "https://raw.githubusercontent.com/fdu-wangfeilab/stDiff/"
     "e8981ae2001cb207c0fdcf6920dae0f034aa26a4/datasets/sc/dataset2_seq_33.h5ad"
 )
+Pair = tuple[AnnData, AnnData]  # a section and its reference
 PAPER_RECORD = "https://doi.org/10.5281/zenodo.3967291"  # the pairs of Abdelaal et al. 2020, which the paper used
 
 
 def osmfish_cortex(
-    reference: Literal["ssp", "mop500"] = "ssp", *, data_dir: str | Path | None = None
+    reference: Literal["ssp", "mop500"] = "ssp", *, data_dir: str | Path | None = None, simulate: bool = False
 ) -> tuple[AnnData, AnnData]:
     """Load mouse somatosensory cortex: osmFISH, 4839 cells of 33 genes [Codeluppi2018]_.
 
@@ -38,6 +41,8 @@ def osmfish_cortex(
     data_dir
         Folder that contains `OSMFISH/spatial.h5ad` and the reference. If None, the folder in the environment variable
         `STIMPUTE_DATA` is used, and then the public source.
+    simulate
+        Whether to return a simulated tissue with the same names, and a warning, if neither can be used.
 
     Returns
     -------
@@ -59,11 +64,17 @@ def osmfish_cortex(
         raise ValueError(f"`reference` is {reference!r}; expected one of {sorted(files)}.")
     source = f"{OSMFISH_LOOM} (section) and {PAPER_RECORD} (references)"
     reference_url = SSP_H5AD if reference == "ssp" else None
-    spatial = _load("OSMFISH/spatial.h5ad", data_dir, source, OSMFISH_LOOM, _read_osmfish_loom)
-    return spatial, _load(files[reference], data_dir, source, reference_url)
+
+    def load() -> Pair:
+        spatial = _load("OSMFISH/spatial.h5ad", data_dir, source, OSMFISH_LOOM, _read_osmfish_loom)
+        return spatial, _load(files[reference], data_dir, source, reference_url)
+
+    return _load_or(load, lambda: _stand_in.osmfish_cortex(reference), simulate)
 
 
-def merfish_hypothalamus(section: str = "spatial", *, data_dir: str | Path | None = None) -> tuple[AnnData, AnnData]:
+def merfish_hypothalamus(
+    section: str = "spatial", *, data_dir: str | Path | None = None, simulate: bool = False
+) -> tuple[AnnData, AnnData]:
     """Load mouse preoptic hypothalamus: MERFISH, 5516 cells of 135 genes [Moffitt2018]_.
 
     The reference is 845 neurons with 16257 genes [Romanov2017]_. It lacks the glia of the section.
@@ -74,6 +85,8 @@ def merfish_hypothalamus(section: str = "spatial", *, data_dir: str | Path | Non
         Name of the file of the section. `"spatial_animal7_bregma0.16"` is another animal.
     data_dir
         Folder that contains `MERFISH_HYPOTHALAMUS`. If None, the folder in the environment variable `STIMPUTE_DATA`.
+    simulate
+        Whether to return a simulated tissue with the same names, and a warning, if there is no local copy.
 
     Returns
     -------
@@ -90,17 +103,23 @@ def merfish_hypothalamus(section: str = "spatial", *, data_dir: str | Path | Non
     .. [Romanov2017] Romanov et al., Nature Neuroscience 20, 176 (2017).
     """
     source = f"https://doi.org/10.5061/dryad.8t8s248 (section), GEO GSE74672 (reference), or {PAPER_RECORD}"
-    spatial = _load(f"MERFISH_HYPOTHALAMUS/{section}.h5ad", data_dir, source)
-    return spatial, _load("MERFISH_HYPOTHALAMUS/reference.h5ad", data_dir, source)
+
+    def load() -> Pair:
+        spatial = _load(f"MERFISH_HYPOTHALAMUS/{section}.h5ad", data_dir, source)
+        return spatial, _load("MERFISH_HYPOTHALAMUS/reference.h5ad", data_dir, source)
+
+    return _load_or(load, lambda: _stand_in.merfish_hypothalamus(section), simulate)
 
 
-def starmap_visual_cortex(*, data_dir: str | Path | None = None) -> tuple[AnnData, AnnData]:
+def starmap_visual_cortex(*, data_dir: str | Path | None = None, simulate: bool = False) -> tuple[AnnData, AnnData]:
     """Load mouse visual cortex: STARmap, 930 cells of 996 genes [Wang2018]_, and 10x cells of the motor cortex.
 
     Parameters
     ----------
     data_dir
         Folder that contains `STARMAP_V1`. If None, the folder in the environment variable `STIMPUTE_DATA`.
+    simulate
+        Whether to return a simulated tissue with the same names, and a warning, if there is no local copy.
 
     Returns
     -------
@@ -116,8 +135,28 @@ def starmap_visual_cortex(*, data_dir: str | Path | None = None) -> tuple[AnnDat
     .. [Wang2018] Wang et al., Science 361, eaat5691 (2018).
     """
     source = f"https://www.starmapresources.com/data/ (section) or {PAPER_RECORD} (section and a reference)"
-    spatial = _load("STARMAP_V1/spatial.h5ad", data_dir, source)
-    return spatial, _load("STARMAP_V1/reference.h5ad", data_dir, source)
+
+    def load() -> Pair:
+        spatial = _load("STARMAP_V1/spatial.h5ad", data_dir, source)
+        return spatial, _load("STARMAP_V1/reference.h5ad", data_dir, source)
+
+    return _load_or(load, _stand_in.starmap_visual_cortex, simulate)
+
+
+def _load_or(load: Callable[[], Pair], stand_in: Callable[[], Pair], simulate: bool) -> Pair:
+    """Load a pair; if that fails and a stand-in is welcome, warn and simulate one."""
+    try:
+        return load()
+    except FileNotFoundError as error:
+        if not simulate:
+            raise
+        warnings.warn(
+            f"{error} A simulated tissue takes the place of these data. It has their names of genes and annotations, "
+            "but not their values: figures and text about the data do not apply to it.",
+            UserWarning,
+            stacklevel=3,
+        )
+        return stand_in()
 
 
 def _load(
