@@ -141,6 +141,6 @@ def test_platforms(folders_of_platforms, capsys, tmp_path):
     pytest.importorskip("spatialdata_io")
     run_page("platforms.md", capsys)
     drawn = {path.stem for path in tmp_path.glob("*.png")}
-    assert drawn == {"xenium", "merscope", "cosmx", "seqfish", "seqfish_plus"}
+    assert drawn == {"xenium", "merscope", "cosmx", "seqfish", "plus"}
     assert {path.stem for path in (tmp_path / "plots").glob("*.png")} == GENES
     assert set(ad.read_h5ad(tmp_path / "imputed.h5ad").var_names) == GENES
