@@ -286,7 +286,7 @@ def test_errors_name_what_to_do_and_leave_no_page(model, tissue, path, monkeypat
         return true_import(name, *rest, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_jinja2)
-    with pytest.raises(ImportError, match=r"stimpute\[report\]"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[report\]'"):
         report.write(path, model=model)
     assert not path.exists()
 

@@ -117,7 +117,7 @@ class UniProt:
 def _reason(fault: Exception | None) -> str:
     """Say in a few words why a request failed; what requests says of a connection is long."""
     if isinstance(fault, requests.Timeout):
-        return "it did not answer in time"
+        return "the request timed out"
     if isinstance(fault, requests.ConnectionError):
         return "it cannot be reached: check the network connection"
     return str(fault)
