@@ -104,8 +104,11 @@ def test_counts_that_float32_cannot_hold(spatial):
 
 def test_a_file_that_is_not_in_memory(spatial, tmp_path):
     spatial.write_h5ad(tmp_path / "x.h5ad")
-    with pytest.raises(ValueError, match=r"backed.*to_memory\(\)"):
-        setup(anndata.read_h5ad(tmp_path / "x.h5ad", backed="r"))
+    setup(anndata.read_h5ad(tmp_path / "x.h5ad", backed="r"))
+    spatial.X = spatial.X * 0.5
+    spatial.write_h5ad(tmp_path / "y.h5ad")
+    with pytest.raises(ValueError, match="Expected raw counts"):
+        setup(anndata.read_h5ad(tmp_path / "y.h5ad", backed="r"))
 
 
 # ---------------------------------------------------------------- names and keys

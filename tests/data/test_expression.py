@@ -1,5 +1,6 @@
 import warnings
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,19 +151,33 @@ def test_what_does_not_exist_is_a_key_error_with_what_does(adata):
         read_expression(adata, gene_symbols="ensembl")
 
 
-def test_a_backed_anndata_is_refused(adata, tmp_path):
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix, sparse.csc_matrix])
+def test_a_backed_anndata_is_read(adata, tmp_path, form):
+    x = adata.X
+    adata.X = form(x)
     adata.write_h5ad(tmp_path / "a.h5ad")
     backed = read_h5ad(tmp_path / "a.h5ad", backed="r")
-    with pytest.raises(ValueError, match=r"backed by a file.*to_memory\(\)"):
-        read_expression(backed)
+    for data, expected in ((backed, x), (backed[[3, 1]], x[[3, 1]])):
+        matrix = read_expression(data)
+        assert isinstance(matrix.values, sparse.csr_matrix)
+        np.testing.assert_array_equal(matrix.values.toarray(), expected)
     backed.file.close()
 
 
-def test_a_lazy_matrix_is_refused(adata):
-    array = pytest.importorskip("dask.array")
-    adata.layers["lazy"] = array.from_array(adata.X)
-    with pytest.raises(ValueError, match=r"not in memory.*to_memory\(\)"):
+def test_a_dask_array_is_read_and_checked(adata):
+    x = adata.X
+    adata.layers["lazy"] = da.from_array(x, chunks=(7, 4))
+    np.testing.assert_array_equal(read_expression(adata, layer="lazy").values.toarray(), x)
+    adata.layers["lazy"] = adata.layers["lazy"] + 0.5
+    with pytest.raises(ValueError, match="Expected raw counts"):
         read_expression(adata, layer="lazy")
+
+
+def test_a_matrix_of_another_type_is_refused(adata, monkeypatch):
+    adata.layers["other"] = da.from_array(adata.X)
+    monkeypatch.setattr(_expression, "is_lazy", lambda matrix: False)
+    with pytest.raises(ValueError, match=r"is a Array; expected a NumPy array.*to_memory\(\)"):
+        read_expression(adata, layer="other")
 
 
 def test_no_expression_is_refused():

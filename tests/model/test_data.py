@@ -19,7 +19,7 @@ SETUP = {"layer": None, "batch_key": None, "spatial_key": "spatial", "expression
 
 
 def read(spatial, reference, recipe=None, relations="auto", **setup):
-    return read_pair(spatial, {**SETUP, **setup}, reference, SETUP, recipe or CrossfitRecipe(), relations)
+    return read_pair(spatial, {**SETUP, **setup}, reference, SETUP, recipe or CrossfitRecipe(), relations, {})
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_the_fingerprint_depends_on_the_data_and_not_on_their_order(both):
 
 def test_cells_are_read_by_name(both):
     spatial, _, record, _ = both
-    cells = read_cells(spatial, SETUP, record)
-    other = read_cells(shuffled_genes(spatial), SETUP, record)
+    cells, _ = read_cells(spatial, SETUP, record, {})
+    other, _ = read_cells(shuffled_genes(spatial), SETUP, record, {})
     assert cells.expression.shape == (N_CELLS, N_MEASURED)
     np.testing.assert_array_equal(cells.expression.toarray(), spatial.X.toarray())
     np.testing.assert_array_equal(cells.expression.toarray(), other.expression.toarray())
@@ -96,7 +96,7 @@ def test_sections_and_positions_are_read_as_set_up(both):
     spatial, _, record, _ = both
     spatial = spatial.copy()
     spatial.obs["section"] = np.where(np.arange(N_CELLS) < 50, "b", "a")
-    cells = read_cells(spatial, {**SETUP, "batch_key": "section", "spatial_key": None}, record)
+    cells, _ = read_cells(spatial, {**SETUP, "batch_key": "section", "spatial_key": None}, record, {})
     assert cells.coords is None
     assert set(cells.section[:50]) == {1}
     assert set(cells.section[50:]) == {0}
@@ -106,7 +106,7 @@ def test_normalized_values_have_no_totals(both):
     spatial, _, record, _ = both
     spatial = spatial.copy()
     spatial.X = spatial.X.log1p()
-    cells = read_cells(spatial, {**SETUP, "expression": "normalized"}, record)
+    cells, _ = read_cells(spatial, {**SETUP, "expression": "normalized"}, record, {})
     assert cells.total_counts is None
     np.testing.assert_array_equal(cells.expression.toarray(), spatial.X.toarray())
 
@@ -139,7 +139,7 @@ def test_recognizing_the_reference_warns_of_nothing(both):
     spatial, reference = (adata.copy() for adata in both[:2])
     reference.X = reference.X.log1p()
     everything = bare(both[1])
-    record, attached = read_pair(spatial, SETUP, reference, {**SETUP, "expression": "normalized"}, CrossfitRecipe(), [])
+    record, attached = read_pair(spatial, SETUP, reference, {**SETUP, "expression": "normalized"}, CrossfitRecipe(), [], {})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not is_from_reference(everything, attached)

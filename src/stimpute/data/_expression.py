@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,11 +12,30 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute._messages import missing_key, name_list
+from stimpute.data._annotations import read_column
 from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_total
+from stimpute.data._rows import is_lazy, read_all
 
 Expression = Literal["counts", "normalized"]
 ROWS_PER_BLOCK = 4096
 MAX_COUNT = 2**24  # larger integers are not exact in float32
+NOT_FINITE = (
+    "Expression has a value that is not finite (NaN or infinite), the first for cell {cell!r} and gene {gene!r}. "
+    "Remove such cells or genes, or set the values to 0 if they mean `not detected`."
+)
+NEGATIVE = (
+    "Expression has a negative value, the first for cell {cell!r} and gene {gene!r}. Expected counts, or "
+    "log-normalized values before any scaling to unit variance: pass them by `layer=`."
+)
+NOT_INTEGER = (
+    "Expected raw counts, but found a value that is not an integer, the first for cell {cell!r} and gene {gene!r}. "
+    "Name the layer of raw counts by `layer=`, or, if the values are log-normalized already, say so: "
+    '`expression="normalized"`.'
+)
+TOO_LARGE = (
+    f"Expected raw counts, but found one above {MAX_COUNT:,}, the first for cell {{cell!r}} and gene {{gene!r}}. "
+    "Remove such cells or genes, or name the layer of raw counts by `layer=`."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +58,10 @@ class ExpressionMatrix:
 
     def __getitem__(self, rows: np.ndarray) -> ExpressionMatrix:
         return ExpressionMatrix(self.values[rows], self.genes, self.is_counts)
+
+    def gene_sums(self) -> np.ndarray:
+        """Sum the values of every gene, shape (n_genes,)."""
+        return np.asarray(self.values.sum(0)).ravel()
 
     def median_total(self) -> float:
         """Return the median total count of the cells over all genes; 1 for normalized values."""
@@ -71,12 +93,12 @@ def read_expression(
     expression: Expression = "counts",
     gene_symbols: str | None = None,
 ) -> ExpressionMatrix:
-    """Read and check the expression of an AnnData, which may be a view.
+    """Read and check the expression of an AnnData, which may be a view, backed by a file, or lazy.
 
     Parameters
     ----------
     adata
-        Cells × genes.
+        Cells × genes. What is not in memory is read once.
     layer
         Layer to read; `X` if None.
     expression
@@ -89,22 +111,40 @@ def read_expression(
     KeyError
         If the layer or the column does not exist.
     ValueError
-        If the AnnData is on disk, gene names are not unique, or a value is not what it is declared to be.
+        If gene names are not unique, or a value is not what it is declared to be.
+    """
+    matrix = find_matrix(adata, layer)
+    genes = read_gene_names(adata, gene_symbols)
+    return checked_matrix(read_all(matrix), adata, genes, expression)
+
+
+def checked_matrix(matrix: Any, adata: AnnData, genes: pd.Index, expression: Expression) -> ExpressionMatrix:
+    """Check a matrix in memory, and put it into one form."""
+    check_expression(matrix, expression, adata.obs_names, genes)
+    return ExpressionMatrix(sparse.csr_matrix(matrix), genes, expression == "counts")
+
+
+def find_matrix(adata: AnnData, layer: str | None) -> Any:
+    """Return `X` or a layer of an AnnData: an array, a sparse matrix, or one of them that is not in memory.
+
+    Raises
+    ------
+    KeyError
+        If the layer does not exist.
+    ValueError
+        If there is no `X`, or the matrix is of an unknown type.
     """
     if layer is not None and layer not in adata.layers:
         raise missing_key(layer, "adata.layers", adata.layers.keys())
-    if adata.isbacked:
-        raise ValueError("This AnnData is backed by a file. Call `adata = adata.to_memory()` first.")
-    genes = read_gene_names(adata, gene_symbols)
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
         raise ValueError("This AnnData has no `X`. Name the layer that holds the expression by `layer=`.")
-    if not isinstance(matrix, np.ndarray) and not sparse.issparse(matrix):
+    if not isinstance(matrix, np.ndarray) and not sparse.issparse(matrix) and not is_lazy(matrix):
         raise ValueError(
-            f"The expression is a {type(matrix).__name__}, which is not in memory. Call `adata = adata.to_memory()`."
+            f"The expression is a {type(matrix).__name__}; expected a NumPy array, a SciPy sparse matrix, a Dask array "
+            "or a file that AnnData opened. Convert it, or read it by `adata = adata.to_memory()`."
         )
-    check_expression(matrix, expression, adata.obs_names, genes)
-    return ExpressionMatrix(sparse.csr_matrix(matrix), genes, expression == "counts")
+    return matrix
 
 
 def read_gene_names(adata: AnnData, gene_symbols: str | None = None) -> pd.Index:
@@ -119,8 +159,10 @@ def read_gene_names(adata: AnnData, gene_symbols: str | None = None) -> pd.Index
     """
     if gene_symbols is not None and gene_symbols not in adata.var:
         raise missing_key(gene_symbols, "adata.var", adata.var.columns)
-    names = adata.var_names if gene_symbols is None else adata.var[gene_symbols]
+    names = adata.var_names if gene_symbols is None else read_column(adata.var, gene_symbols)
     names = pd.Index(names.astype(str))
+    if names.name == "_index":  # what AnnData calls an index without a name that was read lazily
+        names = names.rename(None)
     repeated = names[names.duplicated()].unique()
     if len(repeated):
         raise ValueError(
@@ -147,53 +189,87 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
     ValueError
         If values are not real numbers, or one is not finite, negative, or, for counts, not an integer or too large.
     """
-    if expression not in ("counts", "normalized"):
-        raise ValueError(f'`expression` is {expression!r}; expected "counts" or "normalized".')
+    check_kind(expression)
     if x.dtype.kind not in "fiub":
         raise ValueError(f"The expression holds values of type {x.dtype}; expected real numbers.")
     if 0 in x.shape:
         raise ValueError(f"The expression matrix has shape {x.shape}: there is nothing to work on.")
     all_integers = True
     for start in range(0, x.shape[0], ROWS_PER_BLOCK):
-        block = x[start : start + ROWS_PER_BLOCK]
-        values = np.asarray(block.data if sparse.issparse(block) else block)
-        if not np.isfinite(values).all():
-            cell, gene = _first(block, lambda v: ~np.isfinite(v), start, cells, genes)
-            raise ValueError(
-                f"Expression has a value that is not finite (NaN or infinite), the first for cell {cell!r} and gene "
-                f"{gene!r}. Remove such cells or genes, or set the values to 0 if they mean `not detected`."
-            )
-        if values.size and values.min() < 0:
-            cell, gene = _first(block, lambda v: v < 0, start, cells, genes)
-            raise ValueError(
-                f"Expression has a negative value, the first for cell {cell!r} and gene {gene!r}. Expected counts, or "
-                "log-normalized values before any scaling to unit variance: pass them by `layer=`."
-            )
-        all_integers = all_integers and np.array_equal(values, np.round(values))
-        if expression == "counts" and not all_integers:
-            cell, gene = _first(block, lambda v: v != np.round(v), start, cells, genes)
-            raise ValueError(
-                f"Expected raw counts, but found a value that is not an integer, the first for cell {cell!r} and gene "
-                f"{gene!r}. Name the layer of raw counts by `layer=`, or, if the values are log-normalized already, "
-                'say so: `expression="normalized"`.'
-            )
-        if expression == "counts" and values.size and values.max() > MAX_COUNT:
-            cell, gene = _first(block, lambda v: v > MAX_COUNT, start, cells, genes)
-            raise ValueError(
-                f"Expected raw counts, but found one above {MAX_COUNT:,}, the first for cell {cell!r} and gene "
-                f"{gene!r}. Remove such cells or genes, or name the layer of raw counts by `layer=`."
-            )
+        found = check_block(x[start : start + ROWS_PER_BLOCK], expression)
+        found.raise_problem(cells[start : start + ROWS_PER_BLOCK], genes)
+        all_integers = all_integers and found.all_integers
     if expression == "normalized" and all_integers:
-        warnings.warn(
-            "All values are integers, but the expression is declared as normalized and will not be log-normalized. "
-            'If these are counts, say so: `expression="counts"`.',
-            UserWarning,
-            stacklevel=2,
-        )
+        warn_of_integers(stacklevel=3)
 
 
-def _first(block: Any, is_bad: Callable, start: int, cells: pd.Index, genes: pd.Index) -> tuple[str, str]:
-    """Name the cell and the gene of the first bad value of a block of rows."""
-    dense = block.toarray() if sparse.issparse(block) else np.asarray(block)
-    row, column = np.argwhere(is_bad(dense))[0]
-    return str(cells[start + row]), str(genes[column])
+def check_kind(expression: str) -> None:
+    """Check that a kind of expression is known.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if expression not in ("counts", "normalized"):
+        raise ValueError(f'`expression` is {expression!r}; expected "counts" or "normalized".')
+
+
+def warn_of_integers(stacklevel: int) -> None:
+    """Warn that values which are declared as normalized are integers."""
+    warnings.warn(
+        "All values are integers, but the expression is declared as normalized and will not be log-normalized. "
+        'If these are counts, say so: `expression="counts"`.',
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+
+
+@dataclass(frozen=True)
+class BlockCheck:
+    """What a check found in some rows of an expression matrix.
+
+    Attributes
+    ----------
+    all_integers
+        Whether all values are integers.
+    problem
+        Message about the first bad value, with places for the names of its cell and its gene; None if there is none.
+    row, column
+        Position of that value.
+    """
+
+    all_integers: bool
+    problem: str | None = None
+    row: int = -1
+    column: int = -1
+
+    def raise_problem(self, cells: pd.Index, genes: pd.Index) -> None:
+        """Raise ValueError with the names of cell and gene, if there is a problem."""
+        if self.problem is not None:
+            raise ValueError(self.problem.format(cell=str(cells[self.row]), gene=str(genes[self.column])))
+
+
+def check_block(block: Any, expression: Expression) -> BlockCheck:
+    """Check some rows of an expression matrix, dense or sparse."""
+    values = np.asarray(block.data if sparse.issparse(block) else block)
+    all_integers = np.array_equal(values, np.round(values))
+    if not np.isfinite(values).all():
+        return BlockCheck(all_integers, NOT_FINITE, *_first(~np.isfinite(_dense(block))))
+    if values.size and values.min() < 0:
+        return BlockCheck(all_integers, NEGATIVE, *_first(_dense(block) < 0))
+    if expression == "counts" and not all_integers:
+        dense = _dense(block)
+        return BlockCheck(all_integers, NOT_INTEGER, *_first(dense != np.round(dense)))
+    if expression == "counts" and values.size and values.max() > MAX_COUNT:
+        return BlockCheck(all_integers, TOO_LARGE, *_first(_dense(block) > MAX_COUNT))
+    return BlockCheck(all_integers)
+
+
+def _dense(block: Any) -> np.ndarray:
+    return block.toarray() if sparse.issparse(block) else np.asarray(block)
+
+
+def _first(is_bad: np.ndarray) -> tuple[int, int]:
+    row, column = np.argwhere(is_bad)[0]
+    return int(row), int(column)

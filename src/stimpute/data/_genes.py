@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from stimpute._messages import name_list
-from stimpute.data._expression import ExpressionMatrix
 
 MIN_SHARED = 3
 
@@ -72,7 +72,18 @@ def match_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
     )
 
 
-def expressed_shared_genes(spatial: ExpressionMatrix, reference: ExpressionMatrix) -> pd.Index:
+class NamedSums(Protocol):
+    """Anything that knows its genes and their sums."""
+
+    @property
+    def genes(self) -> pd.Index:
+        """Names, shape (n_genes,)."""
+
+    def gene_sums(self) -> np.ndarray:
+        """Return the sum of every gene, shape (n_genes,)."""
+
+
+def expressed_shared_genes(spatial: NamedSums, reference: NamedSums) -> pd.Index:
     """Find the genes that both datasets name and express, in the order of the spatial data.
 
     A shared gene that is zero everywhere in one of them carries no information: it is no input, but it can be imputed.
@@ -90,8 +101,7 @@ def expressed_shared_genes(spatial: ExpressionMatrix, reference: ExpressionMatri
     shared = match_genes(spatial.genes, reference.genes)
     expressed = np.ones(len(shared), dtype=bool)
     for matrix in (spatial, reference):
-        sums = np.asarray(matrix.values.sum(0)).ravel()
-        expressed &= sums[matrix.genes.get_indexer(shared)] > 0
+        expressed &= matrix.gene_sums()[matrix.genes.get_indexer(shared)] > 0
     if not expressed.all():
         warnings.warn(
             f"{(~expressed).sum()} shared gene(s) are zero in every cell of one dataset and are not used as input: "
@@ -107,7 +117,7 @@ def expressed_shared_genes(spatial: ExpressionMatrix, reference: ExpressionMatri
     return shared[expressed]
 
 
-def genes_in_totals(spatial: ExpressionMatrix, reference: ExpressionMatrix, shared: pd.Index) -> pd.Index:
+def genes_in_totals(spatial: NamedSums, reference: NamedSums, shared: pd.Index) -> pd.Index:
     """Find the genes that a cell's total counts: shared genes, and those that the reference does not have.
 
     The others are predicted like unmeasured genes, so that no input may depend on them.

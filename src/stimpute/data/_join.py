@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from stimpute.data._annotations import in_memory
 from stimpute.data._expression import ExpressionMatrix, read_expression
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names, write_relation
 
@@ -92,11 +93,11 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
     parts = []
     for name, adata in named.items():
         matrix = matrices[name]
-        obs = adata.obs.assign(**{DATASET_KEY: name})
+        obs = in_memory(adata.obs).assign(**{DATASET_KEY: name})
         if not cell_names.is_unique:
             obs.index = obs.index + f"-{name}"
         values = matrix.values if are_counts else matrix.log_normalized()
-        parts.append(AnnData(sparse.csr_matrix(values), obs=obs, var=adata.var.set_axis(matrix.genes)))
+        parts.append(AnnData(sparse.csr_matrix(values), obs=obs, var=in_memory(adata.var).set_axis(matrix.genes)))
     joined = ad.concat(parts, join="outer", merge="first", fill_value=0)
     joined.X = sparse.csr_matrix(joined.X)
     joined.obs[DATASET_KEY] = pd.Categorical(joined.obs[DATASET_KEY], categories=list(named))

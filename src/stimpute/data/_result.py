@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 from anndata import AnnData
+
+from stimpute.data._annotations import in_memory
 
 
 def units(*, counts: bool) -> str:
@@ -40,18 +41,18 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
     about
         Goes to `uns["stimpute"]`.
     """
-    columns = [column for column in adata.obs if not str(column).startswith("_scvi")]
+    columns = [column for column in adata.obs.columns if not str(column).startswith("_scvi")]
     result = AnnData(
-        obs=adata.obs[columns].copy(),
+        obs=in_memory(adata.obs[columns]),
         var=var,
-        obsm={key: value.copy() for key, value in adata.obsm.items()},
-        obsp={key: value.copy() for key, value in adata.obsp.items()},
+        obsm={key: in_memory(value) for key, value in adata.obsm.items()},
+        obsp={key: in_memory(value) for key, value in adata.obsp.items()},
     )
     result.uns["stimpute"] = about
     for key, value in adata.uns.items():
         is_graph = isinstance(value, Mapping) and "connectivities_key" in value
         if key == "spatial" or str(key).endswith("_colors") or is_graph:
-            result.uns[key] = deepcopy(value)
+            result.uns[key] = in_memory(value)
     return result
 
 

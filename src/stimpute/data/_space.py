@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+CELLS_PER_QUERY = 65_536
 BITS_PER_AXIS = 16  # resolution of the space-filling curve
 
 
@@ -59,14 +60,21 @@ def spatial_neighbors(coords: np.ndarray, section: np.ndarray, k: int) -> np.nda
     for name in np.unique(section):
         cells = np.flatnonzero(section == name)
         tree = cKDTree(coords[cells])
-        _, found = tree.query(coords[cells], k=min(k + 1, len(cells)))
-        found = np.asarray(found).reshape(len(cells), -1)
-        # The cell itself comes first, unless others have the same position.
-        itself_first = np.argsort(found != np.arange(len(cells))[:, None], axis=1, kind="stable")
-        found = np.take_along_axis(found, itself_first, axis=1)
-        others = found[:, 1:] if found.shape[1] > 1 else found
-        neighbors[cells] = cells[np.take(others, np.arange(k) % others.shape[1], axis=1)]
+        for start in range(0, len(cells), CELLS_PER_QUERY):
+            rows = np.arange(start, min(start + CELLS_PER_QUERY, len(cells)))
+            neighbors[cells[rows]] = cells[_nearest(tree, rows, k)]
     return neighbors
+
+
+def _nearest(tree: cKDTree, rows: np.ndarray, k: int) -> np.ndarray:
+    """Find the nearest other points of some points of a tree, shape (n_rows, k)."""
+    _, found = tree.query(tree.data[rows], k=min(k + 1, tree.n))
+    found = np.asarray(found).reshape(len(rows), -1)
+    # The cell itself comes first, unless others have the same position.
+    itself_first = np.argsort(found != rows[:, None], axis=1, kind="stable")
+    found = np.take_along_axis(found, itself_first, axis=1)
+    others = found[:, 1:] if found.shape[1] > 1 else found
+    return np.take(others, np.arange(k) % others.shape[1], axis=1)
 
 
 def sample_cells(order: np.ndarray, n: int, run: int = 1) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -14,6 +15,7 @@ from stimpute.data._arrays import Shape
 from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._folds import GeneSplit
 from stimpute.data._normalize import cell_totals, log_normalize, median_total
+from stimpute.data._rows import LazyRows
 from stimpute.data._space import spatial_neighbors, spatial_order
 
 
@@ -24,7 +26,8 @@ class SpatialCells:
     Attributes
     ----------
     expression
-        Counts, or normalized values, of the shared genes, CSR, shape (n_cells, n_shared).
+        Counts, or normalized values, of the shared genes, shape (n_cells, n_shared): CSR, or rows that are read when
+        they are asked for. Some cells, `cells[rows]`, are always in memory; what computes expects that.
     total_counts
         Total count of each cell over its input genes, shape (n_cells,); None for normalized values.
     coords
@@ -61,12 +64,21 @@ class SpatialCells:
             See the attributes; one section if None.
         """
         values = matrix.values[:, matrix.genes.get_indexer(inputs)]
-        return cls(
-            expression=values[:, inputs.get_indexer(shared)].astype(np.float32),
-            total_counts=cell_totals(values) if matrix.is_counts else None,
-            coords=coords,
-            section=np.zeros(values.shape[0], dtype=int) if section is None else section,
-        )
+        expression = values[:, inputs.get_indexer(shared)].astype(np.float32)
+        return cls.from_rows(expression, cell_totals(values) if matrix.is_counts else None, coords, section)
+
+    @classmethod
+    def from_rows(
+        cls,
+        expression: sparse.csr_matrix | LazyRows,
+        total_counts: np.ndarray | None,
+        coords: np.ndarray | None = None,
+        section: np.ndarray | None = None,
+    ) -> SpatialCells:
+        """Take cells as they are; one section if `section` is None."""
+        if section is None:
+            section = np.zeros(expression.shape[0], dtype=np.int8)
+        return cls(expression, total_counts, coords, section)
 
     def __len__(self) -> int:
         return self.expression.shape[0]
@@ -85,6 +97,11 @@ class SpatialCells:
         if self.coords is None:
             return np.arange(len(self))
         return spatial_order(self.coords, self.section)
+
+    def parts(self, n_cells: int) -> Iterator[SpatialCells]:
+        """Yield the cells in memory, some at a time."""
+        for start in range(0, len(self), n_cells):
+            yield self[np.arange(start, min(start + n_cells, len(self)))]
 
     def neighbors(self, k: int) -> np.ndarray:
         """Find the k nearest cells of the same section, shape (n_cells, k).

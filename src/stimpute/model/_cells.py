@@ -9,12 +9,14 @@ import pandas as pd
 from anndata import AnnData
 
 from stimpute._messages import missing_key
+from stimpute.data._annotations import read_column
 from stimpute.model import _read
 from stimpute.recipes import LatentSpace
 
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
 
+CELLS_AT_ONCE = 32_768
 MIN_WEIGHT = 1e-6  # of a neighbor with a cosine of zero or below
 
 
@@ -44,7 +46,9 @@ def get_latent_representation(
         elif adata is not None and attached is None and adata.shape == self.reference_shape:
             dataset = "reference"  # which cannot be recognized, and must not be read as spatial cells
     if dataset == "spatial":
-        return predictor.embed_spatial(self.data.read_cells(adata))
+        return np.concatenate(
+            [predictor.embed_spatial(cells) for cells in self.data.read_cells(adata).parts(CELLS_AT_ONCE)]
+        )
     if dataset != "reference":
         raise ValueError(f'`dataset` is {dataset!r}; expected "spatial", "reference" or None.')
     attached = self.data.need_reference()
@@ -78,7 +82,12 @@ def get_neighbors(
     predictor = _latent_space(self)
     if n_neighbors is not None and not 1 <= n_neighbors <= n_cells:
         raise ValueError(f"`n_neighbors` is {n_neighbors}; expected 1 to {n_cells}, the cells of the reference.")
-    return predictor.nearest_reference_cells(self.data.read_cells(adata), n_neighbors)
+    found = [
+        predictor.nearest_reference_cells(cells, n_neighbors)
+        for cells in self.data.read_cells(adata).parts(CELLS_AT_ONCE)
+    ]
+    index, cosine = zip(*found, strict=True)
+    return np.concatenate(index), np.concatenate(cosine)
 
 
 def transfer_labels(
@@ -115,7 +124,7 @@ def transfer_labels(
             "load this one with the same reference."
         )
     index, cosine = self.get_neighbors(adata, n_neighbors)
-    return vote(obs[key], index, cosine, self.data.section(adata).obs_names)
+    return vote(read_column(obs, key), index, cosine, self.data.section(adata).obs_names)
 
 
 def vote(labels: pd.Series, index: np.ndarray, cosine: np.ndarray, cells: pd.Index) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from anndata import AnnData
 from stimpute._messages import check_type
 from stimpute.data._expression import read_gene_names
 from stimpute.data._genes import locate_genes
+from stimpute.data._lazy import Scans
 from stimpute.data._spatial import SpatialCells
 from stimpute.model._read import AttachedReference, DataRecord, read_cells, warn_of_empty_cells
 
@@ -50,6 +51,7 @@ class ModelData:
         self._model = model
         self.attached: AttachedReference | None = None
         self._warned_of: list[weakref.ref[AnnData]] = []
+        self.scans: Scans = {}
 
     @property
     def record(self) -> DataRecord:
@@ -97,10 +99,10 @@ class ModelData:
     def read_cells(self, adata: AnnData | None) -> SpatialCells:
         """Read a section, see :func:`read_cells`; the first time, warn of empty cells."""
         section = self.section(adata)
-        cells = read_cells(section, self._model.spatial_setup, self.record)
+        cells, n_empty = read_cells(section, self._model.spatial_setup, self.record, self.scans)
         if all(known() is not section for known in self._warned_of):
             self._warned_of.append(weakref.ref(section))
-            warn_of_empty_cells(cells, uses_space=self._model.recipe.capabilities.uses_space)
+            warn_of_empty_cells(cells, n_empty, uses_space=self._model.recipe.capabilities.uses_space)
         return cells
 
     def locate(self, genes: str | Sequence[str] | None, adata: AnnData | None) -> tuple[np.ndarray, pd.Index]:

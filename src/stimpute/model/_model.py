@@ -116,7 +116,14 @@ class StImputeModel(BaseModelClass):
             manager = self._get_most_recent_anndata_manager(reference, required=True)
             setup = dict(manager.registry["setup_args"])
             record, self.data.attached = _read.read_pair(
-                spatial, self.spatial_setup, reference, setup, self._recipe, relations, dataset_setups
+                spatial,
+                self.spatial_setup,
+                reference,
+                setup,
+                self._recipe,
+                relations,
+                dataset_setups,
+                self.data.scans,
             )
             if dataset_setups:
                 self.release(reference)  # nobody else knows the joined reference
@@ -142,7 +149,9 @@ class StImputeModel(BaseModelClass):
         Parameters
         ----------
         adata
-            Cells × genes. Nothing is changed but what scvi-tools writes to `uns` and `obs`.
+            Cells × genes: in memory, backed by a file, lazy, or with Dask arrays. Expression that is not in memory is
+            read in one pass when the model is made, then by rows; that of a reference is read into memory. Nothing is
+            changed but what scvi-tools writes to `uns` and `obs`.
         layer
             Layer that holds the expression; `X` if None.
         batch_key
@@ -503,9 +512,12 @@ class StImputeModel(BaseModelClass):
         if save_reference:
             _read.read_same_reference(self.data.need_reference().adata, self.data.record, self._recipe)
         with _persist.saving(dir_path, prefix or "", overwrite=overwrite) as partial:
-            super().save(str(partial), prefix, True, save_anndata, *args, **kwargs)
+            is_plain = self.adata is not None and _persist.is_plain(self.adata)
+            super().save(str(partial), prefix, True, save_anndata and is_plain, *args, **kwargs)
+            if save_anndata and not is_plain:
+                _persist.write_data(self.data.section(None), partial / f"{prefix or ''}{_persist.ADATA_FILE}")
             if save_reference:
-                self.data.need_reference().adata.write_h5ad(partial / f"{prefix or ''}{_persist.REFERENCE_FILE}")
+                _persist.write_data(self.reference, partial / f"{prefix or ''}{_persist.REFERENCE_FILE}")
 
     @classmethod
     def load(

@@ -11,7 +11,9 @@ import anndata
 from anndata import AnnData
 
 from stimpute._atomic import filling
+from stimpute.data._annotations import has_lazy_annotations, with_annotations
 from stimpute.data._join import References, is_several
+from stimpute.data._rows import by_rows, is_lazy
 
 MODEL_FILE = "model.pt"
 ADATA_FILE = "adata.h5ad"
@@ -69,6 +71,24 @@ def readable(dir_path: str | Path) -> Iterator[None]:
             f"The model in {dir_path} cannot be read: {error}. The file is truncated, or not one that `model.save()` "
             "wrote. Copy it again, or train and save anew."
         ) from error
+
+
+def is_plain(adata: AnnData) -> bool:
+    """Tell whether AnnData can write an AnnData as it is, and leaves it as it was."""
+    return not adata.isbacked and not has_lazy_annotations(adata)
+
+
+def write_data(adata: AnnData, path: Path) -> None:
+    """Write an AnnData that may be backed or lazy, block by block.
+
+    Backed data would point to the new file, which is moved, if AnnData wrote them.
+    """
+    if not is_plain(adata):
+        matrix = by_rows(adata.X) if is_lazy(adata.X) else adata.X
+        layers = dict(adata.layers)
+        adata = with_annotations(adata, matrix)
+        adata.layers.update(layers)
+    adata.write_h5ad(path)
 
 
 def given_or_stored(

@@ -13,8 +13,10 @@ from anndata import AnnData
 from scvi import settings
 
 from stimpute._messages import name_list
+from stimpute.data._annotations import has_lazy_annotations, read_column, with_annotations
 from stimpute.data._expression import ExpressionMatrix, read_expression
 from stimpute.data._genes import check_genes_present, expressed_shared_genes, genes_in_totals
+from stimpute.data._lazy import ExpressionScan, LazyExpression, Scans, open_expression
 from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
 from stimpute.data._relation_store import relation_names
 from stimpute.data._relations import load_relations
@@ -113,7 +115,16 @@ class AttachedReference:
 
 def read_matrix(adata: AnnData, setup: Mapping[str, Any]) -> ExpressionMatrix:
     """Read expression as `setup_anndata` was told."""
-    return read_expression(adata, **{name: setup[name] for name in EXPRESSION_ARGUMENTS if name in setup})
+    return read_expression(adata, **_expression_arguments(setup))
+
+
+def open_matrix(adata: AnnData, setup: Mapping[str, Any]) -> ExpressionMatrix | LazyExpression:
+    """Read expression as `setup_anndata` was told, or open it if it is not in memory."""
+    return open_expression(adata, **_expression_arguments(setup))
+
+
+def _expression_arguments(setup: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: setup[name] for name in EXPRESSION_ARGUMENTS if name in setup}
 
 
 def read_pair(
@@ -124,8 +135,11 @@ def read_pair(
     recipe: Recipe,
     requested_relations: str | Sequence[str],
     dataset_setups: Mapping[str, Mapping[str, Any]],
+    scans: Scans,
 ) -> tuple[DataRecord, AttachedReference]:
     """Match the genes of two datasets and read the reference.
+
+    The pass over spatial cells that are not in memory is added to `scans`.
 
     Warns
     -----
@@ -145,10 +159,16 @@ def read_pair(
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
-    spatial_matrix = read_matrix(spatial, spatial_setup)
+    spatial_matrix = open_matrix(spatial, spatial_setup)
     reference_matrix = read_matrix(reference, reference_setup)
-    shared = expressed_shared_genes(spatial_matrix, reference_matrix)
-    inputs = genes_in_totals(spatial_matrix, reference_matrix, shared)
+    if isinstance(spatial_matrix, LazyExpression):
+        scan = _scan_for(spatial_matrix, reference_matrix, scans)
+        shared = expressed_shared_genes(scan, reference_matrix)
+        inputs = genes_in_totals(scan, reference_matrix, shared)
+        spatial_matrix.remember(scan, inputs, scans)
+    else:
+        shared = expressed_shared_genes(spatial_matrix, reference_matrix)
+        inputs = genes_in_totals(spatial_matrix, reference_matrix, shared)
     relations = recipe.choose_relations(relation_names(reference), requested_relations)
     if reference_setup.get("dataset_key") is not None and not recipe.capabilities.several_references:
         raise ValueError(
@@ -167,6 +187,17 @@ def read_pair(
         dataset_setups={name: dict(dataset_setups.get(name, {})) for name in attached.datasets},
     )
     return record, attached
+
+
+def _scan_for(spatial: LazyExpression, reference: ExpressionMatrix, scans: Scans) -> ExpressionScan:
+    """Scan spatial cells before the shared genes are known, which depend on the sums of the scan.
+
+    Genes that are zero in the spatial cells add nothing to a total, so that those which are not zero in the reference
+    can stand for the genes that totals count.
+    """
+    named = spatial.genes.isin(reference.genes)
+    expressed = spatial.genes.isin(reference.genes[reference.gene_sums() > 0])
+    return spatial.scan(spatial.genes[expressed | ~named], spatial.genes[expressed], scans)
 
 
 def read_same_reference(reference: AnnData, record: DataRecord, recipe: Recipe) -> AttachedReference:
@@ -206,16 +237,19 @@ def _read_reference(
     expression = ReferenceExpression(matrix, dataset)
     positions = expression.genes.get_indexer(shared)
     centered = recipe.capabilities.centers_vectors
-    loaded = load_relations(adata, expression, positions, relations, centered=centered)
+    annotated = with_annotations(adata) if has_lazy_annotations(adata) else adata
+    loaded = load_relations(annotated, expression, positions, relations, centered=centered)
     reference = Reference(expression, positions, loaded)
     has_protein = np.zeros(adata.n_vars, dtype=bool)
     if "has_protein" in adata.var:
-        has_protein = adata.var["has_protein"].to_numpy(dtype=bool).copy()
+        has_protein = annotated.var["has_protein"].to_numpy(dtype=bool).copy()
     return AttachedReference(adata, setup, reference, fingerprint(matrix, loaded, dataset), has_protein, names)
 
 
-def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord) -> SpatialCells:
-    """Read spatial cells, which are checked again whenever they are read.
+def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord, scans: Scans) -> tuple[SpatialCells, int]:
+    """Read spatial cells, or open them if they are not in memory; count those without any count of a shared gene.
+
+    Cells in memory are checked again whenever they are read. Of others the names and the first cells are, and all once.
 
     Parameters
     ----------
@@ -225,27 +259,34 @@ def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord) -> 
         Arguments of `setup_anndata`.
     record
         Genes of the model.
+    scans
+        Earlier passes over cells that are not in memory.
 
     Raises
     ------
     KeyError, ValueError
         As `setup_anndata`; and if input genes are missing.
     """
-    matrix = read_matrix(adata, setup)
+    matrix = open_matrix(adata, setup)
     check_genes_present(record.input_genes, matrix.genes)
     batch_key = setup.get("batch_key")
     check_batches(adata, batch_key)
     section = None
     if batch_key is not None:
-        section = adata.obs[batch_key].astype("category").cat.codes.to_numpy()
+        section = read_column(adata.obs, batch_key).astype("category").cat.codes.to_numpy()
     coords = read_coordinates(adata, setup.get("spatial_key"))
     inputs = pd.Index(record.input_genes)
-    return SpatialCells.from_matrix(matrix, inputs, pd.Index(record.shared_genes), coords, section)
+    shared = pd.Index(record.shared_genes)
+    if isinstance(matrix, LazyExpression):
+        scan = matrix.scan(inputs, shared, scans)
+        totals = scan.total_counts if matrix.is_counts else None
+        return SpatialCells.from_rows(matrix.rows(shared), totals, coords, section), scan.n_empty
+    cells = SpatialCells.from_matrix(matrix, inputs, shared, coords, section)
+    return cells, int((np.diff(cells.expression.indptr) == 0).sum())
 
 
-def warn_of_empty_cells(cells: SpatialCells, *, uses_space: bool) -> None:
+def warn_of_empty_cells(cells: SpatialCells, n_empty: int, *, uses_space: bool) -> None:
     """Warn of cells without any count, and say what the recipe knows of them."""
-    n_empty = int((np.diff(cells.expression.indptr) == 0).sum())
     if n_empty:
         known = "their spatial neighbors alone say" if uses_space and cells.coords is not None else "nothing says"
         warnings.warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,9 @@ from scvi.data._utils import _assign_adata_uuid
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, ObsmField
 
 from stimpute._messages import check_type, missing_key
-from stimpute.data._expression import Expression, read_expression
+from stimpute.data._annotations import has_lazy_annotations, read_column
+from stimpute.data._expression import Expression
+from stimpute.data._lazy import LazyExpression, open_expression
 
 SPATIAL_KEY = "spatial"
 DATASET_KEY = "dataset"
@@ -38,8 +41,8 @@ def registered_fields(
     KeyError
         If a named layer, column or array does not exist.
     ValueError
-        If the expression is not what it is declared to be or not in memory, gene names are not unique, or cells have
-        no batch.
+        If the expression is not what it is declared to be, gene names are not unique, or cells have no batch. Of
+        expression that is not in memory the first cells are checked here, and all when the model is made.
     """
     if adata is None:
         raise TypeError("`adata` is None; expected an AnnData.")
@@ -48,11 +51,13 @@ def registered_fields(
     for argument, key in keys.items():
         if not isinstance(key, Hashable):
             raise TypeError(f"`{argument}` is {key!r}; expected one name.")
-    read_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
+    matrix = open_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)
+    in_memory = not isinstance(matrix, LazyExpression)
+    batch_field = LazyBatchField if has_lazy_annotations(adata) else CategoricalObsField
     fields: list[BaseAnnDataField] = [
-        LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
-        CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+        LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False, correct_data_format=in_memory),
+        batch_field(REGISTRY_KEYS.BATCH_KEY, batch_key),
     ]
     if read_coordinates(adata, spatial_key) is not None:
         fields.append(ObsmField(SPATIAL_KEY, spatial_key))
@@ -60,6 +65,22 @@ def registered_fields(
         check_batches(adata, dataset_key)
         fields.append(CategoricalObsField(DATASET_KEY, dataset_key))
     return fields
+
+
+class LazyBatchField(CategoricalObsField):
+    """Register batches of an AnnData whose `obs` was read lazily, which scvi-tools cannot."""
+
+    def register_field(self, adata: AnnData) -> dict[str, Any]:
+        """Write the code of each cell's batch to `obs`, as scvi-tools does."""
+        column = pd.Series(0, adata.obs_names)
+        if not self.is_default:
+            column = read_column(adata.obs, self._original_attr_key)
+        codes = column.astype("category").cat
+        adata.obs[self.attr_key] = codes.codes.to_numpy()
+        return {
+            self.CATEGORICAL_MAPPING_KEY: codes.categories.to_numpy(copy=True),
+            self.ORIGINAL_ATTR_KEY: self.attr_key if self.is_default else self._original_attr_key,
+        }
 
 
 def check_batches(adata: AnnData, batch_key: str | None) -> None:
@@ -76,7 +97,7 @@ def check_batches(adata: AnnData, batch_key: str | None) -> None:
         return
     if batch_key not in adata.obs:
         raise missing_key(batch_key, "adata.obs", adata.obs.columns)
-    n_missing = int(adata.obs[batch_key].isna().sum())
+    n_missing = int(read_column(adata.obs, batch_key).isna().sum())
     if n_missing:
         raise ValueError(
             f"`adata.obs[{batch_key!r}]` has no value for {n_missing} cell(s). Fill it in, or drop the cells."
@@ -91,7 +112,7 @@ def read_datasets(adata: AnnData, dataset_key: str | None) -> tuple[np.ndarray |
     if dataset_key is None:
         return None, ()
     check_batches(adata, dataset_key)
-    column = adata.obs[dataset_key]
+    column = read_column(adata.obs, dataset_key)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
         return column.cat.codes.to_numpy().astype(int), tuple(column.cat.categories.astype(str))

@@ -1,0 +1,147 @@
+"""Read rows of a matrix that is not in memory: in a file, in a zarr store, or a Dask array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import h5py
+import numpy as np
+import psutil
+import zarr
+from anndata.abc import CSCDataset, CSRDataset
+from anndata.experimental import read_elem_lazy
+from dask.delayed import Delayed
+from scipy import sparse
+
+ROWS_PER_BLOCK = 4096
+MIN_ROWS = 1024  # smaller chunks of a Dask array are joined
+MEMORY_SHARE = 0.8  # of the free memory that a matrix stored by column may take
+
+
+def is_lazy(matrix: Any) -> bool:
+    """Tell whether the values of a matrix are not in memory."""
+    return isinstance(matrix, CSRDataset | CSCDataset | h5py.Dataset | zarr.Array | da.Array)
+
+
+def by_rows(matrix: Any) -> da.Array | sparse.csr_matrix:
+    """Return a lazy matrix as a Dask array whose chunks hold whole rows; read it if it is stored by column.
+
+    Parameters
+    ----------
+    matrix
+        Of a kind that :func:`is_lazy` knows, shape (n_cells, n_genes), dense or sparse.
+
+    Raises
+    ------
+    MemoryError
+        If it is stored by column (CSC) in a file and does not fit in memory.
+    ValueError
+        If its file is open for writing.
+    """
+    if isinstance(matrix, CSCDataset):
+        _check_room(matrix)
+        return sparse.csr_matrix(matrix.to_memory())
+    if not isinstance(matrix, da.Array):
+        element = matrix.group if isinstance(matrix, CSRDataset) else matrix
+        _check_mode(element)
+        return read_elem_lazy(element, chunks=(ROWS_PER_BLOCK, matrix.shape[1]))
+    if matrix.numblocks[0] == 1 and matrix.numblocks[1] > 1:
+        return sparse.csr_matrix(matrix.compute())
+    is_fragmented = matrix.numblocks[0] > 1 and matrix.shape[0] < MIN_ROWS * matrix.numblocks[0]
+    return matrix.rechunk({0: ROWS_PER_BLOCK, 1: -1} if is_fragmented else {1: -1})
+
+
+def read_all(matrix: Any) -> Any:
+    """Read a whole matrix into memory, a lazy one as CSR; return one in memory as it is."""
+    if not is_lazy(matrix):
+        return matrix
+    rows = by_rows(matrix)
+    if not isinstance(rows, da.Array):
+        return rows
+    return sparse.vstack(dask.compute(*(dask.delayed(sparse.csr_matrix)(block) for block in blocks_of(rows))), "csr")
+
+
+def blocks_of(rows: da.Array) -> list[Delayed]:
+    """Return the blocks of whole rows of a Dask array."""
+    return list(rows.to_delayed().ravel())
+
+
+def version_of(matrix: Any) -> tuple[str, int]:
+    """Return what changes when the file of a matrix is written again; nothing for a Dask array, which never changes."""
+    if isinstance(matrix, CSRDataset):
+        matrix = matrix.group
+    if not isinstance(matrix, h5py.Dataset | h5py.Group):
+        return "", 0
+    path = Path(matrix.file.filename)
+    return str(path), path.stat().st_mtime_ns
+
+
+@dataclass(frozen=True)
+class LazyRows:
+    """Some columns of a Dask array, of which rows are read when they are asked for.
+
+    Attributes
+    ----------
+    array
+        Dense or sparse, shape (n_cells, n_genes), in chunks of whole rows.
+    columns
+        Positions of the columns, shape (n_columns,).
+    """
+
+    array: da.Array
+    columns: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and columns."""
+        return self.array.shape[0], len(self.columns)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Return the first row of each block, and the number of rows, shape (n_blocks + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.array.chunks[0])])
+
+    @cached_property
+    def _blocks(self) -> list[Delayed]:
+        return blocks_of(self.array)
+
+    def __getitem__(self, rows: np.ndarray) -> sparse.csr_matrix:
+        """Read rows in the given order, float32. Each block that has some of them is read once."""
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        block_of_row = np.searchsorted(self.starts, ordered, side="right") - 1
+        wanted = [(block, ordered[block_of_row == block] - self.starts[block]) for block in np.unique(block_of_row)]
+        take = dask.delayed(take_rows, pure=False)
+        parts = dask.compute(*(take(self._blocks[block], inside, self.columns) for block, inside in wanted))
+        if not parts:
+            return sparse.csr_matrix((0, len(self.columns)), dtype=np.float32)
+        return sparse.vstack(parts, "csr")[np.argsort(order)]
+
+
+def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray) -> sparse.csr_matrix:
+    """Take rows and columns of a block, as CSR of float32."""
+    return sparse.csr_matrix(block)[rows][:, columns].astype(np.float32)
+
+
+def _check_room(matrix: CSCDataset) -> None:
+    values = matrix.group["data"]
+    size = values.shape[0] * (values.dtype.itemsize + 8) * 2  # by column, and converted to rows
+    free = psutil.virtual_memory().available
+    if size > MEMORY_SHARE * free:
+        raise MemoryError(
+            f"The expression is stored by gene (CSC), and rows of cells can be read only by reading all of it: "
+            f"{size / 2**30:.1f} GiB of {free / 2**30:.1f} GiB that are free. Store it by cell, on a machine with more "
+            "memory: `adata.X = adata.X.tocsr()`, then `adata.write_h5ad(path)`."
+        )
+
+
+def _check_mode(element: Any) -> None:
+    if isinstance(element, h5py.Dataset | h5py.Group) and element.file.mode != "r":
+        raise ValueError(
+            f'The file {element.file.filename} is open for writing. Open it by `anndata.read_h5ad(path, backed="r")`.'
+        )
