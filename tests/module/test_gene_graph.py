@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stimpute.module._gene_graph import CORRECTION_SCALE, INITIAL_SLOPE, GeneGraphNetwork, whiten
+from stimpute.module._gene_graph import CORRECTION_SCALE, INITIAL_SLOPE, GeneGraphNetwork, pass_messages, whiten
+from stimpute.module._precision import DensePrecision
 
 N_FEATURES, N_STATISTICS, N_TARGETS, N_SOURCES = 3, 2, 5, 7
 
@@ -41,18 +42,18 @@ def test_whitening_a_shared_gene_equals_refitting_without_it(gene, seed, ridge):
     rng = np.random.default_rng(seed)
     correlation = np.corrcoef((rng.normal(size=(50, 6)) @ rng.normal(size=(6, 6))).T)
     weights = torch.tensor(rng.normal(size=(2, 6)))
-    precision = torch.tensor(np.linalg.inv(correlation + ridge * np.eye(6)))
+    precision = DensePrecision(torch.tensor(np.linalg.inv(correlation + ridge * np.eye(6))))
     found = whiten(weights, precision, torch.tensor([gene, -1]))
 
     others = [other for other in range(6) if other != gene]
     refitted = np.linalg.inv(correlation[np.ix_(others, others)] + ridge * np.eye(5))
     np.testing.assert_allclose(found[0, others], weights[0, others] @ torch.tensor(refitted), atol=1e-9)
     assert found[0, gene] == 0
-    np.testing.assert_allclose(found[1], weights[1] @ precision, atol=1e-9)
+    np.testing.assert_allclose(found[1], weights[1] @ precision.matrix, atol=1e-9)
 
 
 def test_a_shared_gene_has_no_edge_to_itself(rng):
-    precision = torch.tensor(np.linalg.inv(np.corrcoef(rng.normal(size=(40, 5)).T) + np.eye(5)))
+    precision = DensePrecision(torch.tensor(np.linalg.inv(np.corrcoef(rng.normal(size=(40, 5)).T) + np.eye(5))))
     found = whiten(torch.tensor(rng.normal(size=(3, 2, 5, 5))), precision, torch.arange(5))
     assert torch.all(found.diagonal(dim1=-2, dim2=-1) == 0)
 
@@ -60,7 +61,8 @@ def test_a_shared_gene_has_no_edge_to_itself(rng):
 def test_without_shared_targets_weights_are_multiplied_by_the_precision(rng):
     precision = torch.tensor(rng.normal(size=(4, 4)))
     weights = torch.tensor(rng.normal(size=(3, 4)))
-    torch.testing.assert_close(whiten(weights, precision, torch.full((3,), -1)), weights @ precision)
+    found = whiten(weights, DensePrecision(precision), torch.full((3,), -1))
+    torch.testing.assert_close(found, weights @ precision)
 
 
 # ---------------------------------------------------------------- edge weights

@@ -6,6 +6,7 @@ from scvi import REGISTRY_KEYS
 from stimpute.module._attention import MASK_KEY, AttentionAutoencoder
 from stimpute.module._gene_graph import GeneGraphNetwork, whiten
 from stimpute.module._masked_genes import MASKED_KEY, NICHE_KEY, TRUTH_KEY, MaskedGeneModule
+from stimpute.module._precision import DensePrecision
 
 N_GENES, N_CELLS = 6, 12
 LEARNS_ALL = torch.ones(2, N_GENES, dtype=torch.bool)
@@ -33,7 +34,7 @@ def make_module(profiles):
             graph = GeneGraphNetwork(n_features=1, n_statistics=1, n_inputs=n_inputs, n_members=2)
             torch.nn.init.normal_(graph.linear)
         autoencoder.start_from(profiles)
-        precision = torch.eye(N_GENES) + 0.1
+        precision = DensePrecision(torch.eye(N_GENES) + 0.1)
         graph = graph if with_graph else None
         statistics = torch.zeros(N_GENES, 1)
         return MaskedGeneModule(autoencoder, graph, profiles, features, statistics, precision, learns, **options)

@@ -66,14 +66,14 @@ def test_transferred_correlations_depend_on_the_fold(features):
 
 def test_the_precision_inverts_the_correlation_of_the_shared_genes(features, reference):
     correlation = reference.relations["coexpression"].similarity(reference.shared)
-    product = features.precision.numpy() @ (correlation + np.eye(N_MEASURED))
+    product = features.precision.matrix.numpy() @ (correlation + np.eye(N_MEASURED))
     np.testing.assert_allclose(product, np.eye(N_MEASURED), atol=1e-4)
 
 
 def test_without_coexpression_genes_are_not_decorrelated():
     model = fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}, relations=["protein"])
     features = model.predictor().ensemble.features
-    np.testing.assert_allclose(features.precision.numpy(), np.eye(N_MEASURED) / 2, atol=1e-6)
+    np.testing.assert_allclose(features.precision.matrix.numpy(), np.eye(N_MEASURED) / 2, atol=1e-6)
     assert features.relation_features(np.arange(3), None).shape == (3, N_MEASURED, 1)
 
 

@@ -56,11 +56,23 @@ def standardize(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     return np.where(constant, 0, (x - mean) / np.where(constant, 1, std)).astype(np.float32)
 
 
-def smallest_positive_value(expression: np.ndarray) -> float:
+def smallest_positive_value(x: sparse.csr_matrix) -> float:
     """Take the median over cells of the smallest positive value of a cell; 1 if no value is positive."""
-    smallest = np.where(expression > 0, expression, np.inf).min(1)
+    values = np.where(x.data > 0, x.data, np.inf)
+    starts = x.indptr[:-1][np.diff(x.indptr) > 0]
+    smallest = np.minimum.reduceat(values, starts) if len(starts) else values
     smallest = smallest[np.isfinite(smallest)]
     return float(np.median(smallest)) if len(smallest) else 1.0
+
+
+def column_moments(x: sparse.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Compute mean and standard deviation of the columns of a sparse matrix, float64, each of shape (n_genes,)."""
+    n_rows, n_columns = x.shape
+    values = x.data.astype(np.float64)
+    mean = np.bincount(x.indices, values, n_columns) / n_rows
+    deviations = np.bincount(x.indices, (values - mean[x.indices]) ** 2, n_columns)
+    n_zeros = n_rows - np.bincount(x.indices, minlength=n_columns)
+    return mean, np.sqrt((deviations + n_zeros * mean**2) / n_rows)
 
 
 def column_correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

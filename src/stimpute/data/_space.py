@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 from scipy.spatial import cKDTree
 
 CELLS_PER_QUERY = 65_536
@@ -75,6 +76,23 @@ def _nearest(tree: cKDTree, rows: np.ndarray, k: int) -> np.ndarray:
     found = np.take_along_axis(found, itself_first, axis=1)
     others = found[:, 1:] if found.shape[1] > 1 else found
     return np.take(others, np.arange(k) % others.shape[1], axis=1)
+
+
+def neighbor_mean(expression: sparse.csr_matrix, neighbors: np.ndarray) -> sparse.csr_matrix:
+    """Average the expression of neighbors, sparse, shape (n_cells, n_genes).
+
+    Parameters
+    ----------
+    expression
+        Shape (n_all_cells, n_genes).
+    neighbors
+        Positions of the neighbors of each cell among all cells, shape (n_cells, n_neighbors).
+    """
+    n_cells, k = neighbors.shape
+    starts = np.arange(0, n_cells * k + 1, k)
+    shares = np.full(n_cells * k, 1 / k, np.float32)
+    average = sparse.csr_matrix((shares, neighbors.ravel(), starts), shape=(n_cells, expression.shape[0]))
+    return average @ expression
 
 
 def sample_cells(order: np.ndarray, n: int, run: int = 1) -> np.ndarray:

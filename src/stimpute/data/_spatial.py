@@ -14,7 +14,7 @@ from scipy import sparse
 from stimpute.data._arrays import Shape
 from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._folds import GeneSplit
-from stimpute.data._normalize import cell_totals, log_normalize, median_total
+from stimpute.data._normalize import cell_totals, log_normalize, log_normalize_sparse, median_total
 from stimpute.data._rows import LazyRows
 from stimpute.data._space import spatial_neighbors, spatial_order
 
@@ -64,6 +64,7 @@ class SpatialCells:
             See the attributes; one section if None.
         """
         values = matrix.values[:, matrix.genes.get_indexer(inputs)]
+        values.sum_duplicates()  # a copy; logarithms are taken of stored values
         expression = values[:, inputs.get_indexer(shared)].astype(np.float32)
         return cls.from_rows(expression, cell_totals(values) if matrix.is_counts else None, coords, section)
 
@@ -165,6 +166,11 @@ class SpatialCells:
         dense = self.expression.toarray()
         totals = self.input_totals(split)
         return dense if totals is None else log_normalize(dense, totals, target_sum)
+
+    def log_normalized_sparse(self, split: GeneSplit, target_sum: float) -> sparse.csr_matrix:
+        """Do what :meth:`log_normalized` does, and keep the values sparse."""
+        totals = self.input_totals(split)
+        return self.expression if totals is None else log_normalize_sparse(self.expression, totals, target_sum)
 
 
 @dataclass(frozen=True)

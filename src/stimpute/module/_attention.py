@@ -73,14 +73,16 @@ class AttentionAutoencoder(nn.Module):
 
     def embed_cells(self, x: Tensor, mask: Tensor) -> Tensor:
         """Embed spatial cells, unit length, shape (n_members, n_cells, n_latent)."""
-        return self._embed(x * mask, self.queries)
+        return self._embed(x, mask, self.queries)
 
     def embed_reference(self, profiles: Tensor, mask: Tensor) -> Tensor:
         """Embed reference profiles, unit length, shape (n_members, n_profiles, n_latent)."""
-        return self._embed(profiles * mask, self.keys)
+        return self._embed(profiles, mask, self.keys)
 
-    def _embed(self, x: Tensor, projection: Tensor) -> Tensor:
-        return F.normalize((x * torch.exp(self.log_weights)) @ projection, dim=-1)
+    def _embed(self, x: Tensor, mask: Tensor, projection: Tensor) -> Tensor:
+        # Scaling the projection in place of the rows gives one product for all members.
+        scaled = projection * (mask * torch.exp(self.log_weights)).transpose(1, 2)
+        return F.normalize(torch.einsum("cg,mgl->mcl", x, scaled), dim=-1)
 
     def attention(
         self, z: Tensor, keys: Tensor, members: Tensor | slice = ALL_MEMBERS, dataset: Tensor | None = None

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stimpute.module._precision import Precision
+
 INITIAL_SLOPE = 0.8  # weight of the first relation: training starts near regression on co-expressed genes
 CORRECTION_SCALE = 0.1  # of the MLP beside the linear part, so that it learns slowly
 
@@ -59,8 +61,11 @@ class GeneGraphNetwork(nn.Module):
         ----------
         features
             Relation features, shape (n_targets, n_sources, n_features).
-        target, source
-            Statistics of the target and of the source genes, shape (n_genes, n_statistics).
+        target
+            Statistics of the target genes, shape (n_targets, n_statistics).
+        source
+            Statistics of the source genes, shape (n_sources, n_statistics), or (n_targets, n_sources, n_statistics)
+            where targets have sources of their own.
         member
             Which member to compute; all if None.
         """
@@ -68,13 +73,13 @@ class GeneGraphNetwork(nn.Module):
         f = features[None]
         hidden = f @ self.from_features[chosen][:, None] + self.bias[chosen]
         hidden = hidden + (target @ self.from_target[chosen])[:, :, None]
-        hidden = hidden + (source @ self.from_source[chosen])[:, None]
+        hidden = hidden + source @ self.from_source[chosen][:, None]
         correction = F.relu(hidden) @ self.readout[chosen] + self.offset[chosen]
-        linear = (f @ self.linear[chosen]) * torch.exp(source @ self.source_scale[chosen])[:, None]
+        linear = (f @ self.linear[chosen]) * torch.exp(source @ self.source_scale[chosen][:, None])
         return (linear + CORRECTION_SCALE * correction).permute(0, 3, 1, 2)
 
 
-def whiten(weights: Tensor, precision: Tensor, position: Tensor) -> Tensor:
+def whiten(weights: Tensor, precision: Precision, position: Tensor) -> Tensor:
     r"""Convert weights on decorrelated values to weights on measured values: :math:`u_g = P w_g`.
 
     For a target :math:`g` among the shared genes the result is exactly the weights that would hold if :math:`g` had
@@ -86,16 +91,59 @@ def whiten(weights: Tensor, precision: Tensor, position: Tensor) -> Tensor:
     weights
         Shape (..., n_targets, n_sources).
     precision
-        :math:`P`, shape (n_sources, n_sources).
+        :math:`P`.
     position
         Position of each target among the sources, -1 outside, shape (n_targets,).
     """
     is_source = position >= 0
     if not is_source.any():
-        return weights @ precision
+        return precision.multiply(weights)
     row = position.clamp(min=0)
     itself = F.one_hot(row, weights.shape[-1]).to(weights.dtype) * is_source[:, None]
     weights = weights * (1 - itself)
-    own_precision = precision[row] * is_source[:, None]
-    through_itself = (weights * own_precision).sum(-1, keepdim=True) / precision.diagonal()[row][:, None]
-    return (weights @ precision - through_itself * own_precision) * (1 - itself)
+    own_precision = precision.rows(row) * is_source[:, None]
+    through_itself = (weights * own_precision).sum(-1, keepdim=True) / precision.diagonal(row)[:, None]
+    return (precision.multiply(weights) - through_itself * own_precision) * (1 - itself)
+
+
+def pass_messages(
+    weights: Tensor, precision: Precision, inputs: Tensor, targets: Tensor, sources: Tensor | None, *, leave_out: bool
+) -> Tensor:
+    r"""Add up weighted messages: the products of whitened weights and measured values, without whitening the weights.
+
+    .. math:: \sum_v w_{gv} \Bigl((P x)_v - \frac{P_{gv}}{P_{gg}} (P x)_g\Bigr)
+
+    There are fewer cells in a batch than targets times members, so that :math:`P` is multiplied with the values, and
+    no gradient passes through it. The second term leaves :math:`g` out as :func:`whiten` does.
+
+    Parameters
+    ----------
+    weights
+        Shape (n_members, n_inputs, n_targets, n_sources).
+    precision
+        :math:`P`.
+    inputs
+        Standardized expression, shape (n_inputs, n_cells, n_shared).
+    targets
+        Positions of the targets among the shared genes, shape (n_targets,).
+    sources
+        Positions of the sources of each target, shape (n_targets, n_sources); all shared genes in order if None.
+    leave_out
+        Whether the weights are those that would hold if the target had not been measured.
+
+    Returns
+    -------
+    Sum over the inputs, shape (n_members, n_targets, n_cells).
+    """
+    values = precision.multiply(inputs).permute(2, 0, 1).contiguous()  # genes first: those of a target are gathered
+    if sources is None:
+        messages = torch.einsum("mits,sic->mtc", weights, values)
+    else:
+        messages = torch.einsum("mits,tsic->mtc", weights, values[sources])
+    if not leave_out:
+        return messages
+    own_precision = precision.rows(targets)
+    if sources is not None:
+        own_precision = own_precision.gather(1, sources)
+    through_itself = torch.einsum("mits,ts->mit", weights, own_precision) / precision.diagonal(targets)
+    return messages - torch.einsum("mit,tic->mtc", through_itself, values[targets])

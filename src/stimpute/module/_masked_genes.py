@@ -9,13 +9,13 @@ from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor
 
 from stimpute.module._attention import MASK_KEY, AttentionAutoencoder
-from stimpute.module._gene_graph import GeneGraphNetwork, whiten
+from stimpute.module._gene_graph import GeneGraphNetwork, pass_messages
+from stimpute.module._precision import Precision
 
 NICHE_KEY = "niche"
 MASKED_KEY = "masked"
 TRUTH_KEY = "truth"
 MIN_NORM = 1e-3  # of a gene's profile within a batch: a nearly constant gene has no correlation
-NOT_SHARED = -1
 
 
 class MaskedGeneModule(BaseModuleClass):
@@ -33,10 +33,13 @@ class MaskedGeneModule(BaseModuleClass):
     profiles
         Metacell profiles of the shared genes, shape (n_metacells, n_shared).
     features, statistics, precision
-        Of the shared genes: relation features (n_shared, n_shared, n_features), gene statistics
-        (n_shared, n_statistics), and :math:`P` (n_shared, n_shared).
+        Of the shared genes: relation features (n_shared, n_sources, n_features), gene statistics
+        (n_shared, n_statistics), and :math:`P`.
     learns
         Whether a member learns from a gene, shape (n_members, n_shared).
+    sources
+        Positions of the genes from which each gene receives messages, shape (n_shared, n_sources); all shared genes
+        in order if None.
     error_weight
         :math:`\lambda`.
     use_attention
@@ -54,9 +57,10 @@ class MaskedGeneModule(BaseModuleClass):
         profiles: Tensor,
         features: Tensor,
         statistics: Tensor,
-        precision: Tensor,
+        precision: Precision,
         learns: Tensor,
         *,
+        sources: Tensor | None = None,
         error_weight: float = 0.3,
         use_attention: bool = True,
         leave_out: bool = True,
@@ -72,8 +76,9 @@ class MaskedGeneModule(BaseModuleClass):
         self.register_buffer("dataset", dataset, persistent=False)
         self.register_buffer("features", features, persistent=False)
         self.register_buffer("statistics", statistics, persistent=False)
-        self.register_buffer("precision", precision, persistent=False)
         self.register_buffer("learns", learns, persistent=False)
+        self.register_buffer("sources", sources, persistent=False)
+        self.precision = precision
 
     def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"x": tensors[REGISTRY_KEYS.X_KEY], "mask": tensors[MASK_KEY]}
@@ -113,12 +118,16 @@ class MaskedGeneModule(BaseModuleClass):
             attention = self.autoencoder.attention(z, keys, dataset=self.dataset)
             z_score = (attention @ self.profiles[:, masked]).transpose(1, 2)
         if self.graph is not None:
-            weights = self.graph(self.features[masked], self.statistics[masked], self.statistics)
-            weights = weights[:, : len(inputs)]  # cells without positions have no niche
-            position = masked if self.leave_out else torch.full_like(masked, NOT_SHARED)
-            messages = whiten(weights, self.precision, position) @ inputs.transpose(1, 2)
-            z_score = z_score + messages.sum(1)
+            z_score = z_score + self._messages(inputs, masked)
         return {"z_score": z_score}
+
+    def _messages(self, inputs: Tensor, masked: Tensor) -> Tensor:
+        """Add up the messages to masked genes, shape (n_members, n_masked, n_cells)."""
+        sources = None if self.sources is None else self.sources[masked]
+        source_statistics = self.statistics if sources is None else self.statistics[sources]
+        weights = self.graph(self.features[masked], self.statistics[masked], source_statistics)
+        weights = weights[:, : len(inputs)]  # cells without positions have no niche
+        return pass_messages(weights, self.precision, inputs, masked, sources, leave_out=self.leave_out)
 
     def loss(self, tensors: dict[str, Tensor], inference_outputs: dict, generative_outputs: dict) -> LossOutput:
         """Compute correlation and error over the cells of a batch, for the genes that each member learns from."""

@@ -21,7 +21,7 @@ from torch import nn
 from stimpute._messages import check_at_least, check_count, check_flag
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._metacells import find_metacells, gene_statistics
-from stimpute.data._normalize import smallest_positive_value
+from stimpute.data._normalize import column_moments, smallest_positive_value
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._space import sample_cells
@@ -33,7 +33,7 @@ from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import Capabilities, DataSizes, Recipe
 from stimpute.recipes._crossfit_batches import MAX_TARGETS, MaskedGeneBatches
 from stimpute.recipes._crossfit_calibration import N_PROBE, calibrate
-from stimpute.recipes._crossfit_ensemble import CrossfitEnsemble, niche_mean
+from stimpute.recipes._crossfit_ensemble import CrossfitEnsemble
 from stimpute.recipes._crossfit_fit import (
     CrossfitFit,
     CrossfitPreparation,
@@ -146,8 +146,8 @@ class CrossfitRecipe(Recipe):
         return networks
 
     def work_per_step(self, sizes: DataSizes) -> float:
-        """Count the largest product: the edge weights of all members for the cell and its niche, times precision."""
-        return 2.0 * self.n_folds * MAX_TARGETS * sizes.n_shared**2
+        """Count the largest product: the inputs of the cells and of their niches, times precision."""
+        return 2.0 * self.batch_size * sizes.n_shared**2
 
     def fit(
         self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer
@@ -172,20 +172,16 @@ class CrossfitRecipe(Recipe):
             of_fold=np.array([cells.target_sum(folds.split(fold)) for fold in range(len(folds))]),
             of_all=cells.target_sum(nothing_held_out),
         )
-        expression = cells.log_normalized(nothing_held_out, target_sum.of_all)
+        expression = cells.log_normalized_sparse(nothing_held_out, target_sum.of_all)
+        mean, std = column_moments(expression)
         scaling = SharedGeneScaling(
-            mean=expression.mean(0, dtype=np.float64),
-            std=expression.std(0, dtype=np.float64),
-            target_sum=target_sum,
-            smallest_value=smallest_positive_value(expression),
+            mean=mean, std=std, target_sum=target_sum, smallest_value=smallest_positive_value(expression)
         )
         statistics = gene_statistics(reference.expression, reference.shared)
         probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
         probe_niche = None
-        chunk = cells.chunk(probe_rows, neighbors)
-        if chunk.neighbors is not None:
-            standardized = scaling.standardize(chunk.cells, nothing_held_out, None)
-            probe_niche = niche_mean(standardized, chunk.neighbors)
+        if neighbors is not None:
+            probe_niche = scaling.inputs(cells.chunk(probe_rows, neighbors), nothing_held_out, None)[1]
         return CrossfitPreparation(
             folds=folds,
             scaling=scaling,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
+from scipy import sparse
 from torch import Tensor
 
+from stimpute.data._normalize import log_normalize_sparse
+from stimpute.data._space import neighbor_mean
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._attention import MASK_KEY
 from stimpute.module._masked_genes import MASKED_KEY, NICHE_KEY, TRUTH_KEY
@@ -18,6 +21,8 @@ MIN_MASKED = 2
 
 class MaskedGeneBatches:
     """Turn rows into a batch: other genes are masked in every batch, and totals are over the input genes.
+
+    Counts stay sparse until the cells of a batch are standardized.
 
     Parameters
     ----------
@@ -45,53 +50,54 @@ class MaskedGeneBatches:
         *,
         mask_genes: bool = True,
     ) -> None:
-        self.values = torch.from_numpy(cells.expression.toarray())
-        self.total_counts = None
-        if cells.total_counts is not None:
-            self.total_counts = torch.from_numpy(cells.total_counts.astype(np.float32))
-        std = np.where(scaling.std > 0, scaling.std, 1)
-        self.mean = torch.from_numpy(scaling.mean.astype(np.float32))
-        self.std = torch.from_numpy(std.astype(np.float32))
-        self.neighbors = None if neighbors is None else torch.from_numpy(neighbors).long()
+        self.expression = cells.expression
+        self.total_counts = cells.total_counts
+        self.scaling = scaling
+        self.neighbors = neighbors
         self.masked_share = masked_share
         self.mask_genes = mask_genes
         self.generator = torch.Generator().manual_seed(seed)
 
     def _draw_genes(self) -> Tensor:
         """Draw the genes of a batch that are masked and predicted."""
-        n_genes = self.values.shape[1]
+        n_genes = self.expression.shape[1]
         low, high = self.masked_share
         share = low + (high - low) * torch.rand(1, generator=self.generator).item()
         n_masked = min(max(MIN_MASKED, int(share * n_genes)), n_genes - 1)
         return torch.randperm(n_genes, generator=self.generator)[:n_masked]
 
-    def _standardized(self, cells: Tensor, masked: Tensor) -> Tensor:
-        """Standardize the shared genes of some cells, scaled by totals over the input genes."""
-        values = self.values[cells]
-        if self.total_counts is not None:
-            totals = self.total_counts[cells]
-            if self.mask_genes:
-                totals = totals - values[:, masked].sum(1)
-            positive = totals[totals > 0]
-            target_sum = positive.median() if len(positive) else torch.tensor(1.0)
-            values = torch.log1p(values * (target_sum / totals.clamp(min=1))[:, None])
-        return (values - self.mean) / self.std
+    def _log_normalized(self, cells: np.ndarray, masked: np.ndarray) -> sparse.csr_matrix:
+        """Log-normalize the shared genes of some cells by totals over the input genes."""
+        values = self.expression[cells]
+        if self.total_counts is None:
+            return values
+        totals = self.total_counts[cells]
+        if self.mask_genes:
+            is_masked = np.zeros(values.shape[1])
+            is_masked[masked] = 1
+            totals = totals - values @ is_masked
+        positive = totals[totals > 0]
+        target_sum = np.quantile(positive, 0.5, method="lower") if len(positive) else 1.0
+        return log_normalize_sparse(values, totals, target_sum)
+
+    def _standardized(self, values: sparse.csr_matrix) -> Tensor:
+        return torch.from_numpy(self.scaling.standardize_values(values.toarray()))
 
     def __call__(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Make the batch of some rows."""
-        rows = batch["rows"]
+        rows = batch["rows"].numpy()
         masked = self._draw_genes()
-        mask = torch.ones(self.values.shape[1])
+        mask = torch.ones(self.expression.shape[1])
         if self.mask_genes:
             mask[masked] = 0
         cells = rows
         if self.neighbors is not None:
-            cells = torch.cat([rows, self.neighbors[rows].flatten()])
-        standardized = self._standardized(cells, masked)
-        own = standardized[: len(rows)]
+            cells = np.concatenate([rows, self.neighbors[rows].ravel()])
+        values = self._log_normalized(cells, masked.numpy())
+        own = self._standardized(values[: len(rows)])
         targets = masked[:MAX_TARGETS]
         result = {REGISTRY_KEYS.X_KEY: own, MASK_KEY: mask, MASKED_KEY: targets, TRUTH_KEY: own[:, targets]}
         if self.neighbors is not None:
-            of_neighbors = standardized[len(rows) :].view(len(rows), -1, standardized.shape[1])
-            result[NICHE_KEY] = of_neighbors.mean(1)
+            position = np.arange(len(rows), len(cells)).reshape(len(rows), -1)
+            result[NICHE_KEY] = self._standardized(neighbor_mean(values, position))
         return result

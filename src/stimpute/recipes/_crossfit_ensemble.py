@@ -105,12 +105,8 @@ class CrossfitCellEncoder:
 
     def encode(self, chunk: CellChunk) -> CellBlock:
         """Standardize the cells, average their spatial neighbors, and compute attention."""
-        standardized = self.scaling.standardize(chunk.cells, self.split, self.fold)
-        inputs = [standardized[chunk.rows]]
-        if chunk.neighbors is not None:
-            inputs.append(niche_mean(standardized, chunk.neighbors))
         molecule = self.scaling.molecule(chunk.cells[chunk.rows], self.split, self.fold)
-        return self.encode_inputs(np.stack(inputs), molecule)
+        return self.encode_inputs(self.scaling.inputs(chunk, self.split, self.fold), molecule)
 
     @torch.inference_mode()
     def encode_inputs(self, inputs: np.ndarray, molecule: np.ndarray) -> CellBlock:
@@ -242,14 +238,6 @@ def add_parts(parts: list[Tensor]) -> Tensor:
     for part in parts[1:]:
         total = total + part
     return total
-
-
-def niche_mean(expression: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
-    """Average the expression of spatial neighbors, shape (n_cells, n_genes)."""
-    total = np.zeros((len(neighbors), expression.shape[1]), np.float32)
-    for column in neighbors.T:  # one neighbor of all cells at a time: never cells × neighbors × genes
-        total += expression[column]
-    return total / neighbors.shape[1]
 
 
 def log_std(z_score: Tensor) -> np.ndarray:

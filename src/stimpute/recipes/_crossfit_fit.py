@@ -13,7 +13,8 @@ from stimpute.calibrate._reliability import ReliabilityRegression
 from stimpute.data._arrays import Shape
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._normalize import standardize
-from stimpute.data._spatial import ProbeCells, SpatialCells
+from stimpute.data._space import neighbor_mean
+from stimpute.data._spatial import CellChunk, ProbeCells, SpatialCells
 
 MAX_STATISTIC = 3.0  # standardized gene statistics are clipped here
 
@@ -29,7 +30,19 @@ class SharedGeneScaling:
 
     def standardize(self, cells: SpatialCells, split: GeneSplit, fold: int | None) -> np.ndarray:
         """Log-normalize and standardize the shared genes, held-out ones included, shape (n_cells, n_shared)."""
-        return standardize(cells.log_normalized(split, self.target_sum[fold]), self.mean, self.std)
+        return self.standardize_values(cells.log_normalized(split, self.target_sum[fold]))
+
+    def standardize_values(self, log_normalized: np.ndarray) -> np.ndarray:
+        """Standardize log-normalized values of the shared genes, shape (n_cells, n_shared)."""
+        return standardize(log_normalized, self.mean, self.std)
+
+    def inputs(self, chunk: CellChunk, split: GeneSplit, fold: int | None) -> np.ndarray:
+        """Standardize cells and the means of their spatial neighbors, shape (n_inputs, n_cells, n_shared)."""
+        values = chunk.cells.log_normalized_sparse(split, self.target_sum[fold])
+        inputs = [values[chunk.rows]]
+        if chunk.neighbors is not None:
+            inputs.append(neighbor_mean(values, chunk.neighbors))
+        return np.stack([self.standardize_values(part.toarray()) for part in inputs])
 
     def molecule(self, cells: SpatialCells, split: GeneSplit, fold: int | None) -> np.ndarray:
         """Compute the log-normalized value of one molecule in each cell, shape (n_cells,).

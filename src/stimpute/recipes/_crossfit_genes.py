@@ -13,6 +13,7 @@ from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._relations import Coexpression
 from stimpute.module._gene_graph import whiten
+from stimpute.module._precision import DensePrecision, LowRankPrecision, Precision
 from stimpute.recipes._crossfit_fit import CrossfitPreparation
 
 N_STATISTICS = 3  # mean, standard deviation and detection rate in the reference
@@ -50,15 +51,15 @@ class GeneFeatures:
         return Coexpression(self.reference.expression, self.reference.shared)
 
     @cached_property
-    def precision(self) -> Tensor:
-        """Compute the regularized inverse of the correlation of the shared genes, shape (n_shared, n_shared)."""
+    def precision(self) -> Precision:
+        """Compute the regularized inverse of the correlation of the shared genes."""
         n_shared = len(self.reference.shared)
         correlation = np.eye(n_shared)
         if COEXPRESSION in self.reference.relations:
             correlation = self.coexpression.similarity(self.reference.shared).astype(np.float64)
             correlation = (correlation + correlation.T) / 2
         inverse = np.linalg.inv(correlation + self.ridge * np.eye(n_shared))
-        return torch.from_numpy(inverse.astype(np.float32))
+        return DensePrecision(torch.from_numpy(inverse.astype(np.float32)))
 
     def statistics(self, genes: np.ndarray) -> Tensor:
         """Compute standardized statistics of genes in the reference, shape (n_genes, n_statistics)."""
