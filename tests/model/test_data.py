@@ -139,7 +139,9 @@ def test_recognizing_the_reference_warns_of_nothing(both):
     spatial, reference = (adata.copy() for adata in both[:2])
     reference.X = reference.X.log1p()
     everything = bare(both[1])
-    record, attached = read_pair(spatial, SETUP, reference, {**SETUP, "expression": "normalized"}, CrossfitRecipe(), [], {})
+    record, attached = read_pair(
+        spatial, SETUP, reference, {**SETUP, "expression": "normalized"}, CrossfitRecipe(), [], {}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not is_from_reference(everything, attached)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stimpute.module._gene_graph import CORRECTION_SCALE, INITIAL_SLOPE, GeneGraphNetwork, pass_messages, whiten
+from stimpute.module._gene_graph import CORRECTION_SCALE, INITIAL_SLOPE, GeneGraphNetwork, whiten
 from stimpute.module._precision import DensePrecision
 
 N_FEATURES, N_STATISTICS, N_TARGETS, N_SOURCES = 3, 2, 5, 7

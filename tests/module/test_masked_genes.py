@@ -5,10 +5,11 @@ from scvi import REGISTRY_KEYS
 
 from stimpute.module._attention import MASK_KEY, AttentionAutoencoder
 from stimpute.module._gene_graph import GeneGraphNetwork, whiten
-from stimpute.module._masked_genes import MASKED_KEY, NICHE_KEY, TRUTH_KEY, MaskedGeneModule
+from stimpute.module._masked_genes import FEATURES_KEY, MASKED_KEY, NICHE_KEY, TRUTH_KEY, MaskedGeneModule
 from stimpute.module._precision import DensePrecision
 
 N_GENES, N_CELLS = 6, 12
+FEATURES = torch.linspace(0.1, 0.5, N_GENES**2).reshape(N_GENES, N_GENES, 1)
 LEARNS_ALL = torch.ones(2, N_GENES, dtype=torch.bool)
 
 
@@ -27,7 +28,6 @@ def make_module(profiles):
     """A function that makes a module of two members; its graph and autoencoder are always the same."""
 
     def make(learns=LEARNS_ALL, *, with_graph=True, n_inputs=1, **options):
-        features = torch.linspace(0.1, 0.5, N_GENES**2).reshape(N_GENES, N_GENES, 1)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             autoencoder = AttentionAutoencoder(N_GENES, n_latent=4, n_members=2)
@@ -37,7 +37,7 @@ def make_module(profiles):
         precision = DensePrecision(torch.eye(N_GENES) + 0.1)
         graph = graph if with_graph else None
         statistics = torch.zeros(N_GENES, 1)
-        return MaskedGeneModule(autoencoder, graph, profiles, features, statistics, precision, learns, **options)
+        return MaskedGeneModule(autoencoder, graph, profiles, statistics, precision, learns, **options)
 
     return make
 
@@ -47,6 +47,7 @@ def make_batch(rng, masked, niche=False):
     mask = torch.ones(N_GENES)
     mask[masked] = 0
     batch = {REGISTRY_KEYS.X_KEY: x, MASK_KEY: mask, MASKED_KEY: masked, TRUTH_KEY: x[:, masked]}
+    batch[FEATURES_KEY] = FEATURES[masked]
     if niche:
         batch[NICHE_KEY] = torch.tensor(rng.normal(size=(N_CELLS, N_GENES)), dtype=torch.float32)
     return batch
@@ -84,7 +85,7 @@ def test_the_prediction_is_attention_plus_messages(make_module, rng, profiles):
     z = module.autoencoder.embed_cells(batch[REGISTRY_KEYS.X_KEY], batch[MASK_KEY])
     keys = module.autoencoder.embed_reference(profiles, batch[MASK_KEY])
     expected = (module.autoencoder.attention(z, keys) @ profiles[:, masked]).transpose(1, 2)
-    weights = module.graph(module.features[masked], module.statistics[masked], module.statistics)
+    weights = module.graph(FEATURES[masked], module.statistics[masked], module.statistics)
     weights = whiten(weights, module.precision, masked)
     expected = expected + weights[:, 0] @ batch[REGISTRY_KEYS.X_KEY].T + weights[:, 1] @ batch[NICHE_KEY].T
     torch.testing.assert_close(output["z_score"], expected)

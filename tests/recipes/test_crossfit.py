@@ -95,7 +95,7 @@ def test_training_batches_leave_no_trace_of_masked_genes(model, cells, with_nich
 
     def make():
         neighbors = cells.neighbors(5) if with_niche else None
-        return MaskedGeneBatches(cells, model.fit.preparation.scaling, neighbors, (0.3, 0.3), seed=0)
+        return MaskedGeneBatches(cells, model.fit.preparation.scaling, neighbors, (0.3, 0.3), None, seed=0)
 
     rows = {"rows": torch.arange(20)}
     first = make()(rows)
@@ -116,7 +116,7 @@ def test_training_batches_leave_no_trace_of_masked_genes(model, cells, with_nich
 
 
 def test_every_batch_masks_other_genes(model, cells):
-    batches = MaskedGeneBatches(cells, model.fit.preparation.scaling, None, (0.1, 0.5), seed=0)
+    batches = MaskedGeneBatches(cells, model.fit.preparation.scaling, None, (0.1, 0.5), None, seed=0)
     masks = np.stack([batches({"rows": torch.arange(3)})["mask"].numpy() for _ in range(40)])
     n_genes = masks.shape[1]
     n_masked = n_genes - masks.sum(1)
@@ -211,7 +211,6 @@ def test_what_is_trained_is_what_predicts(tissue, placed):
         model.module["autoencoder"],
         model.module["graph"],
         torch.from_numpy(features.metacells.shared_profiles),
-        features.relation_features(shared, fold),
         features.statistics(shared),
         features.precision,
         torch.ones(2, len(shared), dtype=torch.bool),
@@ -219,7 +218,9 @@ def test_what_is_trained_is_what_predicts(tissue, placed):
     mask = torch.from_numpy(encoder.split.mask())
     with torch.no_grad():
         z = module.inference(encoded.inputs[0], mask)["z"]
-        trained = module.generative(z, mask, encoded.inputs, torch.from_numpy(held_out))["z_score"][fold].T
+        relations = features.relation_features(shared[held_out], fold)
+        output = module.generative(z, mask, encoded.inputs, torch.from_numpy(held_out), relations)
+        trained = output["z_score"][fold].T
     np.testing.assert_allclose(weights.z_score(encoded), trained, atol=1e-4)
 
 

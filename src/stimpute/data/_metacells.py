@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +13,8 @@ from sklearn.decomposition import PCA
 from stimpute.data._normalize import EPSILON, standardize
 from stimpute.data._reference import Reference, ReferenceDataset, ReferenceExpression
 
+CELLS_PER_BLOCK = 1024
+MAX_GENES = 2000  # shared genes that cells are clustered on, the most variable ones
 N_COMPONENTS = 30  # principal components that cells are clustered on
 
 
@@ -131,14 +134,17 @@ class Metacells:
         return result
 
 
-def standardized_shared(reference: Reference) -> np.ndarray:
-    """Standardize the shared genes of every reference cell within its dataset, shape (n_cells, n_shared)."""
-    expression = reference.expression
-    return expression.in_order([_standardized(dataset, reference.shared) for dataset in expression.datasets])
-
-
-def _standardized(dataset: ReferenceDataset, genes: np.ndarray) -> np.ndarray:
+def standardized_genes(dataset: ReferenceDataset, genes: np.ndarray) -> np.ndarray:
+    """Standardize some genes of every cell of a dataset, shape (n_cells, n_chosen)."""
     return standardize(dataset.dense(genes), dataset.mean[genes], dataset.std[genes])
+
+
+def standardized_blocks(dataset: ReferenceDataset, genes: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield some standardized genes in blocks of cells, shape (n_in_block, n_chosen)."""
+    by_cell = dataset.by_gene[genes].T.tocsr()
+    for start in range(0, dataset.n_cells, CELLS_PER_BLOCK):
+        block = by_cell[start : start + CELLS_PER_BLOCK].toarray()
+        yield standardize(block, dataset.mean[genes], dataset.std[genes])
 
 
 def find_metacells(reference: Reference, n: int, seed: int) -> np.ndarray:
@@ -169,7 +175,11 @@ def find_metacells(reference: Reference, n: int, seed: int) -> np.ndarray:
 def _cluster(dataset: ReferenceDataset, shared: np.ndarray, n: int, seed: int) -> np.ndarray:
     if dataset.n_cells <= n:
         return np.arange(dataset.n_cells)
-    x = _standardized(dataset, shared)
+    genes = shared
+    if len(genes) > MAX_GENES:
+        most_variable = np.argsort(dataset.std[genes], kind="stable")[-MAX_GENES:]
+        genes = genes[np.sort(most_variable)]
+    x = standardized_genes(dataset, genes)
     if x.shape[1] > N_COMPONENTS:
         x = PCA(N_COMPONENTS, random_state=seed).fit_transform(x)
     clustering = MiniBatchKMeans(n, n_init=1, batch_size=1024, max_iter=20, random_state=seed)

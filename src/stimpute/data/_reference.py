@@ -181,11 +181,14 @@ class Reference:
         Positions of the shared genes among the reference genes, shape (n_shared,).
     relations
         Relations between genes, by name.
+    n_components
+        Number of principal components in which co-expression is computed; None for the exact value.
     """
 
     expression: ReferenceExpression
     shared: np.ndarray
     relations: Mapping[str, Relation]
+    n_components: int | None = None
 
     def position_among_shared(self, targets: np.ndarray) -> np.ndarray:
         """Find each target gene among the shared genes; -1 for the others, shape (n_targets,)."""

@@ -11,7 +11,8 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute.data._reference import ReferenceDataset, ReferenceExpression
+from stimpute.data._coexpression import Coexpression
+from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import COEXPRESSION, read_relation
 
 MIN_WEIGHT = 1e-3  # of an edge in a row-normalized graph: every gene keeps some neighbors
@@ -25,69 +26,6 @@ class Relation(Protocol):
 
     def digest_parts(self, order: np.ndarray) -> list[bytes]:
         """Return the data that the relation was made from, genes in the given order, for the fingerprint."""
-
-
-@dataclass(frozen=True)
-class _DatasetCoexpression:
-    """Co-expression in one dataset."""
-
-    dataset: ReferenceDataset
-    shared: np.ndarray
-    centered: bool
-
-    @cached_property
-    def _shared_profiles(self) -> np.ndarray:
-        """Unit-length expression profiles of the shared genes, shape (n_cells, n_shared)."""
-        profiles = self.dataset.dense(self.shared).astype(np.float64)
-        if self.centered:
-            profiles -= profiles.mean(0)
-        norm = np.linalg.norm(profiles, axis=0)
-        return (profiles / np.maximum(norm, 1e-12)).astype(np.float32)
-
-    def similarity(self, targets: np.ndarray) -> np.ndarray:
-        """Compute the similarity of target genes to the shared genes, shape (n_targets, n_shared)."""
-        # The shared profiles are centered, so that centering the targets would not change the product.
-        squares = self.dataset.std[targets] ** 2
-        if not self.centered:
-            squares = squares + self.dataset.mean[targets] ** 2
-        norm = np.sqrt(self.dataset.n_cells * squares)
-        product = self.dataset.by_gene[targets] @ self._shared_profiles
-        return (product / np.maximum(norm, 1e-6)[:, None]).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Coexpression:
-    """Cosine of expression over the reference cells (eq. 5); with centering, the Pearson correlation.
-
-    It is computed in each dataset of the reference; every value is from the first dataset that has both genes.
-
-    Attributes
-    ----------
-    expression
-        Reference expression.
-    shared
-        Positions of the shared genes in the reference, shape (n_shared,).
-    centered
-        Whether profiles are centered first.
-    """
-
-    expression: ReferenceExpression
-    shared: np.ndarray
-    centered: bool = True
-
-    def similarity(self, targets: np.ndarray) -> np.ndarray:
-        """See :class:`Relation`; a gene that is constant in the reference is similar to none."""
-        return self.expression.from_first_with_both(
-            lambda index: self._by_dataset[index].similarity(targets), targets, self.shared
-        )
-
-    @cached_property
-    def _by_dataset(self) -> list[_DatasetCoexpression]:
-        return [_DatasetCoexpression(dataset, self.shared, self.centered) for dataset in self.expression.datasets]
-
-    def digest_parts(self, order: np.ndarray) -> list[bytes]:
-        """See :class:`Relation`; there is nothing but the expression."""
-        return []
 
 
 @dataclass(frozen=True)
@@ -123,11 +61,15 @@ class Vectors:
         centered = self.vectors[genes] - self._mean
         return centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
 
+    @cached_property
+    def _shared_unit(self) -> np.ndarray:
+        return self._unit(self.fallback.shared)
+
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """See :class:`Relation`."""
         shared = self.fallback.shared
         both = self.has_vector[targets][:, None] & self.has_vector[shared][None]
-        cosine = self._unit(targets) @ self._unit(shared).T
+        cosine = self._unit(targets) @ self._shared_unit.T
         if not both.all():
             cosine = np.where(both, cosine, self.fallback.similarity(targets))
         return cosine.astype(np.float32)
@@ -194,7 +136,13 @@ def row_normalized(similarity: np.ndarray, position: np.ndarray, inputs: np.ndar
 
 
 def load_relations(
-    adata: AnnData, expression: ReferenceExpression, shared: np.ndarray, names: Sequence[str], *, centered: bool = True
+    adata: AnnData,
+    expression: ReferenceExpression,
+    shared: np.ndarray,
+    names: Sequence[str],
+    *,
+    centered: bool = True,
+    n_components: int | None = None,
 ) -> dict[str, Relation]:
     """Load relations of a reference AnnData by name.
 
@@ -210,13 +158,15 @@ def load_relations(
         Names of the relations; `"coexpression"` is computed from the expression.
     centered
         See :class:`Vectors` and :class:`Coexpression`.
+    n_components
+        See :class:`Coexpression`.
 
     Raises
     ------
     KeyError
         If the reference has no relation of that name.
     """
-    coexpression = Coexpression(expression, shared, centered)
+    coexpression = Coexpression(expression, shared, centered, n_components)
     relations: dict[str, Relation] = {}
     for name in names:
         if name == COEXPRESSION:

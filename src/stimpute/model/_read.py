@@ -237,9 +237,10 @@ def _read_reference(
     expression = ReferenceExpression(matrix, dataset)
     positions = expression.genes.get_indexer(shared)
     centered = recipe.capabilities.centers_vectors
+    n_components = recipe.correlation_components(len(shared))
     annotated = with_annotations(adata) if has_lazy_annotations(adata) else adata
-    loaded = load_relations(annotated, expression, positions, relations, centered=centered)
-    reference = Reference(expression, positions, loaded)
+    loaded = load_relations(annotated, expression, positions, relations, centered=centered, n_components=n_components)
+    reference = Reference(expression, positions, loaded, n_components)
     has_protein = np.zeros(adata.n_vars, dtype=bool)
     if "has_protein" in adata.var:
         has_protein = annotated.var["has_protein"].to_numpy(dtype=bool).copy()

@@ -61,22 +61,35 @@ class GeneGraphNetwork(nn.Module):
         ----------
         features
             Relation features, shape (n_targets, n_sources, n_features).
-        target
-            Statistics of the target genes, shape (n_targets, n_statistics).
-        source
-            Statistics of the source genes, shape (n_sources, n_statistics), or (n_targets, n_sources, n_statistics)
-            where targets have sources of their own.
+        target, source
+            Statistics of the target and of the source genes, shape (n_genes, n_statistics).
         member
             Which member to compute; all if None.
         """
+        n_targets, n_sources, _ = features.shape
         chosen = slice(None) if member is None else slice(member, member + 1)
-        f = features[None]
-        hidden = f @ self.from_features[chosen][:, None] + self.bias[chosen]
-        hidden = hidden + (target @ self.from_target[chosen])[:, :, None]
-        hidden = hidden + source @ self.from_source[chosen][:, None]
-        correction = F.relu(hidden) @ self.readout[chosen] + self.offset[chosen]
-        linear = (f @ self.linear[chosen]) * torch.exp(source @ self.source_scale[chosen][:, None])
-        return (linear + CORRECTION_SCALE * correction).permute(0, 3, 1, 2)
+        one = torch.ones_like(features[..., :1])
+        of_target = target[:, None].expand(-1, n_sources, -1)
+        of_source = source[None].expand(n_targets, -1, -1)
+        described = torch.cat([features, of_target, of_source, one], dim=-1)
+        # All members in one product: there are many pairs of genes, and few features.
+        hidden = F.relu(described @ _side_by_side(self._first_layer(chosen)), inplace=True)
+        correction = hidden @ torch.block_diag(*self.readout[chosen, 0]) + self.offset[chosen].flatten()
+        scale = torch.exp(source @ _side_by_side(self.source_scale[chosen]))
+        linear = (features @ _side_by_side(self.linear[chosen, 0])) * scale
+        weights = linear + CORRECTION_SCALE * correction
+        n_members, _, n_inputs = self.source_scale[chosen].shape
+        return weights.view(n_targets, n_sources, n_members, n_inputs).permute(2, 3, 0, 1)
+
+    def _first_layer(self, members: slice) -> Tensor:
+        """Join the weights of the first layer, shape (n_members, n_features + 2 n_statistics + 1, n_hidden)."""
+        parts = [self.from_features, self.from_target, self.from_source, self.bias[:, 0]]
+        return torch.cat([part[members] for part in parts], dim=1)
+
+
+def _side_by_side(by_member: Tensor) -> Tensor:
+    """Put the matrices of the members beside each other, shape (n_rows, n_members * n_columns)."""
+    return by_member.transpose(0, 1).flatten(1)
 
 
 def whiten(weights: Tensor, precision: Precision, position: Tensor) -> Tensor:
@@ -106,9 +119,7 @@ def whiten(weights: Tensor, precision: Precision, position: Tensor) -> Tensor:
     return (precision.multiply(weights) - through_itself * own_precision) * (1 - itself)
 
 
-def pass_messages(
-    weights: Tensor, precision: Precision, inputs: Tensor, targets: Tensor, sources: Tensor | None, *, leave_out: bool
-) -> Tensor:
+def pass_messages(weights: Tensor, precision: Precision, inputs: Tensor, targets: Tensor, *, leave_out: bool) -> Tensor:
     r"""Add up weighted messages: the products of whitened weights and measured values, without whitening the weights.
 
     .. math:: \sum_v w_{gv} \Bigl((P x)_v - \frac{P_{gv}}{P_{gg}} (P x)_g\Bigr)
@@ -119,15 +130,13 @@ def pass_messages(
     Parameters
     ----------
     weights
-        Shape (n_members, n_inputs, n_targets, n_sources).
+        Shape (n_members, n_inputs, n_targets, n_shared).
     precision
         :math:`P`.
     inputs
         Standardized expression, shape (n_inputs, n_cells, n_shared).
     targets
         Positions of the targets among the shared genes, shape (n_targets,).
-    sources
-        Positions of the sources of each target, shape (n_targets, n_sources); all shared genes in order if None.
     leave_out
         Whether the weights are those that would hold if the target had not been measured.
 
@@ -135,15 +144,9 @@ def pass_messages(
     -------
     Sum over the inputs, shape (n_members, n_targets, n_cells).
     """
-    values = precision.multiply(inputs).permute(2, 0, 1).contiguous()  # genes first: those of a target are gathered
-    if sources is None:
-        messages = torch.einsum("mits,sic->mtc", weights, values)
-    else:
-        messages = torch.einsum("mits,tsic->mtc", weights, values[sources])
+    values = precision.multiply(inputs)
+    messages = torch.einsum("mitv,icv->mtc", weights, values)
     if not leave_out:
         return messages
-    own_precision = precision.rows(targets)
-    if sources is not None:
-        own_precision = own_precision.gather(1, sources)
-    through_itself = torch.einsum("mits,ts->mit", weights, own_precision) / precision.diagonal(targets)
-    return messages - torch.einsum("mit,tic->mtc", through_itself, values[targets])
+    through_itself = torch.einsum("mitv,tv->mit", weights, precision.rows(targets)) / precision.diagonal(targets)
+    return messages - torch.einsum("mit,ict->mtc", through_itself, values[:, :, targets])

@@ -15,6 +15,7 @@ from stimpute.module._precision import Precision
 NICHE_KEY = "niche"
 MASKED_KEY = "masked"
 TRUTH_KEY = "truth"
+FEATURES_KEY = "features"
 MIN_NORM = 1e-3  # of a gene's profile within a batch: a nearly constant gene has no correlation
 
 
@@ -32,14 +33,10 @@ class MaskedGeneModule(BaseModuleClass):
         The networks; the graph may be None.
     profiles
         Metacell profiles of the shared genes, shape (n_metacells, n_shared).
-    features, statistics, precision
-        Of the shared genes: relation features (n_shared, n_sources, n_features), gene statistics
-        (n_shared, n_statistics), and :math:`P`.
+    statistics, precision
+        Of the shared genes: gene statistics (n_shared, n_statistics), and :math:`P`.
     learns
         Whether a member learns from a gene, shape (n_members, n_shared).
-    sources
-        Positions of the genes from which each gene receives messages, shape (n_shared, n_sources); all shared genes
-        in order if None.
     error_weight
         :math:`\lambda`.
     use_attention
@@ -55,12 +52,10 @@ class MaskedGeneModule(BaseModuleClass):
         autoencoder: AttentionAutoencoder,
         graph: GeneGraphNetwork | None,
         profiles: Tensor,
-        features: Tensor,
         statistics: Tensor,
         precision: Precision,
         learns: Tensor,
         *,
-        sources: Tensor | None = None,
         error_weight: float = 0.3,
         use_attention: bool = True,
         leave_out: bool = True,
@@ -74,10 +69,8 @@ class MaskedGeneModule(BaseModuleClass):
         self.leave_out = leave_out
         self.register_buffer("profiles", profiles, persistent=False)
         self.register_buffer("dataset", dataset, persistent=False)
-        self.register_buffer("features", features, persistent=False)
         self.register_buffer("statistics", statistics, persistent=False)
         self.register_buffer("learns", learns, persistent=False)
-        self.register_buffer("sources", sources, persistent=False)
         self.precision = precision
 
     def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -92,13 +85,16 @@ class MaskedGeneModule(BaseModuleClass):
             "mask": tensors[MASK_KEY],
             "inputs": torch.stack(inputs),
             "masked": tensors[MASKED_KEY],
+            "features": tensors.get(FEATURES_KEY),
         }
 
     def inference(self, x: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Embed cells from the genes that are not masked."""
         return {"z": self.autoencoder.embed_cells(x, mask)}
 
-    def generative(self, z: Tensor, mask: Tensor, inputs: Tensor, masked: Tensor) -> dict[str, Tensor]:
+    def generative(
+        self, z: Tensor, mask: Tensor, inputs: Tensor, masked: Tensor, features: Tensor | None
+    ) -> dict[str, Tensor]:
         """Predict the z-scores of masked genes, shape (n_members, n_masked, n_cells).
 
         Parameters
@@ -111,6 +107,8 @@ class MaskedGeneModule(BaseModuleClass):
             Standardized expression of the cells and of their niches, shape (n_inputs, n_cells, n_shared).
         masked
             Positions of the genes to predict, shape (n_masked,).
+        features
+            Their relation features, shape (n_masked, n_shared, n_features); None without a graph.
         """
         z_score = torch.zeros(())
         if self.use_attention:
@@ -118,16 +116,10 @@ class MaskedGeneModule(BaseModuleClass):
             attention = self.autoencoder.attention(z, keys, dataset=self.dataset)
             z_score = (attention @ self.profiles[:, masked]).transpose(1, 2)
         if self.graph is not None:
-            z_score = z_score + self._messages(inputs, masked)
+            weights = self.graph(features, self.statistics[masked], self.statistics)
+            weights = weights[:, : len(inputs)]  # cells without positions have no niche
+            z_score = z_score + pass_messages(weights, self.precision, inputs, masked, leave_out=self.leave_out)
         return {"z_score": z_score}
-
-    def _messages(self, inputs: Tensor, masked: Tensor) -> Tensor:
-        """Add up the messages to masked genes, shape (n_members, n_masked, n_cells)."""
-        sources = None if self.sources is None else self.sources[masked]
-        source_statistics = self.statistics if sources is None else self.statistics[sources]
-        weights = self.graph(self.features[masked], self.statistics[masked], source_statistics)
-        weights = weights[:, : len(inputs)]  # cells without positions have no niche
-        return pass_messages(weights, self.precision, inputs, masked, sources, leave_out=self.leave_out)
 
     def loss(self, tensors: dict[str, Tensor], inference_outputs: dict, generative_outputs: dict) -> LossOutput:
         """Compute correlation and error over the cells of a batch, for the genes that each member learns from."""

@@ -268,6 +268,13 @@ class Recipe(ABC):
     def check(self, reference: Reference) -> None:  # noqa: B027 - a recipe may accept any reference
         """Raise ValueError if the reference does not suit the hyperparameters; accept any by default."""
 
+    def correlation_components(self, n_shared: int) -> int | None:
+        """Return the number of components in which co-expression is computed; None, the default, for the exact value.
+
+        See :class:`~stimpute.data._relations.Coexpression`.
+        """
+        return None
+
     def work_per_step(self, sizes: DataSizes) -> float:
         """Estimate the multiplications of one training step, which decide on the number of threads."""
         return 0.0

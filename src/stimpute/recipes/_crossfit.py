@@ -31,7 +31,7 @@ from stimpute.module._gene_graph import GeneGraphNetwork
 from stimpute.module._masked_genes import MaskedGeneModule
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import Capabilities, DataSizes, Recipe
-from stimpute.recipes._crossfit_batches import MAX_TARGETS, MaskedGeneBatches
+from stimpute.recipes._crossfit_batches import MaskedGeneBatches
 from stimpute.recipes._crossfit_calibration import N_PROBE, calibrate
 from stimpute.recipes._crossfit_ensemble import CrossfitEnsemble
 from stimpute.recipes._crossfit_fit import (
@@ -75,6 +75,9 @@ class CrossfitRecipe(Recipe):
         Minimum and maximum share of the genes that is masked in a step.
     ridge
         Added to the diagonal of the correlation of the shared genes before it is inverted.
+    max_exact_genes, n_components
+        With more shared genes than `max_exact_genes`, correlations in the reference are computed in `n_components`
+        principal components, so that time and memory do not grow with the square of their number.
     use_attention, use_space
         Whether to use attention to the reference, and the spatial neighbors. Without gene relations
         (`StImputeModel(..., relations=[])`) there are no messages between genes.
@@ -101,6 +104,8 @@ class CrossfitRecipe(Recipe):
     error_weight: float = 0.3
     masked_share: tuple[float, float] = (0.1, 0.5)
     ridge: float = 1.0
+    max_exact_genes: int = 1000
+    n_components: int = 256
     use_attention: bool = True
     use_space: bool = True
     mask_genes: bool = True
@@ -109,6 +114,7 @@ class CrossfitRecipe(Recipe):
         check_count(2, n_folds=self.n_folds)
         check_count(1, n_latent=self.n_latent, n_metacells=self.n_metacells, n_hidden=self.n_hidden)
         check_count(1, n_spatial_neighbors=self.n_spatial_neighbors, n_steps=self.n_steps, batch_size=self.batch_size)
+        check_count(1, max_exact_genes=self.max_exact_genes, n_components=self.n_components)
         check_at_least(0, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
         check_at_least(0, error_weight=self.error_weight, ridge=self.ridge)
         if self.n_spatial_neighbors > MAX_NEIGHBORS:
@@ -145,9 +151,15 @@ class CrossfitRecipe(Recipe):
             networks["graph"] = GeneGraphNetwork(n_features, N_STATISTICS, n_inputs, n_members, self.n_hidden)
         return networks
 
+    def correlation_components(self, n_shared: int) -> int | None:
+        """See :class:`~stimpute.recipes.Recipe`."""
+        return self.n_components if n_shared > self.max_exact_genes else None
+
     def work_per_step(self, sizes: DataSizes) -> float:
         """Count the largest product: the inputs of the cells and of their niches, times precision."""
-        return 2.0 * self.batch_size * sizes.n_shared**2
+        n_components = self.correlation_components(sizes.n_shared)
+        rank = sizes.n_shared if n_components is None else 2 * n_components
+        return 2.0 * self.batch_size * sizes.n_shared * rank
 
     def fit(
         self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer
@@ -206,7 +218,6 @@ class CrossfitRecipe(Recipe):
             autoencoder,
             ensemble.module["graph"] if ensemble.reference.relations else None,
             profiles,
-            features.relation_features(shared, None),
             features.statistics(shared),
             features.precision,
             members[:, None] != fold_of_gene[None],
@@ -220,6 +231,7 @@ class CrossfitRecipe(Recipe):
             ensemble.preparation.scaling,
             neighbors,
             self.masked_share,
+            features.for_training() if ensemble.reference.relations else None,
             trainer.seed,
             mask_genes=self.mask_genes,
         )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS
 from scipy import sparse
+from scvi import REGISTRY_KEYS
 from torch import Tensor
 
 from stimpute.data._normalize import log_normalize_sparse
 from stimpute.data._space import neighbor_mean
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._attention import MASK_KEY
-from stimpute.module._masked_genes import MASKED_KEY, NICHE_KEY, TRUTH_KEY
+from stimpute.module._masked_genes import FEATURES_KEY, MASKED_KEY, NICHE_KEY, TRUTH_KEY
 from stimpute.recipes._crossfit_fit import SharedGeneScaling
 
 MAX_TARGETS = 64  # masked genes that one step learns from
+MIN_TARGETS = 8  # also on a large panel
+MAX_EDGES = 64_000  # of these genes to all shared genes: a step on a larger panel learns from fewer genes
 MIN_MASKED = 2
 
 
@@ -34,6 +38,8 @@ class MaskedGeneBatches:
         Spatial neighbors of the cells, shape (n_cells, n_neighbors), or None.
     masked_share
         Minimum and maximum share of the shared genes to mask.
+    features
+        Computes the relation features of some shared genes (positions); None if genes are not related.
     seed
         Seed of the choice of masked genes.
     mask_genes
@@ -46,6 +52,7 @@ class MaskedGeneBatches:
         scaling: SharedGeneScaling,
         neighbors: np.ndarray | None,
         masked_share: tuple[float, float],
+        features: Callable[[np.ndarray], Tensor] | None,
         seed: int,
         *,
         mask_genes: bool = True,
@@ -55,6 +62,7 @@ class MaskedGeneBatches:
         self.scaling = scaling
         self.neighbors = neighbors
         self.masked_share = masked_share
+        self.features = features
         self.mask_genes = mask_genes
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -95,9 +103,16 @@ class MaskedGeneBatches:
             cells = np.concatenate([rows, self.neighbors[rows].ravel()])
         values = self._log_normalized(cells, masked.numpy())
         own = self._standardized(values[: len(rows)])
-        targets = masked[:MAX_TARGETS]
+        targets = masked[: n_targets(len(mask))]
         result = {REGISTRY_KEYS.X_KEY: own, MASK_KEY: mask, MASKED_KEY: targets, TRUTH_KEY: own[:, targets]}
         if self.neighbors is not None:
             position = np.arange(len(rows), len(cells)).reshape(len(rows), -1)
             result[NICHE_KEY] = self._standardized(neighbor_mean(values, position))
+        if self.features is not None:
+            result[FEATURES_KEY] = self.features(targets.numpy())
         return result
+
+
+def n_targets(n_shared: int) -> int:
+    """Return the maximum number of genes that a step learns from."""
+    return min(MAX_TARGETS, max(MIN_TARGETS, MAX_EDGES // n_shared))

@@ -21,6 +21,7 @@ from stimpute.recipes._crossfit_fit import CrossfitPreparation, SharedGeneScalin
 from stimpute.recipes._crossfit_genes import GeneFeatures
 
 N_FEATURES = 8  # of a gene, see `CrossfitEnsemble.reliability_features`
+PAIRS_PER_BLOCK = 2**22  # of target and shared genes, whose edge weights are computed at once
 N_STRONGEST = 3  # relations whose mean strength describes how well a gene is connected
 
 
@@ -181,7 +182,9 @@ class CrossfitEnsemble:
     def gene_weights(self, targets: np.ndarray, fold: int | None) -> GeneWeights:
         """Compute edge weights and metacell profiles of target genes."""
         profiles = torch.from_numpy(self.features.metacells.profiles(targets)).to(self.module.device)
-        return GeneWeights(self._edge_weights(targets, fold), profiles)
+        size = max(1, PAIRS_PER_BLOCK // len(self.reference.shared))
+        blocks = [self._edge_weights(targets[i : i + size], fold) for i in range(0, len(targets), size)]
+        return GeneWeights(torch.cat(blocks, dim=1), profiles)
 
     @torch.inference_mode()
     def _edge_weights(self, targets: np.ndarray, fold: int | None) -> Tensor:
@@ -217,7 +220,7 @@ class CrossfitEnsemble:
         relations = self.features.coexpression.similarity(targets)
         position = self.reference.position_among_shared(targets)
         relations[position[:, None] == np.arange(relations.shape[1])] = 0  # not the relation of a gene to itself
-        strongest = np.sort(np.abs(relations), axis=1)[:, -N_STRONGEST:].mean(1)
+        strongest = np.partition(np.abs(relations), -N_STRONGEST, axis=1)[:, -N_STRONGEST:].mean(1)
         return np.column_stack([*log_stds, agreement, strongest, self.features.statistics(targets).numpy()])
 
     def level_statistics(self, targets: np.ndarray, probe: CellBlock) -> np.ndarray:

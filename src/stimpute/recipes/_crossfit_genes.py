@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +14,14 @@ from stimpute.data._metacells import Metacells, gene_statistics
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._relations import Coexpression
+from stimpute.data._space import sample_cells
 from stimpute.module._gene_graph import whiten
 from stimpute.module._precision import DensePrecision, LowRankPrecision, Precision
 from stimpute.recipes._crossfit_fit import CrossfitPreparation
 
 N_STATISTICS = 3  # mean, standard deviation and detection rate in the reference
+MAX_COMPARED = 1000  # shared genes on which the scale of transferred correlations is computed
+MIN_UNEXPLAINED = 1e-3  # share of a gene's variance outside of the principal components
 N_DERIVED = 3  # features made from co-expression: signed root, over metacells, transferred to the spatial platform
 
 
@@ -40,7 +45,7 @@ class GeneFeatures:
         self.preparation = preparation
         self.ridge = ridge
         self.metacells = Metacells(reference, preparation.metacell)
-        self._spatial_correlations: dict[int | None, tuple[np.ndarray, float]] = {}
+        self._spatial_correlations: dict[int | None, SpatialCorrelation] = {}
 
     @cached_property
     def coexpression(self) -> Coexpression:
@@ -48,14 +53,22 @@ class GeneFeatures:
         known = self.reference.relations.get(COEXPRESSION)
         if isinstance(known, Coexpression):
             return known
-        return Coexpression(self.reference.expression, self.reference.shared)
+        return Coexpression(self.reference.expression, self.reference.shared, n_components=self.reference.n_components)
 
     @cached_property
     def precision(self) -> Precision:
-        """Compute the regularized inverse of the correlation of the shared genes."""
+        r"""Compute :math:`P`, the regularized inverse of the correlation of the shared genes.
+
+        In principal components, the correlation is the product of the loadings, with 1 on the diagonal.
+        """
         n_shared = len(self.reference.shared)
+        uses_coexpression = COEXPRESSION in self.reference.relations
+        if self.reference.n_components is not None:
+            loadings = self.coexpression.loadings if uses_coexpression else np.zeros((n_shared, 1), np.float32)
+            unexplained = np.maximum(1 - (loadings**2).sum(1), MIN_UNEXPLAINED)
+            return LowRankPrecision(torch.from_numpy(loadings), torch.from_numpy(unexplained + self.ridge))
         correlation = np.eye(n_shared)
-        if COEXPRESSION in self.reference.relations:
+        if uses_coexpression:
             correlation = self.coexpression.similarity(self.reference.shared).astype(np.float64)
             correlation = (correlation + correlation.T) / 2
         inverse = np.linalg.inv(correlation + self.ridge * np.eye(n_shared))
@@ -65,6 +78,17 @@ class GeneFeatures:
         """Compute standardized statistics of genes in the reference, shape (n_genes, n_statistics)."""
         statistics = gene_statistics(self.reference.expression, genes)
         return torch.from_numpy(self.preparation.statistics.standardize(statistics))
+
+    def for_training(self) -> Callable[[np.ndarray], Tensor]:
+        """Return a function that computes the relation features of shared genes (positions among them).
+
+        Of a small panel those of all genes are kept; of a large one they are computed when they are needed.
+        """
+        shared = self.reference.shared
+        if self.reference.n_components is not None:
+            return lambda position: self.relation_features(shared[position], None)
+        features = self.relation_features(shared, None)
+        return lambda position: features[position]
 
     def relation_features(self, targets: np.ndarray, fold: int | None) -> Tensor:
         """Compute how target genes relate to the shared genes, shape (n_targets, n_shared, n_features).
@@ -88,26 +112,53 @@ class GeneFeatures:
 
         :math:`C` is the correlation in the reference, :math:`S` that of the shared genes in the spatial cells.
         """
-        spatial_correlation, scale = self._spatial_correlation(fold)
-        return self._regressed(correlation, targets) @ spatial_correlation * scale
+        return self._spatial_correlation(fold).multiply(self._regressed(correlation, targets))
 
     def _regressed(self, correlation: np.ndarray, targets: np.ndarray) -> np.ndarray:
         position = torch.from_numpy(self.reference.position_among_shared(targets))
         return whiten(torch.from_numpy(correlation), self.precision, position).numpy()
 
-    def _spatial_correlation(self, fold: int | None) -> tuple[np.ndarray, float]:
-        """Correlate the shared genes over the probe cells without the diagonal, and scale the result.
+    @cached_property
+    def _of_shared(self) -> tuple[float, np.ndarray]:
+        """Standard deviation of the correlations of (at most 1000) shared genes, and their regression."""
+        shared = self.reference.shared
+        targets = shared[sample_cells(np.arange(len(shared)), MAX_COMPARED)]
+        correlation = self.coexpression.similarity(targets)
+        return float(torch.from_numpy(correlation).std()), self._regressed(correlation, targets)
+
+    def _spatial_correlation(self, fold: int | None) -> SpatialCorrelation:
+        """Return the correlation of the shared genes over the probe cells.
 
         The scale gives the transferred correlations of the shared genes the standard deviation of the original ones.
         """
         if fold not in self._spatial_correlations:
-            split = self.preparation.folds.split(fold)
-            standardized = self.preparation.scaling.standardize(self.preparation.probe.cells(), split, fold)
-            spatial = standardized.T @ standardized / len(standardized)
-            np.fill_diagonal(spatial, 0)
-            shared = self.reference.shared
-            original = self.coexpression.similarity(shared)
-            transferred = self._regressed(original, shared) @ spatial
-            scale = float(torch.from_numpy(original).std()) / max(float(transferred.std()), 1e-6)
-            self._spatial_correlations[fold] = (spatial, scale)
+            preparation = self.preparation
+            split = preparation.folds.split(fold)
+            standardized = preparation.scaling.standardize(preparation.probe.cells(), split, fold)
+            original_std, regressed = self._of_shared
+            transferred_std = float(SpatialCorrelation(standardized, 1.0).multiply(regressed).std())
+            scale = original_std / max(transferred_std, 1e-6)
+            self._spatial_correlations[fold] = SpatialCorrelation(standardized, scale)
         return self._spatial_correlations[fold]
+
+
+@dataclass(frozen=True)
+class SpatialCorrelation:
+    """Correlation of the shared genes over spatial cells without its diagonal, times a scale.
+
+    Attributes
+    ----------
+    standardized
+        Expression of the shared genes, shape (n_cells, n_shared).
+    scale
+        The scale.
+    """
+
+    standardized: np.ndarray
+    scale: float
+
+    def multiply(self, x: np.ndarray) -> np.ndarray:
+        """Multiply with values, shape (..., n_shared); the matrix of all pairs of genes is not computed."""
+        cells = self.standardized
+        variance = np.square(cells).mean(0)
+        return ((x @ cells.T) @ cells / len(cells) - x * variance) * np.float32(self.scale)

@@ -14,7 +14,7 @@ from torch import Tensor
 from stimpute.calibrate._intervals import Intervals
 from stimpute.calibrate._moments import MIN_STD
 from stimpute.data._knn import nearest_by_cosine
-from stimpute.data._metacells import standardized_shared
+from stimpute.data._metacells import standardized_blocks
 from stimpute.data._normalize import standardize
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
@@ -23,6 +23,7 @@ from stimpute.recipes._base import OutputOptions, Predictor
 from stimpute.recipes._crossfit_ensemble import CellBlock, CrossfitCellEncoder, CrossfitEnsemble, GeneWeights
 from stimpute.recipes._crossfit_fit import CrossfitFit
 
+CELLS_PER_BLOCK = 1024  # that are dense at once
 DEFAULT_NEIGHBORS = 50  # reference cells that are returned for a spatial cell
 
 
@@ -165,9 +166,14 @@ class CrossfitPredictor(Predictor):
     @torch.inference_mode()
     def _embed_spatial(self, cells: SpatialCells) -> Tensor:
         preparation = self.fit.preparation
-        x = preparation.scaling.standardize(cells, preparation.folds.split(None), None)
-        z = self.module["autoencoder"].embed_cells(torch.from_numpy(x).to(self.module.device), self._all_genes)
-        return F.normalize(z.mean(0), dim=-1)
+        split = preparation.folds.split(None)
+        blocks = []
+        for start in range(0, len(cells), CELLS_PER_BLOCK):
+            rows = np.arange(start, min(start + CELLS_PER_BLOCK, len(cells)))
+            x = torch.from_numpy(preparation.scaling.standardize(cells[rows], split, None)).to(self.module.device)
+            z = self.module["autoencoder"].embed_cells(x, self._all_genes)
+            blocks.append(F.normalize(z.mean(0), dim=-1))
+        return torch.cat(blocks)
 
     @torch.inference_mode()
     def _embed_profiles(self, standardized: np.ndarray) -> Tensor:
@@ -182,7 +188,12 @@ class CrossfitPredictor(Predictor):
 
     @cached_property
     def _reference_latent(self) -> Tensor:
-        return self._embed_profiles(standardized_shared(self.ensemble.reference))
+        reference = self.ensemble.reference
+        by_dataset = []
+        for dataset in reference.expression.datasets:
+            blocks = [self._embed_profiles(block).cpu() for block in standardized_blocks(dataset, reference.shared)]
+            by_dataset.append(torch.cat(blocks).numpy())
+        return torch.from_numpy(reference.expression.in_order(by_dataset)).to(self.module.device)
 
 
 def effective_number(edge_weights: Tensor) -> np.ndarray:

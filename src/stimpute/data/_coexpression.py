@@ -1,0 +1,137 @@
+"""Compute the co-expression of genes in the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from stimpute.data._reference import ReferenceDataset, ReferenceExpression
+
+BLOCK_SIZE = 2**24  # expression values that are dense at once
+N_ITERATIONS = 4  # of the search for principal components
+
+
+@dataclass(frozen=True)
+class Coexpression:
+    """Cosine of expression over the reference cells (eq. 5); with centering, the Pearson correlation.
+
+    It is computed in each dataset of the reference; every value is from the first dataset that has both genes. Of many
+    shared genes, it is computed in the leading principal components of their expression. No array then has the size
+    cells × shared genes, and the cost of a target gene grows with the number of cells that express it alone.
+
+    Attributes
+    ----------
+    expression
+        Reference expression.
+    shared
+        Positions of the shared genes in the reference, shape (n_shared,).
+    centered
+        Whether profiles are centered first.
+    n_components
+        Number of principal components of the shared genes in which it is computed; None for the exact value.
+    """
+
+    expression: ReferenceExpression
+    shared: np.ndarray
+    centered: bool = True
+    n_components: int | None = None
+
+    @cached_property
+    def by_dataset(self) -> list[DatasetCoexpression]:
+        """Co-expression in each dataset."""
+        return [
+            DatasetCoexpression(dataset, self.shared, self.centered, self.n_components)
+            for dataset in self.expression.datasets
+        ]
+
+    @property
+    def loadings(self) -> np.ndarray:
+        """Coordinates of the shared genes in the components of the first dataset, shape (n_shared, n_components)."""
+        return self.by_dataset[0].loadings
+
+    def similarity(self, targets: np.ndarray) -> np.ndarray:
+        """See :class:`~stimpute.data._relations.Relation`; a gene that is constant is similar to none."""
+        return self.expression.from_first_with_both(
+            lambda index: self.by_dataset[index].similarity(targets), targets, self.shared
+        )
+
+    def digest_parts(self, order: np.ndarray) -> list[bytes]:
+        """See :class:`~stimpute.data._relations.Relation`; there is nothing but the expression."""
+        return []
+
+
+@dataclass(frozen=True)
+class DatasetCoexpression:
+    """Co-expression in one dataset of the reference.
+
+    Attributes
+    ----------
+    dataset
+        The dataset.
+    shared, centered, n_components
+        See :class:`Coexpression`.
+    """
+
+    dataset: ReferenceDataset
+    shared: np.ndarray
+    centered: bool
+    n_components: int | None
+
+    @cached_property
+    def _shared_profiles(self) -> np.ndarray:
+        """Unit-length expression profiles of the shared genes, shape (n_cells, n_shared)."""
+        profiles = self.dataset.dense(self.shared).astype(np.float64)
+        if self.centered:
+            profiles -= profiles.mean(0)
+        norm = np.linalg.norm(profiles, axis=0)
+        return (profiles / np.maximum(norm, 1e-12)).astype(np.float32)
+
+    @cached_property
+    def _components(self) -> np.ndarray:
+        """Orthonormal principal components of the shared genes, shape (n_cells, n_components).
+
+        By subspace iteration: the unit profiles are multiplied block by block, and are never all dense.
+        """
+        n_cells = self.dataset.n_cells
+        n_components = min(self.n_components or n_cells, n_cells, len(self.shared))
+        components = np.random.default_rng(0).standard_normal((n_cells, n_components), dtype=np.float32)
+        for _ in range(N_ITERATIONS):
+            product = np.zeros_like(components)
+            for block in self._unit_profiles():
+                product += block.T @ (block @ components)
+            components, _ = np.linalg.qr(product)
+        return components
+
+    @cached_property
+    def loadings(self) -> np.ndarray:
+        r"""Coordinates of the shared genes in the components, shape (n_shared, n_components).
+
+        Their product :math:`L L^\top` approximates the similarity of the shared genes.
+        """
+        return np.concatenate([block @ self._components for block in self._unit_profiles()])
+
+    def _unit_profiles(self) -> Iterator[np.ndarray]:
+        """Yield unit-length profiles of the shared genes in blocks, shape (n_in_block, n_cells)."""
+        size = max(1, BLOCK_SIZE // self.dataset.n_cells)
+        for start in range(0, len(self.shared), size):
+            block = self.dataset.by_gene[self.shared[start : start + size]].toarray()
+            if self.centered:
+                block -= block.mean(1, dtype=np.float64, keepdims=True).astype(np.float32)
+            yield block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-6)
+
+    def similarity(self, targets: np.ndarray) -> np.ndarray:
+        """Compute the similarity of target genes to the shared genes, shape (n_targets, n_shared)."""
+        # The shared profiles are centered, so that centering the targets would not change the product.
+        squares = self.dataset.std[targets] ** 2
+        if not self.centered:
+            squares = squares + self.dataset.mean[targets] ** 2
+        norm = np.sqrt(self.dataset.n_cells * squares)
+        profiles = self.dataset.by_gene[targets]
+        if self.n_components is None:
+            product = profiles @ self._shared_profiles
+        else:
+            product = (profiles @ self._components) @ self.loadings.T
+        return (product / np.maximum(norm, 1e-6)[:, None]).astype(np.float32)
