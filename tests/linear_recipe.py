@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from stimpute.data._coexpression import Coexpression
 from stimpute.data._normalize import column_correlation, standardize
-from stimpute.data._relations import Coexpression
 from stimpute.recipes import (
     Capabilities,
     CellChunk,

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from stimpute.data._coexpression import Coexpression
 from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import StoredRelation, write_relation
-from stimpute.data._relations import Coexpression, Edges, Vectors, load_relations, row_normalized
+from stimpute.data._relations import Edges, Vectors, load_relations, row_normalized
 
 N_GENES, SHARED = 9, np.array([6, 1, 4, 2])
 ALL = np.arange(N_GENES)

@@ -30,7 +30,7 @@ def random_graph(n_members=3, n_inputs=1) -> GeneGraphNetwork:
 
 
 def random_inputs(rng):
-    sizes = ((N_TARGETS, N_SOURCES, N_FEATURES), (N_TARGETS, N_STATISTICS), (N_SOURCES, N_STATISTICS))
+    sizes = ((N_FEATURES, N_TARGETS, N_SOURCES), (N_TARGETS, N_STATISTICS), (N_SOURCES, N_STATISTICS))
     return [torch.tensor(rng.normal(size=size), dtype=torch.float32) for size in sizes]
 
 
@@ -75,7 +75,7 @@ def test_edge_weights_are_the_equation(rng):
     assert found.shape == (2, 2, N_TARGETS, N_SOURCES)
     for member in range(2):
         for g, v in ((0, 0), (4, 6), (2, 3)):
-            f, t, s = features[g, v], target[g], source[v]
+            f, t, s = features[:, g, v], target[g], source[v]
             hidden = f @ graph.from_features[member] + t @ graph.from_target[member] + s @ graph.from_source[member]
             hidden = torch.relu(hidden + graph.bias[member, 0, 0])
             correction = hidden @ graph.readout[member, 0] + graph.offset[member, 0, 0]
@@ -89,7 +89,7 @@ def test_the_graph_starts_as_regression_on_its_first_relation(rng):
     features, _, _ = random_inputs(rng)
     weights = graph(features, torch.zeros(N_TARGETS, N_STATISTICS), torch.zeros(N_SOURCES, N_STATISTICS))
     assert weights.shape == (4, 2, N_TARGETS, N_SOURCES)
-    torch.testing.assert_close(weights[1, 0], INITIAL_SLOPE * features[..., 0])
+    torch.testing.assert_close(weights[1, 0], INITIAL_SLOPE * features[0])
     torch.testing.assert_close(weights[:, 1], torch.zeros(4, N_TARGETS, N_SOURCES))
 
 
@@ -105,4 +105,4 @@ def test_members_can_be_computed_one_by_one(rng):
 def test_the_weights_of_a_target_do_not_depend_on_other_targets(rng):
     graph = random_graph()
     features, target, source = random_inputs(rng)
-    torch.testing.assert_close(graph(features[2:3], target[2:3], source), graph(features, target, source)[:, :, 2:3])
+    torch.testing.assert_close(graph(features[:, 2:3], target[2:3], source), graph(features, target, source)[:, :, 2:3])

@@ -9,7 +9,7 @@ from stimpute.module._masked_genes import FEATURES_KEY, MASKED_KEY, NICHE_KEY, T
 from stimpute.module._precision import DensePrecision
 
 N_GENES, N_CELLS = 6, 12
-FEATURES = torch.linspace(0.1, 0.5, N_GENES**2).reshape(N_GENES, N_GENES, 1)
+FEATURES = torch.linspace(0.1, 0.5, N_GENES**2).reshape(1, N_GENES, N_GENES)
 LEARNS_ALL = torch.ones(2, N_GENES, dtype=torch.bool)
 
 
@@ -47,7 +47,7 @@ def make_batch(rng, masked, niche=False):
     mask = torch.ones(N_GENES)
     mask[masked] = 0
     batch = {REGISTRY_KEYS.X_KEY: x, MASK_KEY: mask, MASKED_KEY: masked, TRUTH_KEY: x[:, masked]}
-    batch[FEATURES_KEY] = FEATURES[masked]
+    batch[FEATURES_KEY] = FEATURES[:, masked]
     if niche:
         batch[NICHE_KEY] = torch.tensor(rng.normal(size=(N_CELLS, N_GENES)), dtype=torch.float32)
     return batch
@@ -85,7 +85,7 @@ def test_the_prediction_is_attention_plus_messages(make_module, rng, profiles):
     z = module.autoencoder.embed_cells(batch[REGISTRY_KEYS.X_KEY], batch[MASK_KEY])
     keys = module.autoencoder.embed_reference(profiles, batch[MASK_KEY])
     expected = (module.autoencoder.attention(z, keys) @ profiles[:, masked]).transpose(1, 2)
-    weights = module.graph(FEATURES[masked], module.statistics[masked], module.statistics)
+    weights = module.graph(FEATURES[:, masked], module.statistics[masked], module.statistics)
     weights = whiten(weights, module.precision, masked)
     expected = expected + weights[:, 0] @ batch[REGISTRY_KEYS.X_KEY].T + weights[:, 1] @ batch[NICHE_KEY].T
     torch.testing.assert_close(output["z_score"], expected)

@@ -37,30 +37,30 @@ def test_statistics_are_standardized_over_the_shared_genes(features, reference):
 def test_relations_come_first_then_what_is_made_from_coexpression(features, reference):
     targets = np.array([5, 2, 40])
     found = features.relation_features(targets, None).numpy()
-    assert found.shape == (3, N_MEASURED, 2 + N_DERIVED)
+    assert found.shape == (2 + N_DERIVED, 3, N_MEASURED)
     correlation = reference.relations["coexpression"].similarity(targets)
-    np.testing.assert_array_equal(found[..., 0], correlation)
-    np.testing.assert_array_equal(found[..., 1], reference.relations["protein"].similarity(targets))
-    np.testing.assert_allclose(found[..., 2], np.sign(correlation) * np.sqrt(np.abs(correlation)), rtol=1e-6)
-    np.testing.assert_allclose(found[..., 3], features.metacells.correlation(targets), rtol=1e-5)
+    np.testing.assert_array_equal(found[0], correlation)
+    np.testing.assert_array_equal(found[1], reference.relations["protein"].similarity(targets))
+    np.testing.assert_allclose(found[2], np.sign(correlation) * np.sqrt(np.abs(correlation)), rtol=1e-6)
+    np.testing.assert_allclose(found[3], features.metacells.correlation(targets), rtol=1e-5)
 
 
 def test_features_of_a_gene_do_not_depend_on_the_others(features):
     together = features.relation_features(np.array([5, 2, 40]), 1)
     alone = features.relation_features(np.array([2]), 1)
-    torch.testing.assert_close(alone[0], together[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(alone[:, 0], together[:, 1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("fold", [None, 0])
 def test_transferred_correlations_have_the_scale_of_the_original_ones(features, reference, fold):
     found = features.relation_features(reference.shared, fold).numpy()
-    assert found[..., 4].std() == pytest.approx(found[..., 0].std(), rel=0.01)
+    assert found[4].std() == pytest.approx(found[0].std(), rel=0.01)
 
 
 def test_transferred_correlations_depend_on_the_fold(features):
     """The totals of the probe cells are over other genes."""
     targets = np.array([40])
-    a, b = (features.relation_features(targets, fold)[..., 4] for fold in (None, 0))
+    a, b = (features.relation_features(targets, fold)[4] for fold in (None, 0))
     assert not torch.allclose(a, b)
 
 
@@ -74,13 +74,13 @@ def test_without_coexpression_genes_are_not_decorrelated():
     model = fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}, relations=["protein"])
     features = model.predictor().ensemble.features
     np.testing.assert_allclose(features.precision.matrix.numpy(), np.eye(N_MEASURED) / 2, atol=1e-6)
-    assert features.relation_features(np.arange(3), None).shape == (3, N_MEASURED, 1)
+    assert features.relation_features(np.arange(3), None).shape == (1, 3, N_MEASURED)
 
 
 def test_without_relations_there_are_no_features():
     model = fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}, relations=[])
     features = model.predictor().ensemble.features
-    assert features.relation_features(np.arange(3), None).shape == (3, N_MEASURED, 0)
+    assert features.relation_features(np.arange(3), None).shape == (0, 3, N_MEASURED)
     assert (model.impute(progress=False).var["n_edges"] == 0).all()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from stimpute.data._reference import ReferenceDataset, ReferenceExpression
 
 BLOCK_SIZE = 2**24  # expression values that are dense at once
-N_ITERATIONS = 4  # of the search for principal components
+N_ITERATIONS = 2  # of the search for principal components
 
 
 @dataclass(frozen=True)

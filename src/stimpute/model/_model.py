@@ -122,8 +122,8 @@ class StImputeModel(BaseModelClass):
                 setup,
                 self._recipe,
                 relations,
-                dataset_setups,
                 self.data.scans,
+                dataset_setups,
             )
             if dataset_setups:
                 self.release(reference)  # nobody else knows the joined reference

@@ -134,8 +134,8 @@ def read_pair(
     reference_setup: Mapping[str, Any],
     recipe: Recipe,
     requested_relations: str | Sequence[str],
-    dataset_setups: Mapping[str, Mapping[str, Any]],
     scans: Scans,
+    dataset_setups: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[DataRecord, AttachedReference]:
     """Match the genes of two datasets and read the reference.
 
@@ -184,7 +184,7 @@ def read_pair(
         reference_shape=(reference.n_obs, reference.n_vars),
         fingerprint=attached.fingerprint,
         n_cells=spatial.n_obs,
-        dataset_setups={name: dict(dataset_setups.get(name, {})) for name in attached.datasets},
+        dataset_setups={name: dict((dataset_setups or {}).get(name, {})) for name in attached.datasets},
     )
     return record, attached
 

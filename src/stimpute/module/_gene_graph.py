@@ -60,26 +60,27 @@ class GeneGraphNetwork(nn.Module):
         Parameters
         ----------
         features
-            Relation features, shape (n_targets, n_sources, n_features).
+            Relation features, shape (n_features, n_targets, n_sources).
         target, source
             Statistics of the target and of the source genes, shape (n_genes, n_statistics).
         member
             Which member to compute; all if None.
         """
-        n_targets, n_sources, _ = features.shape
+        _, n_targets, n_sources = features.shape
         chosen = slice(None) if member is None else slice(member, member + 1)
-        one = torch.ones_like(features[..., :1])
-        of_target = target[:, None].expand(-1, n_sources, -1)
-        of_source = source[None].expand(n_targets, -1, -1)
-        described = torch.cat([features, of_target, of_source, one], dim=-1)
-        # All members in one product: there are many pairs of genes, and few features.
-        hidden = F.relu(described @ _side_by_side(self._first_layer(chosen)), inplace=True)
-        correction = hidden @ torch.block_diag(*self.readout[chosen, 0]) + self.offset[chosen].flatten()
-        scale = torch.exp(source @ _side_by_side(self.source_scale[chosen]))
-        linear = (features @ _side_by_side(self.linear[chosen, 0])) * scale
-        weights = linear + CORRECTION_SCALE * correction
+        of_target = target.T[:, :, None].expand(-1, -1, n_sources)
+        of_source = source.T[:, None].expand(-1, n_targets, -1)
+        pairs = torch.cat([features, of_target, of_source, torch.ones_like(features[:1])]).flatten(1)
+        # Pairs of genes are many, and what describes them is short: all members are computed in one product.
+        hidden = F.relu(_by_output(self._first_layer(chosen)) @ pairs, inplace=True)
+        correction = torch.block_diag(*self.readout[chosen, 0].transpose(1, 2)) @ hidden
+        linear = _by_output(self.linear[chosen, 0]) @ features.flatten(1)
+        scale = torch.exp(_by_output(self.source_scale[chosen]) @ source.T)
         n_members, _, n_inputs = self.source_scale[chosen].shape
-        return weights.view(n_targets, n_sources, n_members, n_inputs).permute(2, 3, 0, 1)
+        shape = (n_members, n_inputs, n_targets, n_sources)
+        offset = self.offset[chosen].view(n_members, n_inputs, 1, 1)
+        linear = linear.view(shape) * scale.view(n_members, n_inputs, 1, n_sources)
+        return linear + CORRECTION_SCALE * (correction.view(shape) + offset)
 
     def _first_layer(self, members: slice) -> Tensor:
         """Join the weights of the first layer, shape (n_members, n_features + 2 n_statistics + 1, n_hidden)."""
@@ -87,9 +88,9 @@ class GeneGraphNetwork(nn.Module):
         return torch.cat([part[members] for part in parts], dim=1)
 
 
-def _side_by_side(by_member: Tensor) -> Tensor:
-    """Put the matrices of the members beside each other, shape (n_rows, n_members * n_columns)."""
-    return by_member.transpose(0, 1).flatten(1)
+def _by_output(weights: Tensor) -> Tensor:
+    """Put the transposed matrices of the members below each other, shape (n_members * n_outputs, n_inputs)."""
+    return weights.transpose(1, 2).flatten(0, 1)
 
 
 def whiten(weights: Tensor, precision: Precision, position: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ class MaskedGeneModule(BaseModuleClass):
         masked
             Positions of the genes to predict, shape (n_masked,).
         features
-            Their relation features, shape (n_masked, n_shared, n_features); None without a graph.
+            Their relation features, shape (n_features, n_masked, n_shared); None without a graph.
         """
         z_score = torch.zeros(())
         if self.use_attention:

@@ -21,7 +21,7 @@ from stimpute.recipes._crossfit_fit import CrossfitPreparation, SharedGeneScalin
 from stimpute.recipes._crossfit_genes import GeneFeatures
 
 N_FEATURES = 8  # of a gene, see `CrossfitEnsemble.reliability_features`
-PAIRS_PER_BLOCK = 2**22  # of target and shared genes, whose edge weights are computed at once
+PAIRS_PER_BLOCK = 2**18  # of target and shared genes, whose edge weights are computed at once
 N_STRONGEST = 3  # relations whose mean strength describes how well a gene is connected
 
 

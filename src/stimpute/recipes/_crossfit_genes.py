@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stimpute.data._coexpression import Coexpression
 from stimpute.data._metacells import Metacells, gene_statistics
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
-from stimpute.data._relations import Coexpression
 from stimpute.data._space import sample_cells
 from stimpute.module._gene_graph import whiten
 from stimpute.module._precision import DensePrecision, LowRankPrecision, Precision
@@ -88,10 +88,10 @@ class GeneFeatures:
         if self.reference.n_components is not None:
             return lambda position: self.relation_features(shared[position], None)
         features = self.relation_features(shared, None)
-        return lambda position: features[position]
+        return lambda position: features[:, position]
 
     def relation_features(self, targets: np.ndarray, fold: int | None) -> Tensor:
-        """Compute how target genes relate to the shared genes, shape (n_targets, n_shared, n_features).
+        """Compute how target genes relate to the shared genes, shape (n_features, n_targets, n_shared).
 
         The features are the relations in use and, where co-expression is among them, three more that are made from it.
         """
@@ -102,8 +102,8 @@ class GeneFeatures:
             features.extend(self.metacells.correlations(targets))
             features.append(self._transferred_correlation(correlation, targets, fold))
         if not features:
-            return torch.empty(len(targets), len(self.reference.shared), 0)
-        return torch.from_numpy(np.stack(features, axis=-1))
+            return torch.empty(0, len(targets), len(self.reference.shared))
+        return torch.from_numpy(np.stack(features))
 
     def _transferred_correlation(self, correlation: np.ndarray, targets: np.ndarray, fold: int | None) -> np.ndarray:
         r"""Predict the correlation of targets with the shared genes on the spatial platform by regression.
@@ -160,5 +160,8 @@ class SpatialCorrelation:
     def multiply(self, x: np.ndarray) -> np.ndarray:
         """Multiply with values, shape (..., n_shared); the matrix of all pairs of genes is not computed."""
         cells = self.standardized
-        variance = np.square(cells).mean(0)
-        return ((x @ cells.T) @ cells / len(cells) - x * variance) * np.float32(self.scale)
+        return ((x @ cells.T) @ cells / len(cells) - x * self._variance) * np.float32(self.scale)
+
+    @cached_property
+    def _variance(self) -> np.ndarray:
+        return np.square(self.standardized).mean(0)

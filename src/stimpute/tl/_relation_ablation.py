@@ -12,6 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute._messages import check_count
+from stimpute.data._coexpression import Coexpression
 from stimpute.data._expression import read_expression
 from stimpute.data._join import References
 from stimpute.data._reference import ReferenceExpression
@@ -23,7 +24,6 @@ from stimpute.data._relation_store import (
     relation_names,
     write_relation,
 )
-from stimpute.data._relations import Coexpression
 from stimpute.recipes import Recipe, get_recipe
 from stimpute.tl._cross_validate import cross_validate
 from stimpute.tl._cross_validation import MODEL_NAME, CrossValidationSettings
