@@ -9,9 +9,10 @@ from stimpute._screen import ignore_foreign_warnings
 
 if TYPE_CHECKING:
     from stimpute import datasets, pl, pp, recipes, report, share, tl
+    from stimpute.explorer import explore
     from stimpute.model import StImputeModel
 
-__all__ = ["StImputeModel", "datasets", "pl", "pp", "recipes", "report", "share", "tl"]
+__all__ = ["StImputeModel", "datasets", "explore", "pl", "pp", "recipes", "report", "share", "tl"]
 __version__ = version("stimpute")
 ignore_foreign_warnings()
 
@@ -19,5 +20,5 @@ ignore_foreign_warnings()
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submodules=["datasets", "pl", "pp", "recipes", "report", "share", "tl"],
-    submod_attrs={"model": ["StImputeModel"]},
+    submod_attrs={"explorer": ["explore"], "model": ["StImputeModel"]},
 )

@@ -1,4 +1,4 @@
-"""The command line of stimpute: `stimpute demo`, `impute`, `validate`, `report` and `embed`."""
+"""The command line of stimpute: `stimpute demo`, `impute`, `explore`, `validate`, `report` and `embed`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from stimpute.cli._commands_embed import embed
+from stimpute.cli._commands_explore import explore
 from stimpute.cli._commands_impute import demo, impute
 from stimpute.cli._commands_validate import report, validate
 from stimpute.cli._errors import report_errors
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-COMMANDS: tuple[Callable[..., None], ...] = (demo, impute, validate, report, embed)
+COMMANDS: tuple[Callable[..., None], ...] = (demo, impute, explore, validate, report, embed)
 for command in COMMANDS:
     app.command(epilog=EPILOG)(expand_options(command))
 

@@ -1,0 +1,44 @@
+"""The command `stimpute explore`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stimpute.cli import _options as opt
+from stimpute.cli import _steps as steps
+from stimpute.cli._console import Console
+from stimpute.cli._files import check_inputs
+
+
+def explore(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")],
+    *,
+    spatial: opt.Spatial,
+    reference: opt.Reference = None,
+    proteins: opt.Proteins = None,
+    interval: Annotated[float, typer.Option("--interval", help="Probability of the intervals.")] = 0.9,
+    port: Annotated[int | None, typer.Option("--port", help="Port of this machine; else a free one.", min=1)] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    console: Console,
+) -> None:
+    """Look at any gene on the tissue, in a browser on this machine. Ctrl-C ends it.
+
+    Example: stimpute explore model --spatial osmfish.h5ad --reference mop.h5ad
+    """
+    check_inputs(model, spatial, reference, proteins)
+    from stimpute import explorer
+
+    explorer.require_extra()
+    data = opt.ImputeDataOptions(spatial=spatial, reference=reference, proteins=proteins)
+    trained = steps.load_model(model, data, opt.ModelOptions())
+    console.print("Describing all genes and encoding all cells, once.")
+    page = explorer.explore(trained, interval=interval, port=port, show=browser, progress=console.progress)
+    console.print(f"The page is at {page.url}. Press Ctrl-C to end it.")
+    console.write_result({"url": page.url})
+    with contextlib.suppress(KeyboardInterrupt):
+        page.wait()
+    page.close()

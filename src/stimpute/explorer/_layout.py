@@ -1,0 +1,61 @@
+"""Arrange the parts of the page, beside each other on a wide screen and below each other on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+
+from stimpute.explorer._style import TEXT
+
+WIDE = "stretch_width"
+SIDE = {"flex": "1 1 280px", "min-width": "0"}
+MAIN = {"flex": "999 1 560px", "min-width": "min(100%, 560px)"}
+CARD = {"flex": "1 1 260px", "min-width": "0"}
+PADDING = {"padding": "16px", "box-sizing": "border-box"}
+BELOW = (0, 0, 12, 0)  # margin below each part of a column
+
+
+def text(html: str = "") -> pn.pane.HTML:
+    """Make a piece of text."""
+    return pn.pane.HTML(html, stylesheets=[TEXT], margin=0, sizing_mode=WIDE)
+
+
+def selector(name: str, options: list[str]) -> pn.widgets.Select:
+    """Make a choice among options."""
+    return pn.widgets.Select(name=name, options=options, width=165, margin=0)
+
+
+def button(name: str, **options: Any) -> pn.widgets.Button:
+    """Make a button."""
+    return pn.widgets.Button(name=name, margin=0, **options)
+
+
+def download(label: str, make: Callable[[], Any], **options: Any) -> pn.widgets.FileDownload:
+    """Make a button that downloads what a function returns."""
+    return pn.widgets.FileDownload(callback=make, label=label, button_type="default", margin=0, **options)
+
+
+def row(*parts: Any, gap: int = 12, **options: Any) -> pn.FlexBox:
+    """Put parts beside each other, in several lines where there is no room."""
+    return pn.FlexBox(*parts, gap=f"{gap}px", align_items="center", sizing_mode=WIDE, **options)
+
+
+def card(title: str, *parts: Any) -> pn.Column:
+    """Put parts below a title."""
+    return pn.Column(text(f"<h3>{title}</h3>"), *parts, styles=CARD)
+
+
+def column(*parts: Any, styles: dict[str, str]) -> pn.Column:
+    """Put parts below each other."""
+    for part in parts:
+        part.margin = BELOW
+    return pn.Column(*parts, styles=styles)
+
+
+def page(header: Any, side: pn.Column, main: pn.Column) -> pn.Column:
+    """Put the list of genes beside the maps, or above them on a phone."""
+    header.margin = (0, 0, 16, 0)
+    both = pn.FlexBox(side, main, gap="32px", sizing_mode=WIDE)
+    return pn.Column(header, both, styles=PADDING, sizing_mode=WIDE)
