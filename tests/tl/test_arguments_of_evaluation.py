@@ -8,6 +8,7 @@ import pytest
 
 from stimpute import pp, tl
 from stimpute.datasets import synthetic_tissue
+from stimpute.train import _trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*have no count of any gene shared")
 
@@ -115,7 +116,8 @@ def test_the_seed_changes_training_too(pair, cross_validation):
 
 
 @pytest.mark.parametrize("progress", [True, False])
-def test_progress_bars_are_drawn_on_request(pair, progress, capsys):
+def test_progress_bars_are_drawn_on_request(pair, progress, capsys, monkeypatch):
+    monkeypatch.setattr(_trainer, "can_draw_progress", lambda: True)  # as on a terminal
     train = {name: value for name, value in TRAIN.items() if name != "enable_progress_bar"}
     tl.cross_validate(*pair, **BASE | {"progress": progress, "train_kwargs": train, "baselines": False})
     assert ("masked genes" in "".join(capsys.readouterr())) == progress
@@ -240,7 +242,8 @@ def test_the_setup_changes_the_mean_of_neighbors(pair, name):
 
 
 @pytest.mark.parametrize("progress", [True, False])
-def test_impute_draws_progress_bars_on_request(pair, progress, capsys):
+def test_impute_draws_progress_bars_on_request(pair, progress, capsys, monkeypatch):
+    monkeypatch.setattr(_trainer, "can_draw_progress", lambda: True)  # as on a terminal
     train = {name: value for name, value in TRAIN.items() if name != "enable_progress_bar"}
     impute(pair, progress=progress, train_kwargs=train)
     assert ("masked genes" in "".join(capsys.readouterr())) == progress
