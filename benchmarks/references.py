@@ -60,7 +60,7 @@ def rows(name: str, n_cells: int | None, seed: int) -> list[dict]:
         result = tl.cross_validate(pair.spatial, references, seed=seed, interval=0.9, baselines=False, progress=False)
         cpu = time.process_time() - start
         predicted = result.predicted
-        inside = (predicted.X >= predicted.layers["lower"]) & (predicted.X <= predicted.layers["upper"])
+        inside = (predicted.layers["lower"] <= predicted.X) & (predicted.layers["upper"] >= predicted.X)
         by_gene = tl.score(predicted.X, predicted.layers["stimpute"], list(predicted.var_names), metrics=METRICS)
         scores = by_gene.groupby("metric", sort=False)["value"].mean()
         by_cell = result.summary.loc["stimpute", ["cell_css", "cell_pcc"]]
