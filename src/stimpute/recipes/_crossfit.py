@@ -105,7 +105,7 @@ class CrossfitRecipe(Recipe):
     masked_share: tuple[float, float] = (0.1, 0.5)
     ridge: float = 1.0
     max_exact_genes: int = 1000
-    n_components: int = 256
+    n_components: int = 128
     use_attention: bool = True
     use_space: bool = True
     mask_genes: bool = True
