@@ -53,11 +53,10 @@ def log_normalize_sparse(counts: sparse.csr_matrix, totals: np.ndarray, target_s
 def standardize(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     """Center and scale columns; a constant column becomes 0, shape (n_cells, n_genes)."""
     constant = std < EPSILON
-    standardized = x.astype(np.float32)  # a copy, changed in place: dense cells × genes are the largest arrays
-    standardized -= mean.astype(np.float32)
-    standardized /= np.where(constant, 1, std).astype(np.float32)
+    standardized = x - mean
+    standardized /= np.where(constant, 1, std)
     standardized[:, constant] = 0
-    return standardized
+    return standardized.astype(np.float32)
 
 
 def smallest_positive_value(x: sparse.csr_matrix) -> float:
