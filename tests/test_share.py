@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ import pandas as pd
 import pytest
 import torch
 from hub_server import local_hub
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stimpute import StImputeModel, pp, share, tl
 from stimpute.datasets import synthetic_tissue
@@ -176,6 +179,60 @@ def test_needs_of_the_model_are_said(model, tissue, folder, tmp_path):
         share.load(folder, tissue.spatial[:, :8].copy())
     with pytest.raises(FileNotFoundError, match=r"stimpute\.share\.save"):
         share.load(tmp_path / "nowhere")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from([*FILES, "reference.h5ad"]),
+    where=st.floats(0, 1, exclude_max=True),
+    other=st.binary(max_size=9),
+)
+def test_damage_in_any_region_is_refused_or_changes_nothing(with_reference, tissue, tmp_path, name, where, other):
+    path, expected = with_reference
+    folder = tmp_path / "damaged"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(path, folder)
+    content = (folder / name).read_bytes()
+    start = int(where * len(content))
+    (folder / name).write_bytes(content[:start] + other + content[start + 5 :])
+    try:
+        found = impute(share.load(folder), adata=tissue.spatial).X
+    except (ValueError, KeyError):
+        return
+    if name != "stimpute.json":  # which has no checksum
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture(scope="module")
+def with_reference(models, tmp_path_factory):
+    """A shared model with its reference, and what it imputes."""
+    path = tmp_path_factory.mktemp("whole") / "shared"
+    return share.save(models["crossfit"], path, save_reference=True), impute(models["crossfit"]).X
+
+
+def changed_documents(document, path=()):
+    """Yield the place of every value of a document, those in lists only for the first."""
+    for key, value in document.items() if isinstance(document, dict) else enumerate(document[:1]):
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from changed_documents(value, (*path, key))
+
+
+@pytest.mark.parametrize("other", [None, -1, 1e30, "x" * 1000, [[]], {"a": {}}, True])
+def test_any_other_value_in_the_document_is_refused_or_harmless(with_reference, tissue, tmp_path, other):
+    path, _ = with_reference
+    document = json.loads((path / "stimpute.json").read_text())
+    folder = tmp_path / "changed"
+    shutil.copytree(path, folder)
+    for place in changed_documents(document):
+        changed = json.loads((path / "stimpute.json").read_text())
+        parent = changed
+        for key in place[:-1]:
+            parent = parent[key]
+        parent[place[-1]] = other
+        (folder / "stimpute.json").write_text(json.dumps(changed))
+        with contextlib.suppress(ValueError, KeyError):
+            share.load(folder)
 
 
 @pytest.mark.parametrize("name", FILES)

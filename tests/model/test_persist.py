@@ -1,5 +1,8 @@
 """Save, load, impute."""
 
+import os
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -320,3 +323,22 @@ def test_data_that_were_changed_are_not_saved_with_the_model(recipe, tmp_path):
         model.save(tmp_path / "a", save_anndata=True)
     assert not (tmp_path / "a").exists()
     model.save(tmp_path / "a")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no limit on the size of files")
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_a_full_disk_is_an_error_of_the_system_and_keeps_the_old_model(model, saved, tmp_path, share):
+    """A limit on the size of files has the effect of a full disk."""
+    import resource
+
+    folder = shutil.copytree(saved, tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    limit = int(share * len(before["model.pt"]))
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, allowed[1]))
+    try:
+        with pytest.raises(OSError, match=r"disk may be full|File too large"):
+            model.save(folder, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

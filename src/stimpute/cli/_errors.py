@@ -19,7 +19,6 @@ from rich.markup import escape
 from stimpute.cli._console import write_json
 
 USER_ERRORS = (ValueError, LookupError, OSError, MemoryError, ImportError, FloatingPointError)
-UNREADABLE = (ValueError, LookupError, OSError, TypeError, AttributeError)  # what h5py and anndata raise
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]  # unknown and missing options
 WRONG_INPUT = 2
 BUG = 3

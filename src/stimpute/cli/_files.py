@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stimpute.cli._errors import UNREADABLE
+from stimpute._reading import readable
 from stimpute.cli._options import split_names
 
 if TYPE_CHECKING:
@@ -31,11 +31,8 @@ def read_adata(path: Path) -> ad.AnnData:
     """
     from stimpute import datasets
 
-    try:
+    with readable(path, "Expected an AnnData, or a file that `stimpute.datasets.read` reads."):
         return datasets.read(path)
-    except UNREADABLE as error:
-        message = str(error)
-        raise ValueError(message if str(path) in message else f"{path} cannot be read: {message}") from error
 
 
 def read_gene_list(genes: str | None) -> list[str] | None:

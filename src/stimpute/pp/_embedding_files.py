@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +15,7 @@ from anndata import AnnData, read_h5ad
 
 from stimpute._atomic import replacing
 from stimpute._messages import missing_key
+from stimpute._reading import readable
 
 UNKNOWN = "unknown"
 SUFFIXES = (".npz", ".h5ad")
@@ -26,12 +25,8 @@ OPTIONAL = ("accessions", "digests", *TEXTS, "settings")
 OBS_COLUMNS = {"accessions": "accession", "digests": "digest"}  # name of the field, name of the column
 # 200,000 proteins of the largest ESM-2 (5120 dimensions) fit; what is larger is a mistake or an attack.
 MAX_BYTES = 4 * 2**30
+WRITE_AGAIN = "It is damaged, or not what its name says: write it again."
 MAX_TEXT_BYTES = 2**20  # of a text such as the name of the model
-# What zipfile, numpy, h5py and anndata raise for damaged files.
-UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError),
-    *(NotImplementedError, RuntimeError, RecursionError),
-)
 
 
 def check_suffix(path: Path) -> None:
@@ -59,7 +54,7 @@ def read_fields(path: Path) -> dict[str, Any]:
         )
     if path.suffix == ".npz":
         return _read_npz(path)
-    with _readable(path):
+    with readable(path, WRITE_AGAIN):
         return fields_of_anndata(read_h5ad(path))
 
 
@@ -90,32 +85,16 @@ def fields_of_anndata(adata: AnnData) -> dict[str, Any]:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with _readable(path), zipfile.ZipFile(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-        wanted = [name for name in (*REQUIRED, *OPTIONAL) if name in names]
-        if set(REQUIRED) <= set(wanted):
-            _check_sizes(archive, wanted, path)
+    with readable(path, WRITE_AGAIN), zipfile.ZipFile(path) as archive:
+        headers = _read_headers(archive)
     for name in REQUIRED:
-        if name not in names:
-            raise missing_key(name, str(path), names, "Write it by `np.savez(path, genes=..., embedding=...)`.")
-    with _readable(path), np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in wanted}
+        if name not in headers:
+            raise missing_key(name, str(path), headers, "Write it by `np.savez(path, genes=..., embedding=...)`.")
+    for name, header in headers.items():
+        _check_size(name, *header, path)
+    with readable(path, WRITE_AGAIN), np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in headers}
         return arrays | _text_fields(arrays)
-
-
-class _KnownProblemError(ValueError):
-    """A problem whose message says all that there is to say."""
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever damaged files raise into one error that names the file."""
-    try:
-        yield
-    except _KnownProblemError:
-        raise
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not a {path.suffix} file, or is damaged: {error}. Write it again.") from error
 
 
 def _text_fields(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,37 +103,39 @@ def _text_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _check_sizes(archive: zipfile.ZipFile, names: list[str], path: Path) -> None:
-    """Check the type and the declared size of each array before memory is allocated for any."""
-    for name in names:
-        member = archive.getinfo(f"{name}.npy")
-        with archive.open(member) as file:
-            try:
+def _read_headers(archive: zipfile.ZipFile) -> dict[str, tuple[tuple[int, ...], np.dtype, int]]:
+    """Read declared shape and type, and the number of bytes, of the arrays that are used."""
+    headers = {}
+    for name in (*REQUIRED, *OPTIONAL):
+        if f"{name}.npy" in archive.namelist():
+            member = archive.getinfo(f"{name}.npy")
+            with archive.open(member) as file:
                 shape, dtype = _read_header(file)
-            except (ValueError, SyntaxError) as error:
-                raise _KnownProblemError(
-                    f"The array {name!r} of {path} is damaged: {error}. Write the file again."
-                ) from error
-            n_header_bytes = file.tell()
-        if dtype.hasobject:
-            raise _KnownProblemError(
-                f"The array {name!r} of {path} holds pickled objects; pickles can run code and are not loaded. Save "
-                "names as text: `np.savez(path, genes=np.asarray(genes, dtype=str), embedding=matrix)`."
-            )
-        n_bytes = math.prod((*shape, dtype.itemsize))
-        max_bytes = MAX_TEXT_BYTES if name in (*TEXTS, "settings") else MAX_BYTES
-        if n_bytes > max_bytes:
-            raise _KnownProblemError(
-                f"The array {name!r} of {path} has shape {shape} and type {dtype}, more than the maximum of "
-                f"{max_bytes:,} bytes. Keep only the genes of your reference."
-            )
-        # Elements without size could be declared in any number.
-        is_hollow = dtype.itemsize == 0 or (0 in shape and shape != (0,))
-        if is_hollow or n_header_bytes + n_bytes != member.file_size:
-            raise _KnownProblemError(
-                f"The array {name!r} of {path} is damaged: it declares the shape {shape} and {n_bytes} bytes, and has "
-                f"{member.file_size - n_header_bytes} bytes. Write the file again."
-            )
+                headers[name] = (shape, dtype, member.file_size - file.tell())
+    return headers
+
+
+def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype, n_found: int, path: Path) -> None:
+    """Check the type and the declared size of an array before memory is allocated for any."""
+    if dtype.hasobject:
+        raise ValueError(
+            f"The array {name!r} of {path} holds pickled objects; pickles can run code and are not loaded. Save "
+            "names as text: `np.savez(path, genes=np.asarray(genes, dtype=str), embedding=matrix)`."
+        )
+    n_bytes = math.prod((*shape, dtype.itemsize))
+    max_bytes = MAX_TEXT_BYTES if name in (*TEXTS, "settings") else MAX_BYTES
+    if n_bytes > max_bytes:
+        raise ValueError(
+            f"The array {name!r} of {path} has shape {shape} and type {dtype}, more than the maximum of "
+            f"{max_bytes:,} bytes. Keep only the genes of your reference."
+        )
+    # Elements without size could be declared in any number.
+    is_hollow = dtype.itemsize == 0 or (0 in shape and shape != (0,))
+    if is_hollow or n_bytes != n_found:
+        raise ValueError(
+            f"The array {name!r} of {path} is damaged: it declares the shape {shape} and {n_bytes} bytes, and has "
+            f"{n_found} bytes. Write the file again."
+        )
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

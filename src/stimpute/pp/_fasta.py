@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import IO, Literal, get_args
 
 import pandas as pd
 
@@ -21,6 +22,8 @@ ACCESSION = re.compile(r"^(?:sp|tr)\|([^|\s]+)\|")
 RELEASE = re.compile(r"\brelease=(\S+)")
 GZIP_MAGIC = b"\x1f\x8b"  # first bytes of every gzip file
 LINE_LENGTH = 60
+MAX_LINE = 2**20  # characters that are read at once
+MAX_CHARACTERS = 2**30  # fifty proteomes of a mammal; what is larger is a mistake or an attack
 SHOWN_CHARACTERS = 30  # of a wrong line, in a message
 
 
@@ -81,8 +84,8 @@ def fasta_records(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
     opener = gzip.open if is_gzip else open
     header: str | None = None
     parts: list[str] = []
-    with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
+    with opener(path, "rt", encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(_lines(file, path), start=1):
             text = line.strip()
             if text.startswith(">"):
                 if header is not None:
@@ -96,6 +99,28 @@ def fasta_records(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
                 parts.append("".join(text.split()))
     if header is not None:
         yield header, "".join(parts)
+
+
+def _lines(file: IO[str], path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield the lines of a text, very long ones in parts.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or larger than any proteome.
+    """
+    n_characters = 0
+    while True:
+        try:
+            line = file.readline(MAX_LINE)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{path} is damaged: {error}. Fetch it again.") from error
+        if not line:
+            return
+        n_characters += len(line)
+        if n_characters > MAX_CHARACTERS:
+            raise ValueError(f"{path} has more than {MAX_CHARACTERS:,} characters. Keep only the genes you need.")
+        yield line
 
 
 def fasta_text(records: Iterable[tuple[str, str]]) -> str:

@@ -167,7 +167,7 @@ def _describe_table(table: pd.DataFrame) -> dict[str, Any]:
 
 def _check_init(init: dict[str, Any], path: Path) -> None:
     """Check that the arguments of the model are numbers, and names of relations."""
-    need(init.get("recipe") in RECIPES, path, f"`init` should name a recipe of {sorted(RECIPES)}")
+    need(init.get("recipe") in list(RECIPES), path, f"`init` should name a recipe of {sorted(RECIPES)}")
     hyperparameters = {field.name for field in fields(RECIPES[init["recipe"]])}  # type: ignore[arg-type]
     for key, value in init.items():
         if key == "recipe":

@@ -10,6 +10,7 @@ import anndata as ad
 import torch
 
 from stimpute._atomic import filling, recover
+from stimpute._reading import readable
 from stimpute.data._arrays import Arrays
 from stimpute.model import StImputeModel
 from stimpute.module._module import StImputeModule
@@ -122,7 +123,9 @@ def _restore(document: dict[str, Any], arrays: Arrays, path: Path) -> StImputeMo
     """Make a model from a document and arrays, which are checked."""
     registry = _document.restored_registry(document["registry"], path / JSON_FILE)
     registry["setup_args"] = document["spatial_setup"]
-    model = StImputeModel(registry=registry, **_document.restored_init(document["init"], path / JSON_FILE))
+    init = _document.restored_init(document["init"], path / JSON_FILE)
+    with readable(path / JSON_FILE, "Fetch it again, or save the model again."):
+        model = StImputeModel(registry=registry, **init)
     model.data_record_ = document["data_record"]
     model.training_record_ = document.get("training_record")
     model.history_ = _document.restored_history(document["history"], path / JSON_FILE)
@@ -143,7 +146,5 @@ def _device(accelerator: str, device: int | str) -> torch.device:
 
 
 def _read_reference(path: Path) -> ad.AnnData:
-    try:
+    with readable(path, "Fetch it again, or pass `reference=`."):
         return ad.read_h5ad(path)
-    except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as .h5ad: {error}. Fetch it again, or pass `reference=`.") from error

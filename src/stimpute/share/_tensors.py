@@ -35,12 +35,18 @@ def write(arrays: Arrays, path: Path) -> dict[str, Any]:
     ------
     ImportError
         If safetensors is not installed.
+    OSError
+        If the file cannot be written.
     """
     try:
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
     except ImportError as error:
         raise missing_extra(*MISSING) from error
-    save_file(arrays, path)
+    try:
+        save_file(arrays, path)
+    except SafetensorError as error:
+        raise OSError(f"{path.name} cannot be written; the disk may be full ({error}).") from error
     return {"tensors": _describe(arrays), "digest": _digest(path)}
 
 
