@@ -1,0 +1,199 @@
+"""Kills, interruptions and full disks: `python benchmarks/soak.py --trials 240`; fuzzed files: `--fuzz 400`.
+
+Each trial runs one call in a process of its own and stops it: by SIGKILL or SIGINT, at a file operation or at a time
+that the seed chooses, or by a limit on the size of files, which has the effect of a full disk. Afterwards every file
+that can be opened must be whole and right, an older file must be intact, and the same call must succeed when it is
+repeated. Fuzzed files are damaged in one place each; reading them must give the right result, or an error of one type.
+Memory is bounded, and one process runs at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+MEMORY = 16 * 2**30  # bytes of address space
+TIME_LIMIT = 120  # seconds until a call counts as hanging
+HOWS = ("kill at a file", "kill at a time", "interrupt at a file", "interrupt at a time", "full disk")
+FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree")
+FINISHED, FAILED, INTERRUPTED, OTHER = 0, 10, 11, 12  # exit status of the call
+EXPECTED_ERRORS = (OSError, MemoryError)
+
+
+def run_limited(call: Callable, how: str, moment: float, sizes: tuple[int, float, int]) -> int:
+    """Run a call in a child process and stop it; return its exit status, -9 for a killed one.
+
+    Parameters
+    ----------
+    call
+        The call.
+    how
+        One of `HOWS`, or "" to let it finish.
+    moment
+        When, as a share of the undisturbed call.
+    sizes
+        Number of file operations, seconds and largest file of the undisturbed call.
+    """
+    n_events, seconds, largest = sizes
+    child = os.fork()
+    if child == 0:
+        os._exit(_child(call, how, moment, n_events, largest))
+    number = signal.SIGKILL if "kill" in how else signal.SIGINT
+    if how.endswith("time"):
+        time.sleep(moment * seconds)
+        _send(child, number)
+    end = time.monotonic() + TIME_LIMIT
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise TimeoutError(f"no end after {TIME_LIMIT} s")
+
+
+def _send(child: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, number)
+
+
+def _child(call: Callable, how: str, moment: float, n_events: int, largest: int) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if how == "full disk":
+        limit = int(moment * largest)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if how.endswith("file"):
+        number = signal.SIGKILL if "kill" in how else signal.SIGINT
+        _stop_at_event(max(1, round(moment * n_events)), number)
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
+    try:
+        status = call()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except EXPECTED_ERRORS:
+        return FAILED
+    except BaseException:  # noqa: BLE001 - any other error is a finding
+        sys.stderr = sys.__stderr__
+        traceback.print_exc()
+        return OTHER
+    return status if isinstance(status, int) else FINISHED
+
+
+def _stop_at_event(n: int, number: int) -> None:
+    """Send a signal to this process at its n-th file operation."""
+    counter = Counter()
+
+    def hook(event: str, args: tuple) -> None:
+        if event in FILE_EVENTS:
+            counter["n"] += 1
+            if counter["n"] == n:
+                os.kill(os.getpid(), number)
+
+    sys.addaudithook(hook)
+
+
+def measure(call: Callable, folder: Path) -> tuple[int, float, int]:
+    """Run a call undisturbed in a child, and return its file operations, seconds and largest file."""
+    reading, writing = os.pipe()
+    start = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        counter = Counter()
+        sys.addaudithook(lambda event, args: counter.update(n=event in FILE_EVENTS))
+        status = _child(call, "", 0, 0, 0)
+        os.write(writing, str(counter["n"]).encode())
+        os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status != FINISHED:
+        raise RuntimeError(f"the undisturbed call ended with {status}")
+    largest = max((path.stat().st_size for path in folder.rglob("*") if path.is_file()), default=0)
+    return int(os.read(reading, 100)), time.monotonic() - start, largest
+
+
+def soak(scenarios: dict, n_trials: int, seed: int) -> Counter:
+    """Run trials over all scenarios; print each problem, and return the numbers of outcomes."""
+    outcomes: Counter = Counter()
+    rng = np.random.default_rng(seed)
+    base = Path(tempfile.mkdtemp(prefix="soak"))
+    measured = {}
+    for name, scenario in scenarios.items():
+        folder = base / name
+        scenario.prepare(folder)
+        measured[name] = measure(scenario.call(folder), folder)
+        scenario.check(folder, finished=True)
+        events, seconds, largest = measured[name]
+        print(f"{name}: {events} file operations, {seconds:.1f} s, largest file {largest:,} bytes", flush=True)
+    for trial in range(n_trials):
+        name = list(scenarios)[trial % len(scenarios)]
+        how = HOWS[trial // len(scenarios) % len(HOWS)]
+        moment = float(rng.uniform(0, 1))
+        outcomes[_trial(scenarios[name], name, how, moment, base / f"{name}{trial}", measured[name])] += 1
+        if trial % 20 == 19:
+            print(f"{trial + 1} trials", flush=True)
+    return outcomes
+
+
+def _trial(scenario, name: str, how: str, moment: float, folder: Path, sizes: tuple[int, float, int]) -> str:
+    scenario.prepare(folder)
+    try:
+        status = run_limited(scenario.call(folder), how, moment, sizes)
+        if status == OTHER:
+            raise RuntimeError("an error of another type")
+        scenario.check(folder, finished=status == FINISHED)
+        again = run_limited(scenario.call(folder), "", 0, sizes)
+        if again != FINISHED and scenario.repeats:
+            raise RuntimeError(f"the repeated call ended with {again}")
+        scenario.check(folder, finished=scenario.repeats)
+    except Exception as error:  # noqa: BLE001 - any error is a finding
+        print(f"PROBLEM {name}, {how} at {moment:.4f}: {type(error).__name__}: {error}", flush=True)
+        return f"{name}, {how}: problem"
+    ends = {FINISHED: "finished", FAILED: "error", INTERRUPTED: "interrupted", -signal.SIGKILL: "killed"}
+    return f"{name}, {how}: {ends.get(status, status)}"
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=240)
+    parser.add_argument("--fuzz", type=int, default=0, help="damaged files per format")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", help="names of scenarios")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import _soak_fuzz
+    import _soak_scenarios
+
+    outcomes: Counter = Counter()
+    if arguments.trials:
+        scenarios = _soak_scenarios.make(Path(tempfile.mkdtemp(prefix="soak")), arguments.only)
+        outcomes = soak(scenarios, arguments.trials, arguments.seed)
+    if arguments.fuzz:
+        outcomes += _soak_fuzz.fuzz(arguments.fuzz, arguments.seed, MEMORY, TIME_LIMIT)
+    for outcome, n in sorted(outcomes.items()):
+        print(f"{n:5d}  {outcome}")
+    n_problems = sum(n for outcome, n in outcomes.items() if outcome.endswith("problem"))
+    print(f"{sum(outcomes.values())} trials, {n_problems} problems")
+    sys.exit(n_problems > 0)
+
+
+if __name__ == "__main__":
+    main()
