@@ -57,4 +57,6 @@ def test_figures_are_images_inside_the_page_and_are_closed(monkeypatch):
     assert make_figure(both, "both").width > 0
     assert first.source.startswith("data:image/png;base64,")
     assert (first.caption, second.caption) == ("first", "second")
+    assert not first.is_wide
+    assert first.height > 0
     assert plt.get_fignums() == before

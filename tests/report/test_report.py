@@ -1,6 +1,10 @@
+import base64
 import builtins
+import hashlib
+import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import anndata as ad
@@ -11,6 +15,7 @@ import pytest
 from stimpute import StImputeModel, pp, report, tl
 from stimpute.datasets import synthetic_tissue
 from stimpute.report import _maps, _page
+from stimpute.report._genes import make_gene_table
 from stimpute.report._page import format_value
 
 pytest.importorskip("jinja2")
@@ -78,11 +83,12 @@ def rows(path):
 
 def test_each_result_adds_its_sections(model, validation, path):
     report.write(path, model=model, n_maps=1)
-    assert headings(path) == ["Reliability of genes", "Maps", "Genes and cells", "What made this page"]
+    assert headings(path) == ["Reliability of genes", "All genes", "Maps", "Genes and cells", "What made this page"]
     report.write(path, validation=validation, n_maps=1)
-    assert headings(path)[:4] == ["Accuracy on held-out genes", "Reliability of genes", "Maps", "Intervals"]
+    assert headings(path)[:2] == ["Accuracy on held-out genes", "Reliability of genes"]
+    assert headings(path)[2:5] == ["All genes", "Maps", "Intervals"]
     assert report.write(str(path), imputed=model.impute(progress=False), title="Mine", n_maps=1) == path
-    assert headings(path) == ["Reliability of genes", "Maps", "What made this page"]
+    assert headings(path) == ["Reliability of genes", "All genes", "Maps", "What made this page"]
     assert "<h1>Mine</h1>" in path.read_text()
     assert not re.search(r"https?://", path.read_text())
 
@@ -125,11 +131,147 @@ def test_the_page_says_what_made_it(model, validation, path):
     assert "Python" in found
 
 
+def test_the_page_names_command_and_files(model, path, tmp_path, monkeypatch):
+    file = tmp_path / "cortex & co.h5ad"
+    file.write_bytes(b"12345")
+    monkeypatch.setattr("sys.argv", ["/usr/bin/stimpute", "report", "--spatial", "a b.h5ad"])
+    report.write(path, model=model, n_maps=0, inputs={"spatial": file, "reference": "gone.h5ad"})
+    found = rows(path)
+    assert found["command"] == ["stimpute report --spatial &#39;a b.h5ad&#39;"]
+    assert re.fullmatch(r".*cortex &amp; co.h5ad \(5 bytes, changed 20..-..-..\)", found["spatial"][0])
+    assert found["reference"] == ["gone.h5ad"]
+    report.write(path, model=model, n_maps=0, command="make figures")
+    assert rows(path)["command"] == ["make figures"]
+    monkeypatch.setattr("sys.argv", ["/venv/ipykernel_launcher.py", "-f", "kernel.json"])
+    report.write(path, model=model, n_maps=0)
+    assert "command" not in rows(path)
+
+
+def test_an_imputed_result_names_its_method(model, path):
+    report.write(path, imputed=model.impute(interval=0.8, progress=False), n_maps=0)
+    found = rows(path)
+    assert found["recipe"] == ["crossfit"]
+    assert found["interval"] == ["0.8"]
+
+
 def test_names_are_escaped(model, path):
     report.write(path, model=model, title="<script>alert(1)</script>", n_maps=0)
     page = path.read_text()
-    assert "&lt;Ab|c&gt;" in page or "<Ab|c>" not in page
-    assert "<script" not in page
+    assert "<Ab|c>" not in page
+    assert "&lt;Ab|c&gt;" in page
+    assert "<script>alert(1)" not in page
+    assert page.count("<script") == 2  # the data of the table of genes, and what sorts it
+    assert page.count("</script") == 2
+
+
+# ------------------------------------------------------------ groups and the table of all genes
+
+
+def gene_table(path):
+    return json.loads(re.search(r'id="gene-data">(.*?)</script>', path.read_text()).group(1))
+
+
+def values_of(table, column):
+    values = table["columns"][column]["values"]
+    return values if isinstance(values, list) else [values.get(str(i)) for i in range(len(table["names"]))]
+
+
+def test_accuracy_within_groups_is_a_section(validation, path):
+    report.write(path, validation=validation.with_groups("cell_type"), n_maps=0)
+    assert headings(path)[1] == "Accuracy within groups"
+    expected = validation.with_groups("cell_type").by_group()
+    found = rows(path)
+    for group in expected.index:
+        row = expected.loc[group]
+        numbers = [format_value(row[name]) for name in ("kNN", "stimpute", "coverage")]
+        assert found[group] == [f"{row['n_cells']:,.0f}", *numbers]
+    overall, within = expected["stimpute"][:2]
+    assert f"The mean PCC is {overall:.3f} over all cells, and {within:.3f} within the groups" in path.read_text()
+    assert found["groups"] == ["cell_type"]
+
+
+def test_all_genes_are_listed_by_reliability(model, validation, path):
+    report.write(path, model=model, validation=validation.with_groups("cell_type"), n_maps=0)
+    table = gene_table(path)
+    assert set(table["names"]) == set(model.reference_genes)
+    reliability = values_of(table, 0)
+    assert reliability == sorted(reliability, reverse=True)
+    own = model.gene_reliability(list(model.reference_genes))["reliability"]
+    np.testing.assert_allclose(np.array(reliability) / 1000, own[table["names"]], atol=6e-4)
+    pcc = validation.genes.query("method == 'stimpute' and metric == 'pcc'").set_index("gene")["value"]
+    for name, value in zip(table["names"], values_of(table, 1), strict=True):
+        assert value == (round(1000 * pcc[name]) if name in pcc else None)
+    is_measured = dict(zip(table["names"], values_of(table, -2), strict=True))
+    assert {name for name, flag in is_measured.items() if flag} == set(model.shared_genes)
+    assert f"21 genes, of which {len(model.shared_genes)} were measured" in path.read_text()
+    labels = re.search(r'id="gene-table".*?</thead>', path.read_text(), re.DOTALL).group()
+    assert re.findall('col">(.*?)<', labels)[:4] == ["gene", "reliability", "observed PCC", "PCC within groups"]
+
+
+def test_held_out_genes_alone_are_listed_too(validation, path):
+    report.write(path, validation=validation, n_maps=0)
+    assert set(gene_table(path)["names"]) == set(validation.predicted.var_names)
+
+
+def test_the_page_allows_its_own_script_only(model, path):
+    report.write(path, model=model, n_maps=0)
+    page = path.read_text()
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL).group(1)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in page
+    assert "http" not in script
+
+
+def test_the_table_of_many_genes_is_small():
+    rng = np.random.default_rng(0)
+    n = 33_000
+    columns = {"reliability": rng.random(n), "measured": rng.random(n) < 0.5}
+    genes = pd.DataFrame(columns, index=[f"Gene{i}" for i in range(n)])
+    genes["observed"] = np.where(np.arange(n) < 300, 0.5, np.nan)
+    table = make_gene_table(genes)
+    assert len(table.first.rows) == 25
+    assert len(table.data) < 1_000_000
+    assert len(json.loads(table.data)["columns"][2]["values"]) == 300
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser without a window, where playwright and a Chromium of the system are installed."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium")
+    with playwright.sync_playwright() as started:
+        yield started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_genes_are_searched_and_sorted_in_the_page(model, validation, path, browser, width):
+    report.write(path, model=model, validation=validation, n_maps=0)
+    table = gene_table(path)
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    problems = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(path.as_uri())
+    names = lambda: page.locator("#gene-table tbody th").all_inner_texts()
+    assert names() == table["names"]
+    page.fill("#gene-search", "AB|C, gene01")
+    expected = [name for name in table["names"] if "Ab|c" in name or "Gene01" in name]
+    assert names() == expected
+    assert page.inner_text("#gene-count") == f"1 to {len(expected)} of {len(expected)} genes"
+    page.fill("#gene-search", "nothing")
+    assert names() == []
+    page.fill("#gene-search", "")
+    page.click("#gene-table th >> text=observed PCC")
+    observed = dict(zip(table["names"], values_of(table, 1), strict=True))
+    found = [observed[name] for name in names()]
+    present = sorted((value for value in observed.values() if value is not None), reverse=True)
+    assert found == present + [None] * (len(observed) - len(present))
+    page.click("#gene-table th button >> nth=0")
+    assert names() == sorted(table["names"], key=str.lower)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert problems == []
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +312,7 @@ def test_the_ablation_has_a_verdict(make_ablation, gain, verdict, path):
 
 def test_a_result_of_measured_genes_has_maps(model, path):
     report.write(path, imputed=model.impute(genes=list(model.shared_genes[:3]), progress=False), n_maps=1)
-    assert headings(path) == ["Maps", "What made this page"]
+    assert headings(path) == ["All genes", "Maps", "What made this page"]
 
 
 def test_data_without_positions_have_no_maps(path):

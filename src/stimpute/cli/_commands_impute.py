@@ -115,7 +115,7 @@ def impute(
         from stimpute.cli._figures import draw_genes
 
         files += draw_genes(model, imputed, plots, console)
-    files += steps.write_report(report, model=model, imputed=imputed)
+    files += steps.write_report(report, data, model=model, imputed=imputed)
     console.print(f"Imputed {imputed.n_vars} genes of {imputed.n_obs} cells.")
     written = [str(path) for path in (save_model, out, plots, report) if path is not None]
     console.print(f"Wrote {', '.join(written)}")

@@ -48,7 +48,7 @@ def validate(
         with replacing(out) as path:
             result.genes.to_csv(path, index=False)
         files.append(str(out))
-    files += steps.write_report(report, validation=result)
+    files += steps.write_report(report, data, validation=result)
     console.print_scores(result.summary, TITLE)
     console.write_result({"summary": result.summary.to_dict("index"), "files": files})
 
@@ -85,7 +85,7 @@ def report(
     validation = tl.cross_validate(pair.spatial, pair.reference, interval=_interval(model), **kwargs)
     console.print("Training on all genes ...")
     model.train(**steps.train_kwargs(options, console))
-    files = steps.write_report(out, model=model, validation=validation, title=title, **results)
+    files = steps.write_report(out, data, model=model, validation=validation, title=title, **results)
     console.print_scores(validation.summary, TITLE)
     console.print(f"Wrote {out}")
     console.write_result({"summary": validation.summary.to_dict("index"), "files": files})

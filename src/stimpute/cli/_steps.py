@@ -168,8 +168,8 @@ def check_report(path: Path | None) -> None:
         load_template()
 
 
-def write_report(path: Path | None, **results: Any) -> list[str]:
-    """Write a report, if there is to be one, and return its name."""
+def write_report(path: Path | None, data: DataOptions, **results: Any) -> list[str]:
+    """Write a report on results from some data, if there is to be one, and return its name."""
     if path is None:
         return []
     import matplotlib as mpl
@@ -177,7 +177,8 @@ def write_report(path: Path | None, **results: Any) -> list[str]:
     from stimpute import report
 
     mpl.use("agg")
-    report.write(path, **results)
+    files = {"spatial": data.spatial, "reference": data.reference, "proteins": data.proteins}
+    report.write(path, inputs={name: file for name, file in files.items() if file is not None}, **results)
     return [str(path)]
 
 

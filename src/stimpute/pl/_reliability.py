@@ -56,7 +56,7 @@ def reliability(
     axes = axes_for(len(widths), figure, size=(sum(widths), 3.6), width_ratios=widths)
     _draw_ranks(ranked, label, axes[0])
     if len(axes) > 1:
-        _draw_comparison(compared, observed, label, axes[1])
+        draw_comparison(compared, observed, label, axes[1])
     return axes
 
 
@@ -97,6 +97,8 @@ def _draw_ranks(ranked: pd.DataFrame, ylabel: str, ax: Axes) -> None:
         ax.vlines(rank, 0, values, color=LIGHT_GREY, linewidth=0.8, zorder=0)
     else:
         ax.set_xlabel("genes, by rank")
+        ax.locator_params(axis="x", integer=True, nbins=5)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.axhline(0, color="black", linewidth=0.6)
     ax.set(ylabel=ylabel, title="Reliability of each gene")
     if "measured" in ranked:
@@ -104,7 +106,8 @@ def _draw_ranks(ranked: pd.DataFrame, ylabel: str, ax: Axes) -> None:
     hide_spines(ax)
 
 
-def _draw_comparison(genes: pd.DataFrame, observed: str, label: str, ax: Axes) -> None:
+def draw_comparison(genes: pd.DataFrame, observed: str, label: str, ax: Axes) -> None:
+    """Draw the observed accuracy, a column of the genes, against the reliability; `label` is that of the latter."""
     x = genes["reliability"].to_numpy(float)
     y = genes[observed].to_numpy(float)
     low = min(x.min(), y.min(), 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -14,8 +12,6 @@ from stimpute.report._results import Results
 from stimpute.tl import MODEL_NAME
 
 POINT_AREA = 48_000  # square points of all cells of a map together
-# A color scale that ends here shows nearly every measured value: 99% of a normal distribution.
-N_STANDARD_DEVIATIONS = 2.3
 SMOOTH = "Imputed maps are smoother than measured ones. Where both are shown, they share one color scale."
 SCALE = (
     "The color scale of an unmeasured gene ends where measured values are expected to end. An even map means that the "
@@ -86,8 +82,17 @@ def _imputed_maps(results: Results) -> list[Figure]:
             shown = imputed[rows, genes]
             shown = _with_positions(shown, shown.X)
             nothing = _without_genes(shown)
-            axes = pl.imputed(nothing, shown, genes, expression="normalized", spatial_key=key, return_ax=True)
-            _extend_color_scales(axes, shown.var)
+            axes = pl.imputed(
+                nothing,
+                shown,
+                genes,
+                expression="normalized",
+                spatial_key=key,
+                ncols=2,
+                figsize=_two_columns(shown.obsm[key], -(-len(genes) // 2)),
+                size=POINT_AREA / shown.n_obs,
+                return_ax=True,
+            )
             figures.append(make_figure(axes, f"The {which} reliable imputed genes."))
     return figures
 
@@ -96,20 +101,6 @@ def _without_genes(adata: AnnData) -> AnnData:
     """Make spatial data of the same cells that measured none of the genes; expression needs at least one column."""
     zeros = np.zeros((adata.n_obs, 1), np.float32)
     return AnnData(zeros, obs=adata.obs[[]], var=pd.DataFrame(index=["(none)"]), obsm=dict(adata.obsm))
-
-
-def _extend_color_scales(axes: Any, genes: pd.DataFrame) -> None:
-    """End the color scale of each gene where measured values are expected to end, if that is known.
-
-    On a scale that ends at its own maximum, a gene that the model cannot predict is drawn brightest: its values hardly
-    differ from their mean.
-    """
-    if "expected_std" not in genes:
-        return
-    ends = genes["expected_mean"] + N_STANDARD_DEVIATIONS * genes["expected_std"]
-    for ax, end in zip(axes, ends, strict=True):
-        norm = ax.collections[0].norm
-        norm.vmax = max(norm.vmax, float(end))
 
 
 def _with_positions(adata: AnnData, values: np.ndarray) -> AnnData:

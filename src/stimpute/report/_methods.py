@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +21,7 @@ from stimpute.report._results import Results
 
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 N_NAMED = 20
+IMPUTED_SETTINGS = ("recipe", "relations", "variance", "interval", "version")
 
 
 def data_summary(results: Results) -> Section | None:
@@ -39,9 +46,47 @@ def data_summary(results: Results) -> Section | None:
     return Section("Genes and cells", [text], [table])
 
 
-def methods(results: Results) -> Section:
+@dataclass(frozen=True)
+class Origin:
+    """What the page was made by, and from.
+
+    Attributes
+    ----------
+    command
+        Command or script, None in a notebook.
+    inputs
+        Files by their names.
+    """
+
+    command: str | None
+    inputs: Mapping[str, str | Path]
+
+    @classmethod
+    def of(cls, command: str | None, inputs: Mapping[str, str | Path]) -> Origin:
+        """Take the command of the process if none is given."""
+        program = Path(sys.argv[0]).name if sys.argv else ""
+        if command is None and program not in ("", "-", "-c", "ipykernel_launcher.py"):
+            command = shlex.join([program, *sys.argv[1:]])
+        return cls(command, inputs)
+
+    def rows(self) -> list[list[str]]:
+        """Return the rows of a table."""
+        rows = [["command", self.command]] if self.command else []
+        for name, path in self.inputs.items():
+            text = str(path)
+            if Path(path).is_file():
+                status = Path(path).stat()
+                changed = date.fromtimestamp(status.st_mtime).isoformat()
+                text += f" ({status.st_size:,} bytes, changed {changed})"
+            rows.append([name, text])
+        return rows
+
+
+def methods(results: Results, origin: Origin) -> Section:
     """Show everything that is needed to make the results again."""
     tables = []
+    if origin.rows():
+        tables.append(Table("Command and files.", ["", ""], origin.rows()))
     columns = _settings(results)
     if columns:
         tables.append(_settings_table(columns, "Method and hyperparameters.", "setting"))
@@ -51,7 +96,7 @@ def methods(results: Results) -> Section:
     tables.append(_settings_table(_versions(results), "Versions.", "package"))
     figures = []
     if results.model is not None and results.model.history:
-        axes = pl.history(results.model, ncols=2, return_ax=True)
+        axes = pl.history(results.model, ncols=3, return_ax=True)
         figures.append(make_figure(axes, "Training of the model, phase by phase."))
     return Section("What made this page", [], tables, figures)
 
@@ -63,6 +108,9 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
         recipe = results.model.recipe
         columns["model"] = {"recipe": recipe.name, "relations": results.model.relations, **recipe.hyperparameters()}
         columns["model"]["seed"] = (results.model.training_record or {}).get("seed")
+    elif results.imputed is not None:
+        about = results.imputed.uns.get("stimpute", {})
+        columns["imputed"] = {name: about[name] for name in IMPUTED_SETTINGS if name in about}
     for name, result in (("cross-validation", results.validation), ("ablation", results.ablation)):
         settings = None if result is None else result.settings
         if settings is not None:
@@ -74,6 +122,7 @@ def _settings(results: Results) -> dict[str, dict[str, Any]]:
                 "seed": settings.seed,
                 "totals": settings.totals,
                 "interval": settings.interval,
+                "groups": settings.groupby,
             }
     return columns
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from scipy.stats import spearmanr
 
 from stimpute import pl
-from stimpute.report._page import WIDTH, Figure, Section, Table, make_figure, make_figures, separate_axes
+from stimpute.pl._reliability import draw_comparison
+from stimpute.report._page import WIDTH, Figure, Section, make_figure, make_figures, separate_axes
 from stimpute.report._results import Results
 
 HIGH = 0.5  # reliability from which a gene is counted; not a threshold that suits every question
-N_LISTED = 5
 MIN_GENES = 3  # of a rank correlation
-MAX_NAMED = 60  # as in `pl.reliability`
-INCHES_PER_NAME = 0.15
-LABELS = {"reliability": "reliability", "has_protein": "has protein", "n_edges": "neighbor genes"}
 
 
 def reliability(results: Results) -> Section | None:
@@ -25,7 +21,6 @@ def reliability(results: Results) -> Section | None:
     metric = results.reliability_metric.upper()
     text = [f"The reliability of a gene is the {metric} that the model expects between imputed and measured values."]
     figures: list[Figure] = []
-    tables: list[Table] = []
     if results.validation is not None:
         compared_text, compared_figures = _compare(results, results.validation.settings.reliability_metric)
         text += compared_text
@@ -38,8 +33,7 @@ def reliability(results: Results) -> Section | None:
         ranked = unmeasured.drop(columns="measured", errors="ignore")  # a legend with one entry says nothing
         pl.reliability(ranked, observed=results.reliability_metric, ax=axes)
         figures.append(make_figure(axes, "Unmeasured genes, ranked by reliability."))
-        tables.append(_extremes(unmeasured))
-    return Section("Reliability of genes", text, tables, figures)
+    return Section("Reliability of genes", text, [], figures)
 
 
 def _compare(results: Results, metric: str) -> tuple[list[str], list[Figure]]:
@@ -51,22 +45,9 @@ def _compare(results: Results, metric: str) -> tuple[list[str], list[Figure]]:
     varies = np.ptp(genes["reliability"]) > 0 and np.ptp(genes[metric]) > 0
     rank = spearmanr(genes["reliability"], genes[metric]).statistic if varies else 0.0
     text = f"On {len(genes)} held-out genes, its rank correlation with the observed {label} is {rank:.2f}."
-    # Few genes are named below the axis, and need a wider figure.
-    rank_width = WIDTH if len(genes) > MAX_NAMED else max(WIDTH, INCHES_PER_NAME * len(genes))
-    axes = separate_axes(rank_width, WIDTH)
-    pl.reliability(genes, observed=metric, ax=axes)
-    captions = ["Held-out genes, ranked by reliability.", f"Held-out genes: reliability and observed {label}."]
-    return [text], make_figures(axes, captions)
-
-
-def _extremes(genes: pd.DataFrame) -> Table:
-    """List the most and the least reliable genes of a ranked table."""
-    shown = genes[[name for name in LABELS if name in genes]]
-    if "has_protein" in shown and not shown["has_protein"].any():
-        shown = shown.drop(columns="has_protein")  # there is no protein relation
-    if len(shown) > 2 * N_LISTED:
-        shown = pd.concat([shown.head(N_LISTED), shown.tail(N_LISTED)])
-    return Table.from_frame(shown.rename(columns=LABELS), "The most and the least reliable unmeasured genes.", "gene")
+    axes = separate_axes(WIDTH)
+    draw_comparison(genes, metric, f"reliability (predicted {label})", axes[0])
+    return [text], make_figures(axes, [f"Held-out genes: reliability and observed {label}."])
 
 
 def intervals(results: Results) -> Section | None:

@@ -97,6 +97,43 @@ class Results:
         observed = own.pivot(index="gene", columns="metric", values="value")
         return _ranked(self.validation.predicted.var[["reliability"]].join(observed))
 
+    @cached_property
+    def genes(self) -> pd.DataFrame:
+        """A table of every gene, in the order of reliability; `observed` and `within_groups` of held-out genes."""
+        known = [self.unmeasured, self._measured, self.held_out.drop(columns=["pcc", "css"], errors="ignore")]
+        table = pd.concat([part for part in known if len(part)] or [_no_genes()])
+        table = table[~table.index.duplicated()]
+        if self.validation is not None:
+            observed = self.held_out[self.validation.settings.reliability_metric]
+            is_measured = table.index.isin(observed.index)
+            if "measured" in table:
+                is_measured |= table["measured"].eq(True).to_numpy()
+            table = table.assign(observed=observed.reindex(table.index), measured=is_measured)
+        return _ranked(table.assign(within_groups=self._within_groups.reindex(table.index)))
+
+    @cached_property
+    def _measured(self) -> pd.DataFrame:
+        """The gene table of measured genes: of the model, or of `imputed`."""
+        if self.has_data and self.model is not None:
+            return self.model.gene_reliability(list(self.model.shared_genes))
+        if self.imputed is None or not {"reliability", "measured"} <= set(self.imputed.var):
+            return _no_genes()
+        return self.imputed.var[self.imputed.var["measured"].to_numpy(bool)]
+
+    @property
+    def _within_groups(self) -> pd.Series:
+        """Accuracy of held-out genes within groups of cells, the mean weighted by the cells of each group."""
+        nothing = pd.Series(dtype=float)
+        if self.validation is None or self.validation.groups is None:
+            return nothing
+        metric = self.validation.settings.reliability_metric
+        chosen = self.validation.groups[lambda table: (table["method"] == MODEL_NAME) & (table["metric"] == metric)]
+        chosen = chosen.dropna(subset="value")
+        if chosen.empty:  # the metric was not computed within groups
+            return nothing
+        weighted = (chosen["value"] * chosen["n_cells"]).groupby(chosen["gene"]).sum()
+        return weighted / chosen.groupby("gene")["n_cells"].sum()
+
     @property
     def reliability_metric(self) -> str:
         """Metric that the reliability of the unmeasured genes predicts, `"pcc"` or `"css"`."""

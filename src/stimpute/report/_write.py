@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from importlib.metadata import version
 from importlib.resources import files
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from stimpute._atomic import replacing
 from stimpute._messages import missing_extra
-from stimpute.report import _accuracy, _maps, _methods, _reliability
+from stimpute.report import _accuracy, _genes, _groups, _maps, _methods, _reliability
+from stimpute.report._methods import Origin
 from stimpute.report._results import Results
 from stimpute.tl import MODEL_NAME
 
@@ -29,11 +31,14 @@ def write(
     validation: CrossValidation | None = None,
     ablation: RelationAblation | None = None,
     title: str = "Imputed spatial expression",
-    n_maps: int = 3,
+    n_maps: int = 4,
+    inputs: Mapping[str, str | Path] | None = None,
+    command: str | None = None,
 ) -> Path:
     """Write one HTML page about imputed expression and how reliable it is.
 
-    Each result adds its sections. Figures are inside the page, which needs no network and runs no script.
+    Each result adds its sections. Figures and the script of the table of all genes are inside the page, which needs no
+    network.
 
     Parameters
     ----------
@@ -51,6 +56,10 @@ def write(
         Heading of the page.
     n_maps
         Number of maps of the most reliable genes, and of the least reliable ones.
+    inputs
+        Files that the results were made from, by names such as `"spatial"`, for the section on what made the page.
+    command
+        Command or script that made the page; that of the process if None, unless it is a notebook.
 
     Returns
     -------
@@ -75,25 +84,30 @@ def write(
     >>> stimpute.report.write("report.html", model=model, validation=validation)
     """
     results = Results(model, imputed, validation, ablation, n_maps)
+    origin = Origin.of(command, inputs or {})
     template = load_template()
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it first, or give another `path`.")
     sections = [
         _accuracy.accuracy(results),
+        _groups.groups(results),
         _reliability.reliability(results),
+        _genes.all_genes(results),
         _maps.maps(results),
         _reliability.intervals(results),
         _accuracy.ablation(results),
         _methods.data_summary(results),
-        _methods.methods(results),
+        _methods.methods(results, origin),
     ]
+    shown = [section for section in sections if section is not None]
     page = template.render(
         title=title,
         date=date.today().isoformat(),
         version=version("stimpute"),
         tiles=_tiles(results),
-        sections=[section for section in sections if section is not None],
+        sections=shown,
+        scripts=[section.genes.script_hash for section in shown if section.genes is not None],
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
