@@ -1,4 +1,5 @@
 import json
+import re
 
 import pandas as pd
 
@@ -58,7 +59,8 @@ def test_a_report_is_one_page_without_requests(run, data, fast, folder, read_pag
     assert not page.tags & {"iframe", "object", "embed", "b"}
     assert str(data[1]) in page.text  # the files that it was made from
     assert "A &lt;b&gt;tissue&lt;/b&gt; &amp; more" in page.text
-    assert "http" not in page.text.replace('http-equiv="', "")
+    without_images = re.sub('base64,[^"]*', "", page.text)  # their code may hold any letters
+    assert "http" not in without_images.replace('http-equiv="', "")
 
 
 def test_a_relation_that_does_not_exist(run, data, fast):
