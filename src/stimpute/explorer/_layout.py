@@ -24,17 +24,17 @@ def text(html: str = "") -> pn.pane.HTML:
 
 def selector(name: str, options: list[str]) -> pn.widgets.Select:
     """Make a choice among options."""
-    return pn.widgets.Select(name=name, options=options, width=165, margin=0)
+    return pn.widgets.Select(label=name, options=options, width=165, margin=0)
 
 
 def button(name: str, **options: Any) -> pn.widgets.Button:
     """Make a button."""
-    return pn.widgets.Button(name=name, margin=0, **options)
+    return pn.widgets.Button(label=name, margin=0, **options)
 
 
 def download(label: str, make: Callable[[], Any], **options: Any) -> pn.widgets.FileDownload:
     """Make a button that downloads what a function returns."""
-    return pn.widgets.FileDownload(callback=make, label=label, button_type="default", margin=0, **options)
+    return pn.widgets.FileDownload(callback=make, label=label, margin=0, **options)
 
 
 def row(*parts: Any, gap: int = 12, **options: Any) -> pn.FlexBox:

@@ -48,7 +48,7 @@ class Page:
         self.region: np.ndarray | None = None  # whether each cell of the section is inside
 
         self._search = pn.widgets.TextInput(
-            name="Gene", placeholder="Type a part of its name", margin=0, sizing_mode=layout.WIDE
+            label="Gene", placeholder="Type a part of its name", margin=0, sizing_mode=layout.WIDE
         )
         self._found, self._alike, top_genes = (
             GeneList(self.choose, self.add, margin=0, sizing_mode=layout.WIDE) for _ in range(3)
@@ -57,7 +57,7 @@ class Page:
         self._n_found = layout.text()
         self._section = layout.selector("Section", [section.name for section in tissue.sections])
         self._label = layout.selector("Labels of cells", [NO_LABEL, *tissue.labels])
-        self._one_scale = pn.widgets.Checkbox(name="Measured and imputed share one color scale", value=True, margin=0)
+        self._one_scale = pn.widgets.Checkbox(label="Measured and imputed share one color scale", value=True, margin=0)
         self._one_gene = layout.button("Show one gene only", visible=False)
         self._heading = layout.text()
         self._cell = layout.text("<span class='muted'>Click on a cell to read its values.</span>")

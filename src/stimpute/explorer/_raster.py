@@ -58,17 +58,21 @@ def draw_cells(
     drawn = pixels[rows, columns]
     order = np.argsort(drawn.sum(axis=1), kind="stable")  # high values on top
     radius = round(COVER * spacing * width / (ranges[0][1] - ranges[0][0]))
-    image = _discs(rows[order], columns[order], colors.rgb(drawn[order]), (height, width), min(radius, MAX_RADIUS))
-    image[image[..., 3] == 0] = np.round(255 * np.array(to_rgba(colors.background)))
+    top = _discs(rows[order], columns[order], (height, width), min(radius, MAX_RADIUS))
+    rgba = np.column_stack([colors.rgb(drawn[order]), np.ones(len(order))])
+    image = np.empty((height, width, 4), np.uint8)
+    image[:] = np.round(255 * np.array(to_rgba(colors.background)))
+    image[top >= 0] = np.round(255 * rgba[top[top >= 0]])
     return image
 
 
-def _discs(rows: np.ndarray, columns: np.ndarray, rgb: np.ndarray, shape: tuple[int, int], radius: int) -> np.ndarray:
-    """Paint a disc around each pixel; where discs overlap, the later one is on top."""
-    margin = np.zeros((shape[0] + 2 * radius, shape[1] + 2 * radius, 4), np.uint8)
+def _discs(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], radius: int) -> np.ndarray:
+    """Put a disc around each pixel, and number the disc on top in each pixel of the image; -1 where there is none."""
+    top = np.full((shape[0] + 2 * radius, shape[1] + 2 * radius), -1)
+    numbers = np.arange(len(rows))
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     is_inside = x**2 + y**2 <= (radius + 0.3) ** 2
-    color = np.column_stack([np.round(255 * rgb), np.full(len(rgb), 255)]).astype(np.uint8)
     for dy, dx in zip(y[is_inside], x[is_inside], strict=True):
-        margin[rows + radius + dy, columns + radius + dx] = color
-    return margin[radius : radius + shape[0], radius : radius + shape[1]]
+        shifted = (rows + radius + dy, columns + radius + dx)  # each pixel of the image at most once
+        top[shifted] = np.maximum(top[shifted], numbers)
+    return top[radius : radius + shape[0], radius : radius + shape[1]]

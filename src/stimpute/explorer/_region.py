@@ -38,7 +38,8 @@ def cells_inside(coords: np.ndarray, geometry: Mapping[str, Any]) -> np.ndarray:
     if geometry["type"] == "rect":
         low = np.minimum([geometry["x0"], geometry["y0"]], [geometry["x1"], geometry["y1"]])
         high = np.maximum([geometry["x0"], geometry["y0"]], [geometry["x1"], geometry["y1"]])
-        return np.asarray((coords >= low) & (coords <= high)).all(axis=1)
+        is_between = (coords >= low) & (coords <= high)
+        return is_between[:, 0] & is_between[:, 1]
     corners = np.column_stack([geometry["x"], geometry["y"]])
     return Path(corners).contains_points(coords) if len(corners) > 2 else np.zeros(len(coords), bool)
 

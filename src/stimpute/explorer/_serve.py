@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import webbrowser
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from stimpute.model import StImputeModel
 
 if TYPE_CHECKING:
     from stimpute.explorer._pictures import Explorer
+    from stimpute.explorer._server import PageServer
 
 HOST = "localhost"  # other machines cannot reach the page
 TITLE = "stimpute explore"
@@ -26,7 +28,7 @@ class ExplorerPage:
         Address of the page, on this machine only.
     """
 
-    def __init__(self, server: Any, port: int) -> None:
+    def __init__(self, server: PageServer, port: int) -> None:
         self._server = server
         self.url = f"http://{HOST}:{port}"
 
@@ -143,21 +145,18 @@ def serve(explorer: Explorer, port: int, *, show: bool) -> ExplorerPage:
     import panel as pn
 
     from stimpute.explorer._page import Page
-    from stimpute.explorer._style import PAGE
+    from stimpute.explorer._server import PageServer
+    from stimpute.explorer._style import TEMPLATE
 
-    def page() -> Any:
-        pn.config.raw_css = [PAGE]
-        return Page(explorer, pn.state.curdoc).view
+    def content() -> Any:
+        template = pn.Template(TEMPLATE)
+        template.add_panel("page", Page(explorer, pn.state.curdoc).view)
+        return template
 
     Page(explorer)  # compiles what datashader needs, before anyone waits for it
-    server = pn.serve(
-        page,
-        port=port,
-        address=HOST,
-        websocket_origin=[f"{HOST}:{port}", f"127.0.0.1:{port}"],
-        title=TITLE,
-        show=show,
-        threaded=True,
-        verbose=False,
-    )
-    return ExplorerPage(server, port)
+    server = PageServer(content, HOST, port, TITLE)
+    server.open()
+    page = ExplorerPage(server, port)
+    if show:
+        webbrowser.open(page.url)
+    return page

@@ -17,9 +17,16 @@ ORANGE = "#D55E00"
 GREY = "#8b93a1"
 MAX_ENTRIES = 24  # of a legend
 
-PAGE = f"""
+TEMPLATE = f"""
+{{% extends base %}}
+{{% block preamble %}}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
 body {{ margin: 0; background: #fff; color: {INK}; }}
 body, button, input, select {{ font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }}
+</style>
+{{% endblock %}}
+{{% block contents %}}{{{{ embed(roots.page) }}}}{{% endblock %}}
 """
 TEXT = f"""
 :host {{ color: {INK}; font-size: 14px; line-height: 1.5; font-family: inherit; overflow-wrap: anywhere; }}

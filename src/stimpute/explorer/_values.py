@@ -5,6 +5,7 @@ The only file of the explorer that asks the model for values.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -156,14 +157,10 @@ class EncodedCells:
         chunks = ((rows, self.encode(rows, fold)) for rows in (self.order[s : s + CELLS_PER_CHUNK] for s in starts))
         first = next(chunks)
         n_kept = int(self._budget // (len(pickle.dumps(first)) * len(starts)))
-        if n_kept == 0:
-            return _chain(first, chunks)
         while len(self._kept) >= n_kept:
-            self._kept.popitem(last=False)
+            oldest = next((kept for kept in self._kept if kept is not None), None)
+            if oldest is None:  # most genes need the cells with nothing held out: these stay
+                return itertools.chain([first], chunks)
+            del self._kept[oldest]
         self._kept[fold] = [first, *chunks]
         return iter(self._kept[fold])
-
-
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest

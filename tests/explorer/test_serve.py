@@ -1,0 +1,56 @@
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+import stimpute
+from stimpute import StImputeModel
+from stimpute.explorer._serve import HOST, find_port
+
+
+def test_a_page_is_served_on_this_machine_until_it_is_closed(sections):
+    page = stimpute.explore(sections, progress=False)
+    text = urllib.request.urlopen(page.url, timeout=60).read().decode()
+    assert "stimpute explore" in text
+    assert "cdn." not in text
+    assert "https://" not in text
+    assert f'src="{page.url}"' in page._repr_html_()
+    assert page.url in repr(page)
+    page.close()
+    page.wait()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(page.url, timeout=60)
+
+
+def test_a_taken_port_is_refused():
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"Port {port} cannot be used"):
+            find_port(port)
+    assert find_port(None) > 0
+
+
+def test_wrong_models_are_refused(pair):
+    with pytest.raises(TypeError, match="`model` is a str"):
+        stimpute.explore("model")
+    with pytest.raises(RuntimeError, match="not trained"):
+        stimpute.explore(StImputeModel(*pair))
+
+
+def test_without_the_extra_the_message_names_it(sections, monkeypatch):
+    monkeypatch.setitem(sys.modules, "panel", None)
+    with pytest.raises(ImportError, match=r"needs panel: `pip install 'stimpute\[explore\]'`"):
+        stimpute.explore(sections)
+
+
+def test_explore_is_a_function_and_imports_no_panel():
+    script = (
+        "import sys, stimpute; callable(stimpute.explore) or sys.exit(1);"
+        "import stimpute.explorer; callable(stimpute.explore) or sys.exit(2);"
+        "sys.exit(3 if 'panel' in sys.modules else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

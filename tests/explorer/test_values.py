@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from stimpute.explorer import _values
+from stimpute.explorer._values import GeneValues
+
+
+@pytest.fixture(scope="module")
+def values(model):
+    return GeneValues(model, progress=False)
+
+
+def test_values_are_those_of_impute(values, model, imputed):
+    interval = 0.9 if model.recipe.capabilities.intervals else None
+    names = [imputed.var_names[0], imputed.var_names[-1], model.shared_genes[3]]
+    expected = model.impute(genes=names, interval=interval, progress=False)
+    for i, name in enumerate(names):
+        found = values.gene(name)
+        assert set(found) == {"X", *expected.layers}
+        np.testing.assert_allclose(found["X"], expected.X[:, i], rtol=1e-5, atol=1e-5)
+        for layer in expected.layers:
+            np.testing.assert_allclose(found[layer], expected.layers[layer][:, i], rtol=1e-5, atol=1e-5)
+
+
+def test_all_genes_of_some_cells_are_those_of_impute(values, imputed):
+    rows = np.array([3, 17, 80])
+    assert list(values.table.index) == list(imputed.var_names)
+    np.testing.assert_allclose(values.all_genes(rows), imputed.X[rows], rtol=1e-4, atol=1e-4)
+
+
+def test_the_table_says_what_impute_says(values, imputed):
+    np.testing.assert_allclose(values.table["reliability"], imputed.var["reliability"], rtol=1e-5, atol=1e-6)
+    assert list(values.table["measured"]) == list(imputed.var["measured"])
+
+
+def test_values_do_not_depend_on_the_memory(values, model, monkeypatch):
+    monkeypatch.setattr(_values, "MEMORY_SHARE", 0)
+    frugal = GeneValues(model, progress=False)
+    for name in (model.shared_genes[0], model.shared_genes[1], values.table.index[-1]):
+        np.testing.assert_array_equal(frugal.gene(name)["X"], values.gene(name)["X"])
+    assert not frugal._cells._kept
+
+
+def test_cells_are_encoded_once_per_fold(sections, measured, unmeasured, monkeypatch):
+    values = GeneValues(sections, progress=False)
+    encoded = []
+    monkeypatch.setattr(values._cells, "encode", lambda rows, fold: encoded.append(fold))
+    values.gene(unmeasured[0])
+    values.gene(unmeasured[1])
+    assert encoded == []
+
+
+def test_few_genes_are_kept(sections, unmeasured, monkeypatch):
+    monkeypatch.setattr(_values, "MAX_GENES", 2)
+    values = GeneValues(sections, progress=False)
+    first = values.gene(unmeasured[0])
+    assert values.gene(unmeasured[0]) is first
+    values.gene(unmeasured[1])
+    values.gene(unmeasured[2])
+    assert values.gene(unmeasured[0]) is not first
+
+
+def test_no_interval_and_unknown_genes(sections, unmeasured):
+    values = GeneValues(sections, interval=None, progress=False)
+    assert set(values.gene(unmeasured[0])) == {"X"}
+    with pytest.raises(KeyError, match="no_gene"):
+        values.gene("no_gene")
