@@ -117,6 +117,15 @@ def test_a_cell_is_read_where_it_is_tapped(page):
     assert str(page.explorer.tissue.names[page.section.cells[4]]) in page._cell.object
 
 
+def test_an_error_is_shown_on_the_page(page):
+    def fail():
+        raise MemoryError("no <room>")
+
+    with pytest.raises(MemoryError):
+        page._report_errors(fail)
+    assert "no &lt;room&gt;" in page._heading.object
+
+
 def test_two_pages_do_not_share_their_choices(page, explorer, unmeasured):
     other = Page(explorer)
     page.choose(unmeasured[0])

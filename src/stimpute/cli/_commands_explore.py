@@ -30,13 +30,14 @@ def explore(
     Example: stimpute explore model --spatial osmfish.h5ad --reference mop.h5ad
     """
     check_inputs(model, spatial, reference, proteins)
-    from stimpute import explorer
+    from stimpute.explorer._serve import explore as open_page
+    from stimpute.explorer._serve import require_extra
 
-    explorer.require_extra()
+    require_extra()
     data = opt.ImputeDataOptions(spatial=spatial, reference=reference, proteins=proteins)
     trained = steps.load_model(model, data, opt.ModelOptions())
     console.print("Describing all genes and encoding all cells, once.")
-    page = explorer.explore(trained, interval=interval, port=port, show=browser, progress=console.progress)
+    page = open_page(trained, interval=interval, port=port, show=browser, progress=console.progress)
     console.print(f"The page is at {page.url}. Press Ctrl-C to end it.")
     console.write_result({"url": page.url})
     with contextlib.suppress(KeyboardInterrupt):

@@ -1,5 +1,5 @@
 """A page to look at any gene on the tissue."""
 
-from stimpute.explorer._serve import ExplorerPage, explore, require_extra
+from stimpute.explorer._serve import ExplorerPage, explore
 
-__all__ = ["ExplorerPage", "explore", "require_extra"]
+__all__ = ["ExplorerPage", "explore"]

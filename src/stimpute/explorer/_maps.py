@@ -27,7 +27,7 @@ DELAY = 60  # milliseconds between a zoom and the new image
 ZOOM = 0.5  # of the view, for one press of the button
 GRID = {"display": "grid", "gap": "16px", "grid-template-columns": "repeat(auto-fit, minmax(210px, 1fr))"}
 # A finger on a map moves the map: beside the maps it scrolls the page.
-GUTTER = "@media (pointer: coarse) { :host { padding-right: 40px; } }"
+GUTTER = "@media (pointer: coarse) { :host { padding-right: 40px !important; } }"
 MODES = ["Move", "Lasso", "Box"]
 # In the browser, since tools have no such property in Python.
 SWITCH_TOOLS = "for (const tool of tools) tool.active = tool.tags[0] === source.labels[source.active]"

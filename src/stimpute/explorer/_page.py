@@ -90,7 +90,15 @@ class Page:
         if self._document is None:
             action()
         else:
-            self._document.add_next_tick_callback(action)
+            self._document.add_next_tick_callback(lambda: self._report_errors(action))
+
+    def _report_errors(self, action: Callable[[], None]) -> None:
+        """Run a function, and show an error of it on the page as well."""
+        try:
+            action()
+        except Exception as error:
+            self._heading.object = f"<p class='warning'>{escape(f'{type(error).__name__}: {error}')}</p>"
+            raise
 
     # ------------------------------------------------------------ what a user does
 
@@ -168,7 +176,7 @@ class Page:
             sentences = self.explorer.genes.explain(gene)[:n_sentences]
             agreement = self.explorer.agreement(gene)
             if agreement is not None:
-                sentences.append(f"Here, measured and imputed values correlate by {agreement:.2f}.")
+                sentences.append(f"Here, the correlation of measured and imputed values is {agreement:.2f}.")
             lines.append(
                 f"<h2>{escape(gene)} <span class='muted'>{kind} · reliability {row['reliability']:.2f}</span></h2>"
                 f"<p>{' '.join(sentences)}</p>"

@@ -12,7 +12,6 @@ from stimpute.model import StImputeModel
 
 if TYPE_CHECKING:
     from stimpute.explorer._pictures import Explorer
-    from stimpute.explorer._server import PageServer
 
 HOST = "localhost"  # other machines cannot reach the page
 TITLE = "stimpute explore"
@@ -28,7 +27,7 @@ class ExplorerPage:
         Address of the page, on this machine only.
     """
 
-    def __init__(self, server: PageServer, port: int) -> None:
+    def __init__(self, server: Any, port: int) -> None:
         self._server = server
         self.url = f"http://{HOST}:{port}"
 

@@ -31,7 +31,7 @@ body, button, input, select {{ font-family: system-ui, -apple-system, "Segoe UI"
 TEXT = f"""
 :host {{ color: {INK}; font-size: 14px; line-height: 1.5; font-family: inherit; overflow-wrap: anywhere; }}
 h1 {{ font-size: 18px; font-weight: 600; margin: 0; }}
-h2 {{ font-size: 24px; font-weight: 600; margin: 0; }}
+h2 {{ line-height: 1.25; font-size: 24px; font-weight: 600; margin: 0; }}
 h3 {{ font-size: 14px; font-weight: 600; margin: 0; }}
 h2 + p {{ margin-bottom: 8px; }}
 p {{ margin: 4px 0 0; max-width: 80ch; }}
