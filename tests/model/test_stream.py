@@ -2,19 +2,14 @@
 
 import pickle
 
+import dask
 import numpy as np
 import pytest
 from scipy import sparse
 from small import N_CELLS, bare, can, fit, if_known, predict_pickled, set_up, small_pair, values
 
-from stimpute.model._stream import (
-    CELLS_PER_CHUNK,
-    describe_genes,
-    gene_chunks,
-    gene_table,
-    predict_chunks,
-    progress_bar,
-)
+from stimpute.model._chunks import CELLS_PER_CHUNK, gene_chunks
+from stimpute.model._stream import describe_genes, gene_table, predict_chunks, progress_bar
 from stimpute.recipes import OutputOptions
 
 N_MANY = 800  # unmeasured genes of a wide reference
@@ -59,8 +54,8 @@ def test_every_gene_is_in_one_chunk_with_its_own_fold_held_out(model, pair, work
 
 
 def test_large_requests_are_cut_into_chunks(model, pair, monkeypatch, imputed):
-    monkeypatch.setattr("stimpute.model._stream.GENES_PER_CHUNK", 3)
-    monkeypatch.setattr("stimpute.model._stream.CELLS_PER_CHUNK", 40)
+    monkeypatch.setattr("stimpute.model._chunks.GENES_PER_CHUNK", 3)
+    monkeypatch.setattr("stimpute.model._chunks.CELLS_PER_CHUNK", 40)
     result = model.impute(genes=list(imputed.var_names), progress=False)
     np.testing.assert_allclose(values(result), imputed.X, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(result.var["reliability"], imputed.var["reliability"], rtol=1e-4, atol=1e-5)
@@ -135,19 +130,19 @@ def test_values_are_written_where_they_belong(work, options, imputed):
 
         def __init__(self):
             self.array = np.full(imputed.shape, np.nan, np.float32)
-            self.oindex = self
             self.order = []
 
         def __setitem__(self, where, what):
             rows, columns = where
-            self.order.extend(rows)
-            self.array[np.ix_(rows, columns)] = what
+            self.order.append(rows.start)
+            self.array[rows, columns] = what
 
     predictor, chunks, blocks, cells = work
     store = Store()
-    predict_chunks(predictor, cells, chunks, blocks, {"X": store}, OutputOptions(), batch_size=None, progress=False)
+    with dask.config.set(scheduler="synchronous"):
+        predict_chunks(predictor, cells, chunks, blocks, {"X": store}, OutputOptions(), batch_size=40, progress=False)
     np.testing.assert_allclose(store.array, imputed.X, atol=1e-5)
-    assert store.order[:N_CELLS] == list(range(N_CELLS))
+    assert store.order == list(range(0, N_CELLS, 40))
 
 
 # ---------------------------------------------------------------- size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -80,6 +80,19 @@ class SpatialCells:
         if section is None:
             section = np.zeros(expression.shape[0], dtype=np.int8)
         return cls(expression, total_counts, coords, section)
+
+    @classmethod
+    def join(cls, parts: Sequence[SpatialCells]) -> SpatialCells:
+        """Put parts that are in memory below each other."""
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        return cls(
+            sparse.vstack([part.expression for part in parts], "csr"),
+            None if first.total_counts is None else np.concatenate([part.total_counts for part in parts]),
+            None if first.coords is None else np.concatenate([part.coords for part in parts]),
+            np.concatenate([part.section for part in parts]),
+        )
 
     def __len__(self) -> int:
         return self.expression.shape[0]

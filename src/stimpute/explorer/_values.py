@@ -15,7 +15,8 @@ import numpy as np
 import psutil
 
 from stimpute.data._space import sample_cells
-from stimpute.model._stream import CELLS_PER_CHUNK, describe_genes, gene_chunks, gene_table
+from stimpute.model._chunks import CELLS_PER_CHUNK, gene_chunks
+from stimpute.model._stream import describe_genes, gene_table
 from stimpute.recipes import GeneBlock, OutputOptions
 
 if TYPE_CHECKING:

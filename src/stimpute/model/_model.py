@@ -28,7 +28,9 @@ from stimpute.data._join import References, is_several, join_references, joined_
 from stimpute.data._result import without_values
 from stimpute.data._space import sample_cells
 from stimpute.model import _cells, _data, _persist, _properties, _read, _result, _setup
-from stimpute.model._stream import describe_genes, gene_chunks, gene_table, predict_chunks
+from stimpute.model._chunks import gene_chunks
+from stimpute.model._stream import describe_genes, gene_table, predict_chunks
+from stimpute.model._values import make_values
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import OutputOptions, Predictor, Recipe, get_recipe
 from stimpute.recipes._registry import check_registered
@@ -356,12 +358,15 @@ class StImputeModel(BaseModelClass):
         interval: float | None = None,
         variance: Literal["shrunken", "matched"] = "shrunken",
         out: str | Path | None = None,
+        lazy: bool = False,
         batch_size: int | None = None,
         progress: bool = True,
     ) -> AnnData:
         """Predict genes for spatial cells.
 
-        A gene's values do not depend on the other genes that are asked for, nor on `batch_size`.
+        A gene's values do not depend on the other genes that are asked for, nor on `batch_size` (to rounding). The work
+        is done by the scheduler of Dask that is in use: threads by default, or the workers of a `dask.distributed`
+        client.
 
         Parameters
         ----------
@@ -377,8 +382,12 @@ class StImputeModel(BaseModelClass):
             to predict. `"matched"` values vary as much as the gene is expected to vary.
         out
             Path of a zarr store to stream to, for results that do not fit in memory.
+        lazy
+            Return Dask arrays, of which only what is asked for is computed. Genes are described at once, cells are
+            encoded when a gene is first asked for, and kept for the next one as long as they take less than half of the
+            free memory.
         batch_size
-            Cells per chunk.
+            Cells per chunk, of the work and of a store.
         progress
             Whether to draw progress bars.
 
@@ -397,20 +406,30 @@ class StImputeModel(BaseModelClass):
             If the model is not trained, or has no reference.
         """
         check_count(1, batch_size=batch_size)
+        if lazy and out is not None:
+            raise ValueError(
+                'Pass `lazy=True` or `out=`, not both. A lazy result is stored by `result.write_zarr("...")`.'
+            )
         options = OutputOptions(interval, variance)
         self._recipe.check_output(options)
         targets, names = self.data.locate(genes, adata)
         predictor = self.predictor()
         adata = self.data.section(adata)
         layers = ["X"] if interval is None else ["X", "lower", "upper"]
-        _result.check_room(adata.n_obs, len(names), len(layers), out)
+        if not lazy:
+            _result.check_room(adata.n_obs, len(names), len(layers), out)
         cells = self.data.read_cells(adata)
         chunks = gene_chunks(predictor, targets, self.data.need_reference().reference)
         blocks = list(describe_genes(predictor, chunks, progress=progress))
         var = self._complete(gene_table([block.table for block in blocks], chunks), names, adata)
         about = _result.settings_of(self._recipe, self.relations, self.data.is_counts, options, self.spatial_setup)
         result = without_values(adata, var, about)
-        with _result.values(result, layers, out) as arrays:
+        if lazy:
+            order = np.arange(len(cells))
+            values = make_values(predictor, cells, chunks, blocks, options, order, batch_size, keep=True)
+            _result.put(result, values.lazy())
+            return result
+        with _result.values(result, layers, out, batch_size) as arrays:
             predict_chunks(predictor, cells, chunks, blocks, arrays, options, batch_size=batch_size, progress=progress)
         return result
 

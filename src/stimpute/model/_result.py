@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from anndata import AnnData
 
 from stimpute._atomic import replacing
 from stimpute.data._result import how_to_cite, setup_record, units
+from stimpute.model import _chunks
 from stimpute.model._read import AttachedReference
-from stimpute.model._stream import CELLS_PER_CHUNK, GENES_PER_CHUNK
 from stimpute.recipes import OutputOptions, Recipe
 
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
@@ -107,7 +107,9 @@ def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None
 
 
 @contextlib.contextmanager
-def values(result: AnnData, layers: list[str], out: str | Path | None) -> Iterator[dict[str, Any]]:
+def values(
+    result: AnnData, layers: list[str], out: str | Path | None, batch_size: int | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield arrays to fill with the values of a result, which hold them afterwards: in memory, or in a store.
 
     Parameters
@@ -118,24 +120,29 @@ def values(result: AnnData, layers: list[str], out: str | Path | None) -> Iterat
         Names of the layers; `X` first.
     out
         Path of the zarr store, or None.
+    batch_size
+        Cells per chunk of the store, each of which is written by one task.
     """
     if out is not None:
-        with _values_in_store(result, layers, out) as arrays:
+        with _values_in_store(result, layers, out, batch_size or _chunks.CELLS_PER_CHUNK) as arrays:
             yield arrays
         return
     arrays = {name: np.empty(result.shape, np.float32) for name in layers}
     yield arrays
-    _put(result, arrays)
+    put(result, arrays)
 
 
-def _put(result: AnnData, arrays: dict[str, Any]) -> None:
+def put(result: AnnData, arrays: Mapping[str, Any]) -> None:
+    """Put arrays into a result: `X`, and layers by their names."""
     result.X = arrays["X"]
     for name in arrays.keys() - {"X"}:
         result.layers[name] = arrays[name]
 
 
 @contextlib.contextmanager
-def _values_in_store(result: AnnData, layers: list[str], out: str | Path) -> Iterator[dict[str, Any]]:
+def _values_in_store(
+    result: AnnData, layers: list[str], out: str | Path, cells_per_chunk: int
+) -> Iterator[dict[str, Any]]:
     """Yield zarr arrays to fill; afterwards, move the store to its place and open it lazily in the result.
 
     All but the values is written first, so that what cannot be written fails before anything is computed. Until the
@@ -150,7 +157,7 @@ def _values_in_store(result: AnnData, layers: list[str], out: str | Path) -> Ite
         for key in ("obs", "var", "obsm", "uns", "varm", "obsp", "varp", "layers"):
             value = getattr(result, key)
             anndata.io.write_elem(group, key, value if isinstance(value, pd.DataFrame) else dict(value))
-        chunks = (min(CELLS_PER_CHUNK, result.n_obs), min(GENES_PER_CHUNK, result.n_vars))
+        chunks = (min(cells_per_chunk, result.n_obs), min(_chunks.GENES_PER_CHUNK, result.n_vars))
         arrays = {}
         for name in layers:
             path = _path_in_store(name)
@@ -158,7 +165,7 @@ def _values_in_store(result: AnnData, layers: list[str], out: str | Path) -> Ite
             arrays[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
         yield arrays
         zarr.consolidate_metadata(group.store)
-    _put(result, {name: da.from_zarr(str(out), component=_path_in_store(name)) for name in layers})
+    put(result, {name: da.from_zarr(str(out), component=_path_in_store(name)) for name in layers})
 
 
 def _path_in_store(layer: str) -> str:

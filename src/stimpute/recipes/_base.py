@@ -117,6 +117,9 @@ class CellEncoder(Protocol):
 class GeneBlock(Protocol):
     """Everything that is needed to predict some genes from cell blocks; small, and can be pickled.
 
+    A block may have a method `take(genes)` that returns the block of some of its genes, given by position. Then a lazy
+    result computes these alone; otherwise it computes the genes of a block together.
+
     Attributes
     ----------
     table

@@ -49,6 +49,13 @@ class CrossfitGeneBlock:
     slope: float
     intervals: Intervals
 
+    def take(self, genes: np.ndarray) -> CrossfitGeneBlock:
+        """See :class:`~stimpute.recipes.GeneBlock`."""
+        table = self.table.iloc[genes].reset_index(drop=True)
+        chosen = torch.from_numpy(genes).to(self.weights.profiles.device)
+        weights = GeneWeights(self.weights.edge_weights[:, chosen], self.weights.profiles[:, chosen])
+        return CrossfitGeneBlock(table, weights, self.slope, self.intervals)
+
     def predict(self, cells: CellBlock, options: OutputOptions) -> dict[str, np.ndarray]:
         """See :class:`~stimpute.recipes.GeneBlock`."""
         z_score = self.weights.z_score(cells)

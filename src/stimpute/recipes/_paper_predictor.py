@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -65,6 +65,11 @@ class PaperGeneBlock:
     adjacency: np.ndarray
     graph: NeighborGraphNetwork
     alpha: float
+
+    def take(self, genes: np.ndarray) -> PaperGeneBlock:
+        """See :class:`~stimpute.recipes.GeneBlock`."""
+        table = self.table.iloc[genes].reset_index(drop=True)
+        return replace(self, table=table, expression=self.expression[genes], adjacency=self.adjacency[genes])
 
     def predict(self, cells: CellBlock, options: OutputOptions) -> dict[str, np.ndarray]:
         """See :class:`~stimpute.recipes.GeneBlock`."""

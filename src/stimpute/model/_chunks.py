@@ -1,0 +1,57 @@
+"""Cut genes and cells into chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stimpute.data._reference import Reference
+from stimpute.recipes import Predictor
+
+GENES_PER_CHUNK = 256
+CELLS_PER_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class GeneChunk:
+    """Target genes that are described together.
+
+    Attributes
+    ----------
+    fold
+        Fold that is held out to predict them; None for genes that were not trained on.
+    targets
+        Positions in the reference, shape (n_targets,).
+    columns
+        Positions in the output, shape (n_targets,).
+    """
+
+    fold: int | None
+    targets: np.ndarray
+    columns: np.ndarray
+
+
+def gene_chunks(predictor: Predictor, targets: np.ndarray, reference: Reference) -> list[GeneChunk]:
+    """Group target genes by the fold that is held out to predict them, and cut the groups into chunks.
+
+    Parameters
+    ----------
+    predictor
+        Knows the folds.
+    targets
+        Positions in the reference, shape (n_targets,).
+    reference
+        Knows which of them are shared genes.
+    """
+    position = reference.position_among_shared(targets)
+    is_shared = position >= 0
+    folds = predictor.folds.fold_of_gene[position[is_shared]]
+    groups: list[tuple[int | None, np.ndarray]] = [(None, np.flatnonzero(~is_shared))]
+    groups += [(int(fold), np.flatnonzero(is_shared)[folds == fold]) for fold in np.unique(folds)]
+    chunks = []
+    for fold, columns in groups:
+        for start in range(0, len(columns), GENES_PER_CHUNK):
+            part = columns[start : start + GENES_PER_CHUNK]
+            chunks.append(GeneChunk(fold, targets[part], part))
+    return chunks

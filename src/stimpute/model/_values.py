@@ -1,0 +1,260 @@
+"""Imputed values of cells × genes: kept lazy, put into arrays, or written to a store."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.multiprocessing
+import numpy as np
+from anndata._io.specs.registry import _REGISTRY
+from dask.base import get_scheduler
+
+from stimpute._threads import suitable_threads
+from stimpute.data._spatial import SpatialCells
+from stimpute.model import _chunks
+from stimpute.model._chunks import GeneChunk
+from stimpute.model._graph import CellGraph, imputed_values
+from stimpute.recipes import GeneBlock, OutputOptions, Predictor
+
+BYTES_AT_ONCE = 2**28  # of values that are computed before they are put into an array
+STEPS = 100  # of the progress bar, at most
+
+Arrays = dict[str, da.Array]
+
+
+@dataclass(frozen=True)
+class ImputedValues:
+    """Everything from which the values of some genes in some cells are computed.
+
+    Attributes
+    ----------
+    predictor
+        Encodes cells.
+    cells
+        The graph of the cells.
+    chunks, blocks
+        The genes, and their blocks.
+    options
+        Options of the values.
+    layers
+        Names of the layers; `X` first.
+    """
+
+    predictor: Predictor
+    cells: CellGraph
+    chunks: list[GeneChunk]
+    blocks: list[GeneBlock]
+    options: OutputOptions
+    layers: list[str]
+    _encoders: dict[int | None, Any] = field(default_factory=dict)
+
+    def by_fold(self, wanted: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Arrays]]:
+        """Yield columns of the output and their values, for one fold after another.
+
+        Parameters
+        ----------
+        wanted
+            Columns to compute; all if None. A gene block that cannot be divided is computed as a whole.
+        """
+        for fold in dict.fromkeys(chunk.fold for chunk in self.chunks):
+            columns: list[np.ndarray] = []
+            blocks: list[GeneBlock] = []
+            for chunk, block in zip(self.chunks, self.blocks, strict=True):
+                inside = np.arange(len(chunk.columns))
+                if wanted is not None:
+                    inside = np.flatnonzero(np.isin(chunk.columns, wanted))
+                if chunk.fold != fold or not len(inside):
+                    continue
+                if len(inside) < len(chunk.columns) and hasattr(block, "take"):
+                    columns.append(chunk.columns[inside])
+                    blocks.append(block.take(inside))
+                else:
+                    columns.append(chunk.columns)
+                    blocks.append(block)
+            if blocks:
+                encoded = self.cells.encode(self._encoder(fold), fold)
+                yield np.concatenate(columns), imputed_values(encoded, blocks, self.options, self.layers)
+
+    def _encoder(self, fold: int | None) -> Any:
+        if self.cells.encodings is None:
+            return self.predictor.cell_encoder(fold)  # needed once: not kept
+        if fold not in self._encoders:
+            self._encoders[fold] = self.predictor.cell_encoder(fold)
+        return self._encoders[fold]
+
+    def select(self, wanted: np.ndarray | None = None) -> Arrays:
+        """Return the values of some columns, in the given order, or of all."""
+        parts = list(self.by_fold(wanted))
+        found = np.concatenate([columns for columns, _ in parts])
+        if wanted is None:
+            wanted = np.arange(len(found))
+        position = np.empty(found.max() + 1, dtype=int)
+        position[found] = np.arange(len(found))
+        picked = position[wanted]
+        arrays = {}
+        for layer in self.layers:
+            array = da.concatenate([values[layer] for _, values in parts], axis=1)
+            if not np.array_equal(picked, np.arange(len(found))):
+                array = array[:, picked]
+            arrays[layer] = array.rechunk({1: _chunks.GENES_PER_CHUNK})
+        return arrays
+
+    def lazy(self) -> Arrays:
+        """Return arrays of which only what is asked for is computed."""
+        return {layer: ImputedArray.of(array, self, layer) for layer, array in self.select().items()}
+
+
+class ImputedArray(da.Array):
+    """A Dask array of imputed values; where genes are selected from it, no others are computed."""
+
+    source: ImputedValues
+    layer: str
+    row_indices: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, array: da.Array, source: ImputedValues, layer: str, row_indices: tuple[Any, ...] = ()) -> ImputedArray:
+        """Make one from the Dask array of all genes, after rows were selected from it."""
+        made = cls(array.dask, array.name, array.chunks, meta=array._meta)
+        made.source = source
+        made.layer = layer
+        made.row_indices = row_indices
+        return made
+
+    def __getitem__(self, index: Any) -> da.Array:
+        rows, columns = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
+        wanted = _positions(columns, self.shape[1])
+        if wanted is None or not _is_selection(rows):
+            found = super().__getitem__(index)
+            if found.ndim == 2 and _is_all(columns) and _is_selection(rows):
+                return ImputedArray.of(found, self.source, self.layer, (*self.row_indices, rows))
+            return found
+        array = self.source.select(wanted)[self.layer]
+        for selected in (*self.row_indices, rows):
+            array = array if _is_all(selected) else array[selected]
+        return array[..., 0] if np.isscalar(columns) else array
+
+    def copy(self) -> ImputedArray:
+        """Return the array, which never changes."""
+        return self
+
+
+def _let_anndata_write() -> None:
+    """Tell AnnData, which looks for writers by exact type, to write imputed arrays as other Dask arrays."""
+    for (group, source, modifiers), write in list(_REGISTRY.write.items()):
+        if source is da.Array:
+            _REGISTRY.write[group, ImputedArray, modifiers] = write
+    _REGISTRY.write_specs[ImputedArray] = _REGISTRY.write_specs[da.Array]
+
+
+_let_anndata_write()
+
+
+def _is_all(index: Any) -> bool:
+    return isinstance(index, slice) and index == slice(None)
+
+
+def _is_selection(index: Any) -> bool:
+    """Tell whether an index selects positions of one dimension."""
+    return isinstance(index, slice | int | np.integer | np.ndarray | list)
+
+
+def _positions(index: Any, size: int) -> np.ndarray | None:
+    """Convert an index of genes to positions; None for all genes and for an index that Dask should interpret."""
+    if _is_all(index) or not _is_selection(index):
+        return None
+    index = np.asarray(index) if isinstance(index, list | np.ndarray) else index
+    found = np.atleast_1d(np.arange(size)[index])  # raises IndexError as NumPy does
+    return found if found.ndim == 1 and len(found) and len(np.unique(found)) == len(found) else None
+
+
+def fill(values: ImputedValues, arrays: Mapping[str, np.ndarray], advance: Callable[[int], None]) -> None:
+    """Put values into arrays of shape (n_cells, n_genes), some chunks of cells at a time."""
+    tasks = values.cells.tasks
+    with _workers():
+        for columns, lazy in values.by_fold():
+            size = 4 * len(columns) * len(lazy) * max(len(task.rows) for task in tasks)
+            step = max(1, min(BYTES_AT_ONCE // size, -(-len(tasks) // STEPS)))
+            for start in range(0, len(tasks), step):
+                part = [array.blocks[start : start + step].to_delayed() for array in lazy.values()]
+                computed = dask.compute(*(delayed for blocks in part for delayed in blocks.ravel()))
+                _put(arrays, tasks[start : start + step], columns, lazy, iter(computed))
+                advance(sum(len(task.rows) for task in tasks[start : start + step]) * len(columns))
+
+
+def _put(arrays: Mapping[str, np.ndarray], tasks: Any, columns: np.ndarray, lazy: Arrays, blocks: Iterator) -> None:
+    """Put computed blocks to their rows and columns; blocks come by layer, by cells, by genes."""
+    for layer, array in lazy.items():
+        bounds = np.concatenate([[0], np.cumsum(array.chunks[1])])
+        for task in tasks:
+            for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+                arrays[layer][np.ix_(task.rows, columns[first:last])] = next(blocks)
+
+
+def store(values: ImputedValues, arrays: Mapping[str, Any], advance: Callable[[int], None]) -> None:
+    """Write values to zarr arrays, whose chunks are those of the work; each task writes its own chunk."""
+    lazy = values.select()
+    tasks = values.cells.tasks
+    step = -(-len(tasks) // STEPS)
+    row = 0
+    with _workers():
+        for start in range(0, len(tasks), step):
+            parts = {layer: array.blocks[start : start + step] for layer, array in lazy.items()}
+            n_rows = sum(len(task.rows) for task in tasks[start : start + step])
+            region = (slice(row, row + n_rows), slice(None))
+            targets = [arrays[layer] for layer in parts]
+            da.store(list(parts.values()), targets, regions=[region] * len(parts), lock=False)
+            row += n_rows
+            advance(n_rows * sum(len(chunk.columns) for chunk in values.chunks))
+
+
+@contextlib.contextmanager
+def _workers() -> Iterator[None]:
+    """Keep the workers of Dask's own schedulers from disturbing each other while values are computed.
+
+    Threads of Dask compute with one thread each, and processes are started once.
+    """
+    scheduler = get_scheduler()
+    if scheduler is dask.multiprocessing.get and dask.config.get("pool", None) is None:
+        from concurrent.futures import ProcessPoolExecutor
+
+        n_workers = dask.config.get("num_workers", None) or dask.system.CPU_COUNT
+        context = dask.multiprocessing.get_context()
+        with ProcessPoolExecutor(n_workers, mp_context=context) as pool, dask.config.set(pool=pool):
+            yield
+    elif scheduler in (None, dask.threaded.get):
+        with suitable_threads(0):
+            yield
+    else:
+        yield
+
+
+def make_values(
+    predictor: Predictor,
+    cells: SpatialCells,
+    chunks: list[GeneChunk],
+    blocks: list[GeneBlock],
+    options: OutputOptions,
+    order: np.ndarray,
+    batch_size: int | None,
+    *,
+    keep: bool = False,
+) -> ImputedValues:
+    """Collect everything from which values are computed.
+
+    Parameters
+    ----------
+    predictor, cells, chunks, blocks, options
+        What is predicted.
+    order, batch_size
+        Order of the cells, and cells per chunk; 1024 if None.
+    keep
+        Whether to keep encoded cells for the next genes.
+    """
+    graph = CellGraph(cells, order, batch_size or _chunks.CELLS_PER_CHUNK, predictor.n_spatial_neighbors, keep=keep)
+    layers = ["X"] if options.interval is None else ["X", "lower", "upper"]
+    return ImputedValues(predictor, graph, chunks, blocks, options, layers)

@@ -1,0 +1,256 @@
+"""Lazy results, and the schedulers of Dask."""
+
+import gc
+import pickle
+import sys
+
+import anndata as ad
+import dask
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import squidpy as sq
+from lazy import in_form
+from small import bare, can, predict_pickled, values
+
+from stimpute.model import _encodings
+from stimpute.model._chunks import gene_chunks
+from stimpute.model._encodings import n_bytes
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture
+def all_genes(pair):
+    return list(pair[1].var_names)
+
+
+@pytest.fixture
+def several_chunks(monkeypatch):
+    monkeypatch.setattr("stimpute.model._chunks.GENES_PER_CHUNK", 7)
+
+
+def lazy_result(model, genes=None, **options):
+    return model.impute(genes=genes, lazy=True, batch_size=40, progress=False, **options)
+
+
+# ---------------------------------------------------------------- lazy results
+
+
+def test_a_lazy_result_has_the_values_of_one_in_memory(model, all_genes, imputed, several_chunks, recipe):
+    interval = 0.9 if can(recipe, "intervals") else None
+    result = lazy_result(model, all_genes, interval=interval)
+    expected = model.impute(genes=all_genes, interval=interval, progress=False)
+    assert isinstance(result.X, da.Array)
+    assert result.X.shape == expected.shape
+    assert result.X.dtype == np.float32
+    in_memory = result.to_memory()
+    assert isinstance(in_memory.X, np.ndarray)
+    np.testing.assert_allclose(in_memory.X, expected.X, **CLOSE)
+    assert in_memory.layers.keys() == expected.layers.keys()
+    for name, layer in expected.layers.items():
+        np.testing.assert_allclose(in_memory.layers[name], layer, **CLOSE)
+    pd.testing.assert_frame_equal(result.var, expected.var, rtol=1e-4, atol=1e-5)
+    pd.testing.assert_frame_equal(result.obs, expected.obs)
+    assert result.uns.keys() == expected.uns.keys()
+
+
+SLICES = {
+    "a gene": (slice(None), "Gene30"),
+    "genes": (slice(None), ["Gene30", "Gene01", "Gene12"]),
+    "cells": (slice(17, 93), slice(None)),
+    "cells and genes": (np.array([3, 99, 41]), ["Gene42", "Gene00"]),
+    "a mask": (slice(None), np.arange(44) % 5 == 1),
+    "steps": (slice(None, None, 3), slice(5, 30, 4)),
+    "one value": (5, 7),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_slices(model, all_genes, imputed, several_chunks, name):
+    result = lazy_result(model, all_genes)
+    found = result[SLICES[name]]
+    expected = imputed[SLICES[name]]
+    assert list(found.var_names) == list(expected.var_names)
+    np.testing.assert_allclose(values(found.to_memory()), expected.X, **CLOSE)
+    np.testing.assert_allclose(values(found.copy().to_memory()), expected.X, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.s_[:, 3], np.s_[7], np.s_[:, -1], np.s_[2:9, [5, 1]], np.s_[..., 4], np.s_[:, 3:3], np.s_[4, 5],
+        np.s_[:, [2, 2]], np.s_[[1, 0]], np.s_[:, np.array([True, False] * 22)], np.s_[:, None, 3],
+        np.s_[np.int64(3), :],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_indices_mean_what_they_mean_in_numpy(model, all_genes, imputed, several_chunks, index):
+    x = lazy_result(model, all_genes).X
+    np.testing.assert_allclose(np.asarray(x[index]), imputed.X[index], **CLOSE)
+    np.testing.assert_allclose(np.asarray(x[10:60][:, 3]), imputed.X[10:60, 3], **CLOSE)
+
+
+@pytest.mark.parametrize("index", [np.s_[:, 44], np.s_[:, [3, 99]], np.s_[150]], ids=str)
+def test_an_index_out_of_bounds(model, all_genes, index):
+    with pytest.raises(IndexError):
+        lazy_result(model, all_genes).X[index]
+
+
+def test_only_the_genes_that_are_asked_for_are_predicted(model, all_genes, monkeypatch, recipe):
+    result = lazy_result(model, all_genes)
+    predictor = model.predictor()
+    chunks = gene_chunks(predictor, np.arange(len(all_genes)), model.data.attached.reference)
+    block_type = type(predictor.gene_block(chunks[0].targets, chunks[0].fold))
+    predicted = []
+    predict = block_type.predict
+
+    def spy(self, cells, options):
+        predicted.append(len(self.table))
+        return predict(self, cells, options)
+
+    monkeypatch.setattr(block_type, "predict", spy)
+    result[:, "Gene30"].to_memory()
+    assert len(predicted) == 4  # chunks of cells
+    can_divide = hasattr(block_type, "take")
+    assert can_divide == (recipe != "linear")
+    assert set(predicted) == {1} if can_divide else min(predicted) > 1
+
+
+def test_cells_are_encoded_once(model, all_genes, monkeypatch):
+    result = lazy_result(model, all_genes)
+    encoder_type = type(model.predictor().cell_encoder(None))
+    encoded = []
+    encode = encoder_type.encode
+
+    def spy(self, chunk):
+        encoded.append(len(chunk))
+        return encode(self, chunk)
+
+    monkeypatch.setattr(encoder_type, "encode", spy)
+    first = result[:, "Gene30"].to_memory()
+    assert encoded == [40, 40, 40, 30] or sorted(encoded) == [30, 40, 40, 40]
+    result[:, "Gene00"].to_memory()
+    np.testing.assert_array_equal(first.X, result[:, "Gene30"].to_memory().X)
+    assert len(encoded) == 4
+
+
+def test_no_more_is_kept_than_there_is_room_for(model, all_genes, monkeypatch):
+    expected = model.impute(genes=all_genes, progress=False)
+    monkeypatch.setattr(_encodings.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 0}))
+    result = lazy_result(model, all_genes)
+    for gene in ("Gene30", "Gene00"):
+        np.testing.assert_allclose(result[:, gene].to_memory().X, expected[:, gene].X, **CLOSE)
+    assert result.X.source.cells.encodings.size == 0
+
+
+def test_encoded_cells_go_with_the_result(model, all_genes):
+    result = lazy_result(model, all_genes)
+    result[:, "Gene30"].to_memory()
+    encodings = result.X.source.cells.encodings
+    assert 0 < encodings.size <= encodings.limit
+    token = encodings.token
+    assert token in _encodings._OF_THIS_PROCESS
+    del result, encodings
+    gc.collect()  # AnnData refers to itself
+    assert token not in _encodings._OF_THIS_PROCESS
+
+
+def test_bytes_are_counted():
+    assert n_bytes([np.zeros((3, 2), np.float32), {"a": np.zeros(2)}, 5]) == 3 * 2 * 4 + 16
+
+
+def test_a_lazy_result_is_written_and_read(model, all_genes, imputed, several_chunks, tmp_path):
+    result = lazy_result(model, all_genes)
+    result.write_zarr(tmp_path / "a.zarr")
+    result.write_h5ad(tmp_path / "a.h5ad")
+    for back in (ad.read_zarr(tmp_path / "a.zarr"), ad.read_h5ad(tmp_path / "a.h5ad")):
+        np.testing.assert_allclose(back.X, imputed.X, **CLOSE)
+        assert list(back.var_names) == all_genes
+
+
+def test_a_lazy_result_can_be_pickled(model, all_genes, imputed):
+    result = pickle.loads(pickle.dumps(lazy_result(model, all_genes).X))
+    np.testing.assert_allclose(np.asarray(result[:, [3, 1]]), imputed.X[:, [3, 1]], **CLOSE)
+
+
+def test_scanpy_and_squidpy_take_slices(model, all_genes, imputed):
+    result = lazy_result(model, all_genes)
+    frame = sc.get.obs_df(result[:, ["Gene30", "Gene01"]], ["Gene30"])
+    np.testing.assert_allclose(frame["Gene30"], values(imputed, ["Gene30"])[:, 0], **CLOSE)
+    some = result[:100, ["Gene30", "Gene01", "Gene02"]].to_memory()
+    sc.pp.scale(some)
+    sq.gr.spatial_neighbors(some)
+    sq.gr.spatial_autocorr(some, mode="moran", show_progress_bar=False)
+    assert set(some.uns["moranI"].index) == {"Gene30", "Gene01", "Gene02"}
+
+
+def test_a_lazy_result_of_lazy_cells(model, all_genes, imputed, tmp_path):
+    section = in_form(model.adata, "backed CSR", tmp_path)
+    result = model.impute(section, genes=all_genes, lazy=True, batch_size=40, progress=False)
+    np.testing.assert_allclose(result.to_memory().X, imputed.X, **CLOSE)
+
+
+def test_a_lazy_result_is_not_stored_at_the_same_time(model, tmp_path):
+    with pytest.raises(ValueError, match=r"`lazy=True` or `out=`, not both.*write_zarr"):
+        model.impute(lazy=True, out=tmp_path / "x.zarr")
+
+
+# ---------------------------------------------------------------- schedulers
+
+
+def impute_everywhere(model, section, genes, folder):
+    """The values in memory, in a store, and of a lazy result."""
+    options = {"genes": genes, "batch_size": 40, "progress": False}
+    stored = model.impute(section, out=folder / "x.zarr", **options)
+    lazy = model.impute(section, lazy=True, **options)
+    return model.impute(section, **options).X, np.asarray(stored.X), lazy.to_memory().X, lazy[:, genes[3]].to_memory().X
+
+
+@pytest.fixture
+def expected(model, all_genes, several_chunks, tmp_path):
+    (tmp_path / "known").mkdir()
+    with dask.config.set(scheduler="synchronous"):
+        return impute_everywhere(model, bare(model.adata), all_genes, tmp_path / "known")
+
+
+@pytest.mark.parametrize("kind", ["memory", "backed CSR", "Dask CSR"])
+def test_threads_give_the_same_bits(model, all_genes, expected, tmp_path, kind):
+    section = bare(model.adata) if kind == "memory" else in_form(model.adata, kind, tmp_path)
+    with dask.config.set(scheduler="threads", num_workers=3):
+        found = impute_everywhere(model, section, all_genes, tmp_path)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["memory", "backed CSR"])
+def test_processes_give_the_same_bits(model, all_genes, expected, tmp_path, kind, other_process):
+    section = bare(model.adata) if kind == "memory" else in_form(model.adata, kind, tmp_path)
+    other_process.submit(pickle.dumps, predict_pickled).result()  # it has imported what it needs
+    with dask.config.set(scheduler="processes", pool=other_process):
+        found = impute_everywhere(model, section, all_genes, tmp_path)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with dask.config.set({"distributed.worker.daemon": True}):
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": ":".join(sys.path)}
+        )
+    with cluster, distributed.Client(cluster) as client:
+        client.run(__import__, "linear_recipe")
+        yield client
+
+
+@pytest.mark.parametrize("kind", ["memory", "backed CSR"])
+def test_a_cluster_gives_the_same_bits(model, all_genes, expected, tmp_path, kind, cluster):
+    section = bare(model.adata) if kind == "memory" else in_form(model.adata, kind, tmp_path)
+    with dask.config.set(scheduler=cluster):
+        found = impute_everywhere(model, section, all_genes, tmp_path)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
