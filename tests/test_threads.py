@@ -5,8 +5,10 @@ import os
 import pytest
 import scvi
 import torch
+from small import fit, set_up, small_pair
 
 from stimpute._threads import WORK_FOR_THREADS, suitable_threads
+from stimpute.recipes._crossfit_ensemble import CrossfitCellEncoder, CrossfitEnsemble
 
 
 @pytest.fixture(autouse=True)
@@ -50,4 +52,20 @@ def test_a_forked_process_has_one_thread():
         torch.relu(torch.randn(1_000_000))
         os._exit(torch.get_num_threads())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert torch.get_num_threads() == 2
+
+
+def test_a_small_panel_is_described_and_imputed_with_one_thread(monkeypatch):
+    model = fit(*set_up(*small_pair(proteins=False)), "crossfit", {"max_epochs": 1})
+    seen = {}
+    for owner, name in ((CrossfitEnsemble, "gene_weights"), (CrossfitCellEncoder, "encode")):
+        original = getattr(owner, name)
+
+        def spy(*args, original=original, name=name):
+            seen[name] = torch.get_num_threads()
+            return original(*args)
+
+        monkeypatch.setattr(owner, name, spy)
+    model.impute(progress=False)
+    assert seen == {"gene_weights": 1, "encode": 1}
     assert torch.get_num_threads() == 2

@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from stimpute.data import _metacells
 from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._metacells import (
     Metacells,
     find_metacells,
     gene_statistics,
+    standardized_blocks,
     standardized_genes,
     weighted_gene_statistics,
 )
@@ -132,3 +134,18 @@ def test_weights_of_metacells_are_spread_evenly_over_their_cells(reference):
     np.testing.assert_allclose(np.bincount(metacell, found), weights / weights.sum(), rtol=1e-6)
     assert all(np.ptp(found[metacell == index]) < 1e-9 for index in range(7))
     np.testing.assert_allclose(metacells.by_dataset[0].cell_weights(np.zeros(7)), 1 / 60)
+
+
+def test_cells_in_blocks_are_all_cells(reference, monkeypatch):
+    monkeypatch.setattr(_metacells, "CELLS_PER_BLOCK", 7)
+    blocks = list(standardized_blocks(reference.expression.datasets[0], reference.shared))
+    assert len(blocks) > 1
+    np.testing.assert_allclose(np.concatenate(blocks), standardized(reference), atol=1e-5)
+
+
+def test_of_many_shared_genes_the_most_variable_ones_are_clustered_on(reference, monkeypatch):
+    std = reference.expression.std[reference.shared]
+    variable = reference.shared[np.sort(np.argsort(std)[-3:])]
+    few = Reference(reference.expression, variable, {})
+    monkeypatch.setattr(_metacells, "MAX_GENES", 3)
+    np.testing.assert_array_equal(find_metacells(reference, 5, 0), find_metacells(few, 5, 0))

@@ -10,6 +10,7 @@ from scipy import sparse
 from stimpute.data._normalize import (
     cell_totals,
     column_correlation,
+    column_moments,
     log_normalize,
     log_normalize_sparse,
     median_total,
@@ -68,3 +69,10 @@ def test_correlation_is_that_of_numpy_and_zero_for_a_constant():
     expected = [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(3)]
     np.testing.assert_allclose(found[:3], expected)
     assert found[3] == pytest.approx(0)
+
+
+@given(COUNTS)
+def test_moments_of_sparse_columns_are_those_of_dense_ones(counts):
+    mean, std = column_moments(sparse.csr_matrix(counts))
+    np.testing.assert_allclose(mean, counts.mean(0, dtype=np.float64), atol=1e-9)
+    np.testing.assert_allclose(std, counts.std(0, dtype=np.float64), atol=1e-6)

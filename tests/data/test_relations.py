@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from stimpute.data import _coexpression
 from stimpute.data._coexpression import Coexpression
 from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._reference import ReferenceExpression
@@ -33,6 +34,35 @@ def expression():
 @pytest.fixture(scope="module")
 def coexpression(expression):
     return Coexpression(expression, SHARED)
+
+
+# ---------------------------------------------------------------- co-expression in principal components
+
+
+@pytest.mark.parametrize("centered", [True, False])
+def test_with_all_components_coexpression_is_exact(expression, centered):
+    found = Coexpression(expression, SHARED, centered, n_components=len(SHARED)).similarity(ALL)
+    np.testing.assert_allclose(found, Coexpression(expression, SHARED, centered).similarity(ALL), atol=1e-4)
+
+
+def test_few_components_keep_what_many_genes_have_in_common():
+    """Two programs behind thirty genes: two components have nearly all of their correlation."""
+    rng = np.random.default_rng(0)
+    x = rng.gamma(1.0, 1.0, (400, 2)) @ rng.gamma(0.3, 1.0, (2, 30)) + 0.05 * rng.random((400, 30))
+    matrix = ExpressionMatrix(sparse.csr_matrix(x.astype(np.float32)), pd.Index([f"g{i}" for i in range(30)]), False)
+    many, shared = ReferenceExpression(matrix), np.arange(5, 30)
+    few = Coexpression(many, shared, n_components=2)
+    assert few.loadings.shape == (25, 2)
+    np.testing.assert_allclose(
+        few.similarity(np.arange(5)), Coexpression(many, shared).similarity(np.arange(5)), atol=0.1
+    )
+    np.testing.assert_allclose(few.loadings @ few.loadings.T, few.similarity(shared), atol=1e-4)
+
+
+def test_components_are_found_block_by_block(expression, monkeypatch):
+    whole = Coexpression(expression, SHARED, n_components=2).similarity(ALL)
+    monkeypatch.setattr(_coexpression, "BLOCK_SIZE", 1)
+    np.testing.assert_allclose(Coexpression(expression, SHARED, n_components=2).similarity(ALL), whole, atol=1e-3)
 
 
 # ---------------------------------------------------------------- edge weights

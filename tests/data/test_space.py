@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
-from stimpute.data._space import sample_cells, spatial_neighbors, spatial_order
+from stimpute.data._space import neighbor_mean, sample_cells, spatial_neighbors, spatial_order
 
 
 @given(st.integers(1, 80), st.sampled_from([2, 3]), st.integers(0, 3))
@@ -68,3 +69,9 @@ def test_small_sections_repeat_and_a_single_cell_is_its_own_neighbor():
     neighbors = spatial_neighbors(np.random.default_rng(0).random((4, 2)), np.array([0, 0, 0, 1]), 5)
     assert set(neighbors[0]) == {1, 2}
     assert set(neighbors[3]) == {3}
+
+
+def test_the_mean_of_neighbors_counts_repeated_ones():
+    expression = sparse.csr_matrix(np.array([[1.0, 0], [3, 0], [0, 8]], np.float32))
+    found = neighbor_mean(expression, np.array([[1, 2], [0, 0]]))
+    np.testing.assert_allclose(found.toarray(), [[1.5, 4], [1, 0]])

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stimpute.module._gene_graph import CORRECTION_SCALE, INITIAL_SLOPE, GeneGraphNetwork, whiten
-from stimpute.module._precision import DensePrecision
+from stimpute.module._gene_graph import CORRECTION_SCALE, INITIAL_SLOPE, GeneGraphNetwork, pass_messages, whiten
+from stimpute.module._precision import DensePrecision, LowRankPrecision
 
 N_FEATURES, N_STATISTICS, N_TARGETS, N_SOURCES = 3, 2, 5, 7
 
@@ -63,6 +63,24 @@ def test_without_shared_targets_weights_are_multiplied_by_the_precision(rng):
     weights = torch.tensor(rng.normal(size=(3, 4)))
     found = whiten(weights, DensePrecision(precision), torch.full((3,), -1))
     torch.testing.assert_close(found, weights @ precision)
+
+
+@pytest.mark.parametrize("low_rank", [False, True])
+def test_messages_are_whitened_weights_times_values(rng, low_rank):
+    loadings, diagonal = torch.tensor(rng.normal(size=(6, 2))).float(), torch.full((6,), 1.5)
+    precision = LowRankPrecision(loadings, diagonal)
+    if not low_rank:
+        precision = DensePrecision(torch.linalg.inv(loadings @ loadings.T + diagonal.diag()))
+    weights = torch.tensor(rng.normal(size=(3, 2, 4, 6))).float()
+    inputs = torch.tensor(rng.normal(size=(2, 7, 6))).float()
+    targets = torch.tensor([5, 0, 2, 3])
+    found = pass_messages(weights, precision, inputs, targets, leave_out=True)
+    expected = (whiten(weights, precision, targets) @ inputs.transpose(1, 2)).sum(1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+    found = pass_messages(weights, precision, inputs, targets, leave_out=False)
+    expected = (precision.multiply(weights) @ inputs.transpose(1, 2)).sum(1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 # ---------------------------------------------------------------- edge weights

@@ -13,7 +13,7 @@ from stimpute import StImputeModel, datasets, pp, tl
 from stimpute.data._folds import GeneSplit
 from stimpute.module._masked_genes import NICHE_KEY, TRUTH_KEY, MaskedGeneModule
 from stimpute.recipes import OutputOptions
-from stimpute.recipes._crossfit_batches import MAX_TARGETS, MIN_MASKED, MaskedGeneBatches
+from stimpute.recipes._crossfit_batches import MAX_TARGETS, MIN_MASKED, MIN_TARGETS, MaskedGeneBatches, n_targets
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -81,6 +81,24 @@ def test_intervals_of_genes_that_are_harder_to_predict_are_wider(model):
     assert np.corrcoef(width, table["expected_std"])[0, 1] > 0.8
 
 
+def test_a_large_panel_is_as_accurate_with_components(tissue):
+    """A small panel is treated as a large one: correlations in principal components, relations when needed."""
+    score = {}
+    for max_exact_genes in (10, 1000):
+        result = tl.cross_validate(
+            tissue.spatial,
+            tissue.reference,
+            n_folds=2,
+            baselines=False,
+            progress=False,
+            train_kwargs=QUIET,
+            max_exact_genes=max_exact_genes,
+            n_components=12,
+        )
+        score[max_exact_genes] = result.summary["pcc"].max()
+    assert score[10] > score[1000] - 0.02
+
+
 # ---------------------------------------------------------------- nothing leaks
 
 
@@ -124,6 +142,12 @@ def test_every_batch_masks_other_genes(model, cells):
     assert (n_masked >= max(MIN_MASKED, int(0.1 * n_genes))).all()
     assert (n_masked <= min(MAX_TARGETS, 0.5 * n_genes)).all()
     assert (masks.mean(0) < 1).all()  # each gene is masked at some time
+
+
+def test_a_step_on_a_large_panel_learns_from_fewer_genes():
+    assert [n_targets(n) for n in (33, 377, 1000)] == [MAX_TARGETS] * 3
+    assert MIN_TARGETS <= n_targets(2000) < MAX_TARGETS
+    assert n_targets(18_000) == MIN_TARGETS
 
 
 def test_totals_leave_out_held_out_genes(cells):
@@ -185,13 +209,13 @@ def test_parts_can_be_left_out(tissue, options):
     assert (model.predictor().n_spatial_neighbors is None) == (options.get("use_space") is False)
 
 
-@pytest.mark.parametrize("placed", [True, False])
-def test_what_is_trained_is_what_predicts(tissue, placed):
+@pytest.mark.parametrize(("placed", "max_exact_genes"), [(True, 1000), (False, 1000), (True, 10)])
+def test_what_is_trained_is_what_predicts(tissue, placed, max_exact_genes):
     """The training module and the predictor give the same z-score, with positions and without."""
     spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
     if not placed:
         del spatial.obsm["spatial"]
-    model = StImputeModel(*set_up(spatial, reference), n_folds=2)
+    model = StImputeModel(*set_up(spatial, reference), n_folds=2, max_exact_genes=max_exact_genes, n_components=12)
     model.train(max_epochs=5, **QUIET)
 
     fold = 0

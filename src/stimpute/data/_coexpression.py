@@ -113,25 +113,30 @@ class DatasetCoexpression:
         """
         return np.concatenate([block @ self._components for block in self._unit_profiles()])
 
+    def _norms(self, genes: np.ndarray) -> np.ndarray:
+        """Compute the lengths of profiles, bounded from below, shape (n_genes,)."""
+        squares = self.dataset.std[genes] ** 2
+        if not self.centered:
+            squares = squares + self.dataset.mean[genes] ** 2
+        return np.maximum(np.sqrt(self.dataset.n_cells * squares), 1e-6)
+
     def _unit_profiles(self) -> Iterator[np.ndarray]:
         """Yield unit-length profiles of the shared genes in blocks, shape (n_in_block, n_cells)."""
         size = max(1, BLOCK_SIZE // self.dataset.n_cells)
         for start in range(0, len(self.shared), size):
-            block = self.dataset.by_gene[self.shared[start : start + size]].toarray()
+            genes = self.shared[start : start + size]
+            block = self.dataset.by_gene[genes].toarray()
             if self.centered:
-                block -= block.mean(1, dtype=np.float64, keepdims=True).astype(np.float32)
-            yield block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-6)
+                block -= self.dataset.mean[genes].astype(np.float32)[:, None]
+            block /= self._norms(genes).astype(np.float32)[:, None]
+            yield block
 
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """Compute the similarity of target genes to the shared genes, shape (n_targets, n_shared)."""
         # The shared profiles are centered, so that centering the targets would not change the product.
-        squares = self.dataset.std[targets] ** 2
-        if not self.centered:
-            squares = squares + self.dataset.mean[targets] ** 2
-        norm = np.sqrt(self.dataset.n_cells * squares)
         profiles = self.dataset.by_gene[targets]
         if self.n_components is None:
             product = profiles @ self._shared_profiles
         else:
             product = (profiles @ self._components) @ self.loadings.T
-        return (product / np.maximum(norm, 1e-6)[:, None]).astype(np.float32)
+        return (product / self._norms(targets)[:, None]).astype(np.float32)

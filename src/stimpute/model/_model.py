@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -28,7 +29,7 @@ from stimpute.data._join import References, is_several, join_references, joined_
 from stimpute.data._result import without_values
 from stimpute.data._space import sample_cells
 from stimpute.model import _cells, _data, _persist, _properties, _read, _result, _setup
-from stimpute.model._chunks import gene_chunks
+from stimpute.model._chunks import CELLS_PER_CHUNK, GENES_PER_CHUNK, gene_chunks
 from stimpute.model._stream import describe_genes, gene_table, predict_chunks
 from stimpute.model._values import make_values
 from stimpute.module._module import StImputeModule
@@ -420,7 +421,8 @@ class StImputeModel(BaseModelClass):
             _result.check_room(adata.n_obs, len(names), len(layers), out)
         cells = self.data.read_cells(adata)
         chunks = gene_chunks(predictor, targets, self.data.need_reference().reference)
-        blocks = list(describe_genes(predictor, chunks, progress=progress))
+        with self._chunk_threads():
+            blocks = list(describe_genes(predictor, chunks, progress=progress))
         var = self._complete(gene_table([block.table for block in blocks], chunks), names, adata)
         about = _result.settings_of(self._recipe, self.relations, self.data.is_counts, options, self.spatial_setup)
         result = without_values(adata, var, about)
@@ -429,7 +431,7 @@ class StImputeModel(BaseModelClass):
             values = make_values(predictor, cells, chunks, blocks, options, order, batch_size, keep=True)
             _result.put(result, values.lazy())
             return result
-        with _result.values(result, layers, out, batch_size) as arrays:
+        with _result.values(result, layers, out, batch_size) as arrays, self._chunk_threads():
             predict_chunks(predictor, cells, chunks, blocks, arrays, options, batch_size=batch_size, progress=progress)
         return result
 
@@ -468,8 +470,14 @@ class StImputeModel(BaseModelClass):
         targets, names = self.data.locate(genes, None)
         predictor = self.predictor()
         chunks = gene_chunks(predictor, targets, self.data.need_reference().reference)
-        tables = [block.table for block in describe_genes(predictor, chunks, progress=progress)]
+        with self._chunk_threads():
+            tables = [block.table for block in describe_genes(predictor, chunks, progress=progress)]
         return self._complete(gene_table(tables, chunks), names, self.adata)
+
+    def _chunk_threads(self) -> AbstractContextManager[None]:
+        """Use the number of threads that suits one chunk of cells and genes."""
+        work = self._recipe.work_per_value(self.sizes) * CELLS_PER_CHUNK * GENES_PER_CHUNK
+        return suitable_threads(work)
 
     def _complete(self, table: pd.DataFrame, names: pd.Index, adata: AnnData | None) -> pd.DataFrame:
         """Add to a gene table which genes are measured, and which have a protein."""

@@ -282,6 +282,10 @@ class Recipe(ABC):
         """Estimate the multiplications of one training step, which decide on the number of threads."""
         return 0.0
 
+    def work_per_value(self, sizes: DataSizes) -> float:
+        """Estimate the multiplications for one imputed value, which decide on the number of threads."""
+        return 0.0
+
     @abstractmethod
     def build(self, sizes: DataSizes) -> dict[str, nn.Module]:
         """Build untrained networks by name."""

@@ -161,6 +161,10 @@ class CrossfitRecipe(Recipe):
         rank = sizes.n_shared if n_components is None else 2 * n_components
         return 2.0 * self.batch_size * sizes.n_shared * rank
 
+    def work_per_value(self, sizes: DataSizes) -> float:
+        """Count attention, and messages from the cell and its niche."""
+        return float(self.n_metacells + 2 * sizes.n_shared)
+
     def fit(
         self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer
     ) -> CrossfitFit:

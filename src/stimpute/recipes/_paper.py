@@ -147,6 +147,10 @@ class PaperRecipe(Recipe):
         per_layer = n_cells * sizes.n_shared * (self.n_neighbors + sizes.n_shared) * self.n_hidden
         return float(per_layer * self.n_layers)
 
+    def work_per_value(self, sizes: DataSizes) -> float:
+        """Count the projection of the neighbors, and the aggregation over genes."""
+        return float((self.n_neighbors + sizes.n_shared) * self.n_hidden)
+
     def _graph_batch_size(self, n_shared: int) -> int:
         return max(1, GRAPH_BATCH_ELEMENTS // (n_shared * self.n_neighbors))
 
