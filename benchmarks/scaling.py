@@ -91,7 +91,8 @@ class Stages:
         """Write down the stage, and begin the next one."""
         cpu = time.process_time() - self.cpu
         wall = time.perf_counter() - self.wall
-        self.rows.append({"stage": name, "CPU s": round(cpu, 1), "wall s": round(wall, 1), "peak GiB": round(peak(), 2)})
+        figures = {"CPU s": round(cpu, 1), "wall s": round(wall, 1), "peak GiB": round(peak(), 2)}
+        self.rows.append({"stage": name, **figures})
         self.start()
 
 
