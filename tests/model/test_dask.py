@@ -254,3 +254,26 @@ def test_a_cluster_gives_the_same_bits(model, all_genes, expected, tmp_path, kin
         found = impute_everywhere(model, section, all_genes, tmp_path)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+# ---------------------------------------------------------------- what it will take
+
+
+def test_an_estimate_grows_with_cells_and_genes(model):
+    small, large = model.estimate(1000, 20), model.estimate(100_000, 2000)
+    assert large.result_bytes == 4 * 100_000 * 2000
+    assert 0 < small.cpu_seconds < large.cpu_seconds
+    assert 0 < small.memory_bytes < large.memory_bytes
+    assert 0 < small.disk_bytes < large.disk_bytes < 2 * large.result_bytes
+    assert f"{large.result_bytes / 2**30:.2f} GiB in memory" in str(large)
+
+
+def test_an_estimate_is_of_the_training_data_and_the_unmeasured_genes(model):
+    assert model.estimate().result_bytes == 4 * model.adata.n_obs * 20
+    with pytest.raises(ValueError, match="`n_cells` is 0"):
+        model.estimate(n_cells=0)
+
+
+@pytest.mark.needs("intervals")
+def test_intervals_are_two_more_layers(model):
+    assert model.estimate(interval=0.9).result_bytes == 3 * model.estimate().result_bytes

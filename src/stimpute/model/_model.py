@@ -28,7 +28,7 @@ from stimpute.data._genes import check_genes_present
 from stimpute.data._join import References, is_several, join_references, joined_setup, name_references
 from stimpute.data._result import without_values
 from stimpute.data._space import sample_cells
-from stimpute.model import _cells, _data, _persist, _properties, _read, _result, _setup
+from stimpute.model import _cells, _data, _estimate, _persist, _properties, _read, _result, _setup
 from stimpute.model._chunks import CELLS_PER_CHUNK, GENES_PER_CHUNK, gene_chunks
 from stimpute.model._stream import describe_genes, gene_table, predict_chunks
 from stimpute.model._values import make_values
@@ -615,6 +615,7 @@ class StImputeModel(BaseModelClass):
 
     # ---------------------------------------------------------------- defined beside this file
 
+    estimate = _estimate.estimate
     get_latent_representation = _cells.get_latent_representation
     get_neighbors = _cells.get_neighbors
     transfer_labels = _cells.transfer_labels
