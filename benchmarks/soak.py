@@ -75,6 +75,7 @@ def _send(child: int, number: int) -> None:
 
 def _child(call: Callable, how: str, moment: float, n_events: int, largest: int) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if how == "full disk":
@@ -83,7 +84,6 @@ def _child(call: Callable, how: str, moment: float, n_events: int, largest: int)
     if how.endswith("file"):
         number = signal.SIGKILL if "kill" in how else signal.SIGINT
         _stop_at_event(max(1, round(moment * n_events)), number)
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     try:
         status = call()
     except KeyboardInterrupt:

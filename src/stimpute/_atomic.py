@@ -11,6 +11,7 @@ from pathlib import Path
 
 MAX_STEM = 100  # characters of a name that are kept in its temporary name, which is longer
 COMPLETE = ".complete.partial"  # folder of new files that are valid, and not yet moved to their places
+WRITE_FAILURES = ("inline_container", "write failed")  # in messages of torch and of h5py
 STALE = ".stale.json"  # names of the older files that they make invalid
 
 
@@ -27,6 +28,23 @@ def _remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def _failures_of_disks(path: Path) -> Iterator[None]:
+    """Turn the errors that torch and h5py raise when a disk is full into one of the system.
+
+    Raises
+    ------
+    OSError
+        If a file could not be written.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in WRITE_FAILURES):
+            raise
+        raise OSError(f"{path} cannot be written; the disk may be full ({error}).") from error
+
+
+@contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary name to write a file or a folder to; move it to `path` if nothing failed.
 
@@ -36,7 +54,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     partial = _partial_path(path)
     _remove(partial)
     try:
-        yield partial
+        with _failures_of_disks(path):
+            yield partial
         os.replace(partial, path)
     finally:
         _remove(partial)
@@ -64,7 +83,8 @@ def filling(folder: str | Path, stale: tuple[str, ...] = ()) -> Iterator[Path]:
     _remove(partial)
     partial.mkdir(parents=True)
     try:
-        yield partial
+        with _failures_of_disks(folder):
+            yield partial
         if is_new:
             os.rename(partial, folder)
             return

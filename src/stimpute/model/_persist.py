@@ -18,7 +18,6 @@ from stimpute.data._rows import by_rows, is_lazy
 MODEL_FILE = "model.pt"
 ADATA_FILE = "adata.h5ad"
 REFERENCE_FILE = "reference.h5ad"
-TORCH_WRITER = "inline_container"  # the file of torch that names itself when it cannot write
 
 
 @contextlib.contextmanager
@@ -32,17 +31,12 @@ def saving(dir_path: str | Path, prefix: str, *, overwrite: bool) -> Iterator[Pa
     ValueError
         If the folder exists and `overwrite` is False.
     OSError
-        If the files cannot be written; torch has another error for a full disk.
+        If the files cannot be written.
     """
     if Path(dir_path).exists() and not overwrite:
         raise ValueError(f"{dir_path} already exists. Name another folder, or pass `overwrite=True`.")
     with filling(dir_path, stale=(f"{prefix}{ADATA_FILE}", f"{prefix}{REFERENCE_FILE}")) as partial:
-        try:
-            yield partial
-        except RuntimeError as error:
-            if TORCH_WRITER not in str(error):
-                raise
-            raise OSError(f"The model cannot be written to {dir_path}; the disk may be full ({error}).") from error
+        yield partial
 
 
 def check_exists(dir_path: str | Path, prefix: str) -> None:

@@ -138,6 +138,8 @@ def restored_history(history: Mapping[str, Any], path: Path) -> dict[str, pd.Dat
         epochs = table.get("epoch")
         values = table.get("value")
         valid = isinstance(epochs, list) and isinstance(values, list) and len(epochs) == len(values)
+        valid = valid and isinstance(table.get("index"), str | None)
+        valid = valid and _is_list_of([*epochs, *values], (int, float, type(None)))
         need(valid, path, problem)
         series = pd.Series(values, index=pd.Index(epochs, name=table.get("index")), dtype=float)
         tables[name] = pd.DataFrame({str(table.get("column")): series})
