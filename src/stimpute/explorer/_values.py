@@ -22,7 +22,7 @@ from stimpute.recipes import GeneBlock, OutputOptions
 if TYPE_CHECKING:
     from stimpute.model import StImputeModel
 
-MEMORY_SHARE = 0.5  # of the free memory that encoded cells may take
+MEMORY_SHARE = 0.25  # of the free memory that encoded cells may take
 MAX_GENES = 64  # whose values are kept
 N_SAMPLED = 512  # cells in which all genes are predicted, to compare genes
 
