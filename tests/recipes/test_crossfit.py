@@ -348,3 +348,15 @@ def test_the_standard_deviation_of_the_z_score_is_that_over_the_probe_cells(mode
     z_score = model.predictor().gene_block(target, None).weights.z_score(probe)
     assert len(z_score) == 600
     assert z_score.std() == pytest.approx(z_score_std, abs=2e-3)
+
+
+def test_an_interval_that_cannot_be_had_is_told():
+    """Few genes cannot show that 99.99 % of the values of unseen genes would be covered."""
+    model = fit(*set_up(*small_pair(proteins=False)), "crossfit")
+    with pytest.warns(UserWarning, match="cannot be had"):
+        imputed = model.impute(interval=0.9999, progress=False)
+    about = imputed.uns["stimpute"]
+    assert about["interval"] == 0.9999
+    assert about["interval_reached"] == model.predictor().highest_interval < 0.9999
+    reached = model.impute(interval=0.5, progress=False).uns["stimpute"]["interval_reached"]
+    assert reached == 0.5

@@ -424,7 +424,14 @@ class StImputeModel(BaseModelClass):
         with self._chunk_threads():
             blocks = list(describe_genes(predictor, chunks, progress=progress))
         var = self._complete(gene_table([block.table for block in blocks], chunks), names, adata)
-        about = _result.settings_of(self._recipe, self.relations, self.data.is_counts, options, self.spatial_setup)
+        about = _result.settings_of(
+            self._recipe,
+            self.relations,
+            self.data.is_counts,
+            options,
+            self.spatial_setup,
+            predictor.highest_interval,
+        )
         result = without_values(adata, var, about)
         if lazy:
             order = np.arange(len(cells))

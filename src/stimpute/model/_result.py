@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import psutil
 from anndata import AnnData
+from scvi import settings
 
 from stimpute._atomic import replacing
 from stimpute.data._result import how_to_cite, setup_record, units
@@ -25,9 +27,20 @@ MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
 
 def settings_of(
-    recipe: Recipe, relations: list[str], counts: bool, options: OutputOptions, spatial_setup: dict[str, Any]
+    recipe: Recipe,
+    relations: list[str],
+    counts: bool,
+    options: OutputOptions,
+    spatial_setup: dict[str, Any],
+    highest_interval: float,
 ) -> dict[str, Any]:
-    """Collect units, method, options, setup and version, for `uns["stimpute"]` of the result."""
+    """Collect units, method, options, setup and version, for `uns["stimpute"]` of the result.
+
+    Warns
+    -----
+    UserWarning
+        If the intervals cannot have the probability that is asked for.
+    """
     about: dict[str, Any] = {
         "units": units(counts=counts),
         "recipe": recipe.name,
@@ -40,6 +53,14 @@ def settings_of(
     }
     if options.interval is not None:
         about["interval"] = options.interval
+        about["interval_reached"] = min(options.interval, highest_interval)
+        if options.interval > highest_interval:
+            warnings.warn(
+                f"Intervals of {options.interval:.1%} cannot be had: with this number of genes and cells, the widest "
+                f"ones reach {highest_interval:.1%} on held-out genes. They are returned.",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
     return about
 
 

@@ -149,10 +149,13 @@ class Predictor(ABC):
         Folds of the shared genes. A shared gene is predicted with its fold held out.
     n_spatial_neighbors
         Number of spatial neighbors that :class:`CellEncoder` reads; None for none.
+    highest_interval
+        Highest probability that intervals reached on held-out genes.
     """
 
     folds: GeneFolds
     n_spatial_neighbors: int | None = None
+    highest_interval: float = 1.0
 
     @abstractmethod
     def gene_block(self, targets: np.ndarray, fold: int | None) -> GeneBlock:
