@@ -66,7 +66,7 @@ class LowRankPrecision(nn.Module):
     def rows(self, genes: Tensor) -> Tensor:
         """See :class:`DensePrecision`."""
         rows = -self.factor[genes] @ self.factor.T
-        rows[torch.arange(len(genes)), genes] += self.inverse_diagonal[genes]
+        rows[torch.arange(len(genes), device=genes.device), genes] += self.inverse_diagonal[genes]
         return rows
 
 

@@ -11,6 +11,7 @@ calibration  intervals and reliability, from the same out-of-fold predictions
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -223,7 +224,7 @@ class CrossfitRecipe(Recipe):
             ensemble.module["graph"] if ensemble.reference.relations else None,
             profiles,
             features.statistics(shared),
-            features.precision,
+            copy.deepcopy(features.precision),  # which is moved to the device of the training
             members[:, None] != fold_of_gene[None],
             error_weight=self.error_weight,
             use_attention=self.use_attention,

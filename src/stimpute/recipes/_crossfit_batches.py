@@ -18,7 +18,7 @@ from stimpute.module._masked_genes import FEATURES_KEY, MASKED_KEY, NICHE_KEY, T
 from stimpute.recipes._crossfit_fit import SharedGeneScaling
 
 MAX_TARGETS = 64  # masked genes that one step learns from
-MIN_TARGETS = 16  # also on a large panel
+MIN_TARGETS = 12  # also on a large panel
 MAX_EDGES = 64_000  # of these genes to all shared genes: a step on a larger panel learns from fewer genes
 MIN_MASKED = 2
 

@@ -22,6 +22,7 @@ from stimpute.recipes._crossfit_genes import GeneFeatures
 
 N_FEATURES = 8  # of a gene, see `CrossfitEnsemble.reliability_features`
 PAIRS_PER_BLOCK = 2**18  # of target and shared genes, whose edge weights are computed at once
+MIN_BLOCK = 64  # target genes
 N_STRONGEST = 3  # relations whose mean strength describes how well a gene is connected
 
 
@@ -182,7 +183,7 @@ class CrossfitEnsemble:
     def gene_weights(self, targets: np.ndarray, fold: int | None) -> GeneWeights:
         """Compute edge weights and metacell profiles of target genes."""
         profiles = torch.from_numpy(self.features.metacells.profiles(targets)).to(self.module.device)
-        size = max(1, PAIRS_PER_BLOCK // len(self.reference.shared))
+        size = max(MIN_BLOCK, PAIRS_PER_BLOCK // len(self.reference.shared))
         blocks = [self._edge_weights(targets[i : i + size], fold) for i in range(0, len(targets), size)]
         return GeneWeights(torch.cat(blocks, dim=1), profiles)
 
@@ -202,7 +203,7 @@ class CrossfitEnsemble:
         by_member = [graph(features, target, source, int(member))[0, :n_inputs] for member in self._members(fold)]
         weights = torch.stack(by_member).mean(0)
         position = torch.from_numpy(self.reference.position_among_shared(targets)).to(device)
-        return whiten(weights, self.features.precision.to(device), position)
+        return whiten(weights, self.features.precision_on(device), position)
 
     @torch.inference_mode()
     def reliability_features(self, targets: np.ndarray, weights: GeneWeights, probe: CellBlock) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,10 @@ class GeneFeatures:
             correlation = (correlation + correlation.T) / 2
         inverse = np.linalg.inv(correlation + self.ridge * np.eye(n_shared))
         return DensePrecision(torch.from_numpy(inverse.astype(np.float32)))
+
+    def precision_on(self, device: torch.device) -> Precision:
+        """Return the precision on a device; the CPU keeps its own, which relation features are computed with."""
+        return self.precision if device.type == "cpu" else copy.deepcopy(self.precision).to(device)
 
     def statistics(self, genes: np.ndarray) -> Tensor:
         """Compute standardized statistics of genes in the reference, shape (n_genes, n_statistics)."""
