@@ -11,7 +11,7 @@ from pathlib import Path
 
 MAX_STEM = 100  # characters of a name that are kept in its temporary name, which is longer
 COMPLETE = ".complete.partial"  # folder of new files that are valid, and not yet moved to their places
-WRITE_FAILURES = ("inline_container", "write failed")  # in messages of torch and of h5py
+WRITE_FAILURES = ("inline_container", "iostream error", "write failed")  # in messages of torch and of h5py
 STALE = ".stale.json"  # names of the older files that they make invalid
 
 
