@@ -290,7 +290,9 @@ def test_a_process_that_is_killed_leaves_everything_visible_as_it_was(folder, tm
 
 
 @pytest.mark.parametrize("write", [replacing, filling])
-@pytest.mark.parametrize("message", ["[enforce fail at inline_container.cc:672] .", "iostream error", "file write failed"])
+@pytest.mark.parametrize(
+    "message", ["[enforce fail at inline_container.cc:672] .", "iostream error", "file write failed"]
+)
 def test_errors_of_libraries_for_a_full_disk_are_errors_of_the_system(folder, tmp_path, write, message):
     path = folder if write is filling else folder / "model.pt"
     with pytest.raises(OSError, match="cannot be written; the disk may be full"), write(path):

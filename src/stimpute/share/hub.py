@@ -117,7 +117,7 @@ def to_hub(
         raise FileExistsError(f"{path} exists. Name another folder, or pass `overwrite=True`.")
 
     card = model_card(model, accuracy, description, license_info, tissues, references, has_reference=save_reference)
-    embedded = to_bytes(minimal_reference(model, labels)) if save_reference else None
+    reference = minimal_reference(model, labels) if save_reference else None
     metadata = HubMetadata(
         scvi_version=model.registry_["scvi_version"],
         anndata_version=version("anndata"),
@@ -126,6 +126,7 @@ def to_hub(
         model_parent_module=__name__,
     )
     with filling(path, stale=(ADATA_FILE, REFERENCE_FILE)) as partial:
+        embedded = None if reference is None else to_bytes(reference)
         _save_with(model, partial, embedded, save_anndata)
         HubModel(str(partial), metadata=metadata, model_card=card).save(overwrite=True)
     return HubModel(str(path), metadata=metadata, model_card=card)
