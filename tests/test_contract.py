@@ -308,6 +308,7 @@ def test_check_request_takes_what_impute_takes():
     assert arguments == inspect.signature(StImputeModel.impute).parameters.keys() - {
         "self",
         "out",
+        "lazy",
         "batch_size",
         "progress",
     }

@@ -43,7 +43,7 @@ def test_setup_arguments_are_read_back_from_the_model(fresh, recipe):
     StImputeModel.setup_anndata(spatial, **setup)
     StImputeModel.setup_anndata(reference)
     model = StImputeModel(spatial, reference, recipe=recipe)
-    assert model.spatial_setup == {**setup, "expression": "counts"}
+    assert model.spatial_setup == {**setup, "expression": "counts", "dataset_key": None}
     assert model.reference_setup["layer"] is None
 
 

@@ -158,7 +158,7 @@ def wide(recipe):
 def test_blocks_and_encoders_do_not_hold_the_reference(wide, recipe):
     predictor = wide.predictor()
     reference = wide.data.need_reference().reference
-    whole = len(pickle.dumps(reference.expression.by_gene))
+    whole = len(pickle.dumps(reference.expression.datasets[0].by_gene))
     for fold, targets in ((None, np.flatnonzero(reference.position_among_shared(np.arange(30)) < 0)[:1]), (0, None)):
         if targets is None:
             targets = reference.shared[predictor.folds.split(fold).held_out][:1]
@@ -204,7 +204,7 @@ def test_repeated_calls_do_not_grow_the_predictor(pair, recipe):
 def test_the_predictor_reads_the_reference_that_the_model_has(model):
     """There is one copy of the expression."""
     expression = model.data.need_reference().reference.expression
-    assert sparse.issparse(expression.by_gene)
+    assert sparse.issparse(expression.datasets[0].by_gene)
     kept = pickle.dumps(model.predictor())
     assert len(kept) < 4 * len(pickle.dumps(expression)) + 2_000_000
 

@@ -42,7 +42,7 @@ def test_relations_come_first_then_what_is_made_from_coexpression(features, refe
     np.testing.assert_array_equal(found[0], correlation)
     np.testing.assert_array_equal(found[1], reference.relations["protein"].similarity(targets))
     np.testing.assert_allclose(found[2], np.sign(correlation) * np.sqrt(np.abs(correlation)), rtol=1e-6)
-    np.testing.assert_allclose(found[3], features.metacells.correlation(targets), rtol=1e-5)
+    np.testing.assert_allclose(found[3], features.metacells.correlations(targets)[0], rtol=1e-5)
 
 
 def test_features_of_a_gene_do_not_depend_on_the_others(features):
