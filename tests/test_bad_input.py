@@ -281,6 +281,8 @@ WRONG = {
     "error_weight": [float("inf"), -1],
     "graph_epochs": [0],
     "lr": [-1, float("nan")],
+    "max_exact_genes": [0],
+    "n_components": [0],
     "masked_share": [(2, 3), (0.5, 0.1), (-0.1, 0.5), (0, 1)],
     "n_folds": [1],
     "n_hidden": [0],

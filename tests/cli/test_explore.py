@@ -34,7 +34,7 @@ def test_what_is_missing_is_named(run, data, saved, monkeypatch):
     assert run("explore", "no_model", *data).status == 2
     monkeypatch.setitem(sys.modules, "panel", None)
     result = run("explore", saved, *data)
-    assert (result.status, "stimpute[explore]" in result.err) == (2, True)
+    assert (result.status, "[explore]" in result.err) == (2, True)
 
 
 def test_help(run):

@@ -43,7 +43,7 @@ def test_wrong_models_are_refused(pair):
 
 def test_without_the_extra_the_message_names_it(sections, monkeypatch):
     monkeypatch.setitem(sys.modules, "panel", None)
-    with pytest.raises(ImportError, match=r"needs panel: `pip install 'stimpute\[explore\]'`"):
+    with pytest.raises(ImportError, match=r"needs panel, .*: `pip install '\.\[explore\]'`"):
         stimpute.explore(sections)
 
 

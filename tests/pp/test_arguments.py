@@ -57,10 +57,18 @@ TESTED = {
         "timeout": "here",
         "progress": "here",
     },
+    "join_references": {"references": "test_join", "setups": "test_join"},
+    "marker_reference": {
+        "markers": "test_markers",
+        "cell_type": "test_markers",
+        "gene": "test_markers",
+        "score": "test_markers",
+    },
     "measured_expression": {
         "spatial": "test_measured_expression",
         "layer": "test_measured_expression",
         "expression": "test_measured_expression",
+        "gene_symbols": "test_measured_expression",
     },
     "read_fasta": {"path": "test_fasta", "duplicates": "test_fasta"},
 }

@@ -7,7 +7,7 @@ import webbrowser
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from stimpute._messages import check_count, check_type
+from stimpute._messages import check_count, check_type, missing_extra
 from stimpute.model import StImputeModel
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def require_extra() -> None:
         import datashader  # noqa: F401
         import panel  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"The explorer needs {error.name}: `pip install 'stimpute[explore]'`.") from error
+        raise missing_extra(f"The explorer needs {error.name}", "explore") from error
 
 
 def find_port(port: int | None) -> int:

@@ -97,6 +97,8 @@ class AttachedReference:
         Which genes have a protein vector, shape (n_genes,).
     datasets
         Names of the datasets of a joined reference; empty for one dataset.
+    gene_ids
+        Its `var_names`, shape (n_genes,).
     """
 
     adata: AnnData
@@ -105,6 +107,7 @@ class AttachedReference:
     fingerprint: str
     has_protein: np.ndarray
     datasets: tuple[str, ...]
+    gene_ids: pd.Index
 
     def has_gene(self, genes: pd.Index) -> dict[str, np.ndarray]:
         """Tell which genes each dataset of a joined reference has, shape (n_genes,) each; empty for one dataset."""
@@ -244,7 +247,8 @@ def _read_reference(
     has_protein = np.zeros(adata.n_vars, dtype=bool)
     if "has_protein" in adata.var:
         has_protein = annotated.var["has_protein"].to_numpy(dtype=bool).copy()
-    return AttachedReference(adata, setup, reference, fingerprint(matrix, loaded, dataset), has_protein, names)
+    digest = fingerprint(matrix, loaded, dataset)
+    return AttachedReference(adata, setup, reference, digest, has_protein, names, adata.var_names)
 
 
 def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord, scans: Scans) -> tuple[SpatialCells, int]:

@@ -85,7 +85,7 @@ def complete_gene_table(
     positions = attached.reference.expression.genes.get_indexer(names)
     has_protein = attached.has_protein[positions]
     complete = table.set_index(names).assign(measured=names.isin(measured), has_protein=has_protein)
-    gene_ids = attached.adata.var_names[positions]
+    gene_ids = attached.gene_ids[positions]
     if not gene_ids.equals(names):
         complete["gene_id"] = gene_ids.astype(str)
     in_reference = {f"in_{name}": has_gene for name, has_gene in attached.has_gene(names).items()}
