@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from stimpute.data._reference import ReferenceDataset, ReferenceExpression
 
@@ -54,6 +55,17 @@ class Coexpression:
 
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """See :class:`~stimpute.data._relations.Relation`; a gene that is constant is similar to none."""
+        position = pd.Index(self.shared).get_indexer(targets)
+        if self.n_components is None and (position >= 0).all():
+            return self._of_shared[position]
+        return self._compute(targets)
+
+    @cached_property
+    def _of_shared(self) -> np.ndarray:
+        """Similarity of the shared genes, which is asked for several times, shape (n_shared, n_shared)."""
+        return self._compute(self.shared)
+
+    def _compute(self, targets: np.ndarray) -> np.ndarray:
         return self.expression.from_first_with_both(
             lambda index: self.by_dataset[index].similarity(targets), targets, self.shared
         )
