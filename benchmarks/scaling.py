@@ -93,6 +93,7 @@ class Stages:
         wall = time.perf_counter() - self.wall
         figures = {"CPU s": round(cpu, 1), "wall s": round(wall, 1), "peak GiB": round(peak(), 2)}
         self.rows.append({"stage": name, **figures})
+        print(self.rows[-1], file=sys.stderr, flush=True)
         self.start()
 
 
