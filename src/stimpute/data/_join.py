@@ -70,8 +70,8 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
     Returns
     -------
     All cells × the union of genes, to be set up with `dataset_key="dataset"`. `X` holds counts; if a reference is
-    normalized, all are, and the setup needs `expression="normalized"` (see :func:`joined_setup`). A gene that a
-    reference does not have is 0 there. `obs["dataset"]` is the name of the reference. Gene relations are joined too.
+    normalized, all are, and the setup needs `expression="normalized"`. A gene that a reference does not have is 0
+    there. `obs["dataset"]` is the name of the reference. Gene relations are joined too.
 
     Raises
     ------
