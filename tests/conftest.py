@@ -4,6 +4,7 @@ from multiprocessing import get_context
 
 import linear_recipe  # noqa: F401 - registers a recipe that only the tests have
 import pytest
+import torch
 from hypothesis import settings
 from small import can, fit, set_up, small_pair
 
@@ -32,6 +33,15 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session", autouse=True)
 def _quiet():
     logging.getLogger("scvi").setLevel(logging.WARNING)
+
+
+N_THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def _same_number_of_threads():
+    """Numba, which scanpy and datashader use, sets torch to all threads; sums then differ in their last bits."""
+    torch.set_num_threads(N_THREADS)
 
 
 @pytest.fixture(scope="session", params=sorted(RECIPES))
