@@ -110,6 +110,8 @@ def test_edges_of_a_gene_come_from_the_first_reference_that_has_any():
     ("references", "error", "message"),
     [
         ([], ValueError, "at least one"),
+        ({"cortex/layer 4": make("ab")}, ValueError, "slashes"),
+        ({" ": make("ab")}, ValueError, "slashes"),
         ([make("ab"), "reference.h5ad"], TypeError, "reference '2'"),
         ({"x": make("ab"), "y": None}, TypeError, "reference 'y'"),
     ],

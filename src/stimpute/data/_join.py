@@ -34,7 +34,7 @@ def name_references(references: References) -> dict[str, AnnData]:
     TypeError
         If one is not an AnnData.
     ValueError
-        If there is none.
+        If there is none, or a name is empty or has a slash.
     """
     named: dict[str, AnnData] = {}
     if isinstance(references, Mapping):
@@ -44,6 +44,11 @@ def name_references(references: References) -> dict[str, AnnData]:
     if not named:
         raise ValueError("No reference was given. Pass at least one AnnData.")
     for name, adata in named.items():
+        if not name.strip() or "/" in name:
+            raise ValueError(
+                f"A reference has the name {name!r}, which cannot be the name of a column in a file. Give it a name of "
+                "at least one character and without slashes."
+            )
         if not isinstance(adata, AnnData):
             raise TypeError(
                 f"The reference {name!r} is a {type(adata).__name__}; expected an AnnData. Read files with "
@@ -80,7 +85,7 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
     KeyError
         If `setups` has a name that no reference has.
     ValueError
-        If there is no reference, or the values of one are not what they are declared to be.
+        If there is no reference, a name is empty or has a slash, or the values of one are not what they are declared to be.
     """
     named = name_references(references)
     setups = dict(setups or {})
