@@ -85,7 +85,8 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
     KeyError
         If `setups` has a name that no reference has.
     ValueError
-        If there is no reference, a name is empty or has a slash, or the values of one are not what they are declared to be.
+        If there is no reference, a name is empty or has a slash, or the values of one are not what they are declared to
+        be.
     """
     named = name_references(references)
     setups = dict(setups or {})
