@@ -1,4 +1,4 @@
-"""Real pairs, cut to the genes that both datasets share, as the held-out-gene protocol wants them."""
+"""Real pairs and a synthetic one, cut to the genes that both datasets share, for the held-out-gene protocol."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 from scipy import sparse
+
+from stimpute import datasets
 
 DATA = Path(os.environ.get("STIMPUTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PROTEINS = {
@@ -27,11 +29,18 @@ class Pair:
     name: str
     spatial: ad.AnnData
     reference: ad.AnnData
-    proteins: Path
+    proteins: Path | ad.AnnData
 
 
 def load_pair(name: str, max_cells: int | None = None, seed: int = 0) -> Pair:
-    """Read a pair, draw cells reproducibly, and keep shared genes that the reference expresses."""
+    """Read a pair, draw cells reproducibly, and keep shared genes that the reference expresses.
+
+    `"SYNTHETIC"` is the tissue of `datasets.synthetic_tissue`, with the genes that it measured.
+    """
+    if name == "SYNTHETIC":
+        tissue = datasets.synthetic_tissue()
+        spatial = _draw(tissue.spatial, max_cells, np.random.RandomState(seed))
+        return Pair(name, spatial, tissue.reference, tissue.proteins)
     spatial = ad.read_h5ad(DATA / name / "spatial.h5ad")
     reference = ad.read_h5ad(DATA / name / "reference.h5ad")
     rng = np.random.RandomState(seed)

@@ -1,0 +1,65 @@
+"""Define what a study consists of, and find the studies."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+from _pairs import Pair
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+
+REAL_PAIRS = ("OSMFISH", "MERFISH_HYPOTHALAMUS", "STARMAP_V1")
+PAIRS = (*REAL_PAIRS, "OSMFISH_VISP", "SYNTHETIC")
+Verdict = Literal["holds", "holds in part", "does not hold", "cannot be tested"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One analysis, measured for one pair and one seed at a time.
+
+    Attributes
+    ----------
+    title
+        Title of its section.
+    paper
+        Figures and tables of the paper that it redoes; empty for a question that the paper does not ask.
+    question
+        What it asks, one sentence.
+    measure
+        Function of a pair and a seed that returns a table, which is cached. It reads nothing else, so that studies,
+        pairs and seeds can run at the same time. Tables are small: one row per method and gene at most.
+    show
+        Function of the tables of all pairs and seeds, with the columns `pair` and `seed`, and of a page, that writes
+        the section: text, tables, figures and verdicts. It measures nothing.
+    pairs, seeds
+        What it is measured on.
+    n_cells
+        Number of spatial cells to draw; None for all.
+    """
+
+    title: str
+    paper: str
+    question: str
+    measure: Callable[[Pair, int], pd.DataFrame]
+    show: Callable[[pd.DataFrame, Page], None]
+    pairs: tuple[str, ...] = PAIRS
+    seeds: tuple[int, ...] = (0, 1, 2)
+    n_cells: int | None = 1000
+
+
+def all_studies() -> dict[str, Study]:
+    """Import every study of this package: modules without an underscore that define `STUDY`, by name in page order.
+
+    A module sets its place on the page by `ORDER`, a number.
+    """
+    package = importlib.import_module(__package__)
+    names = [module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
+    modules = {name: importlib.import_module(f"{__package__}.{name}") for name in names}
+    ordered = sorted(modules, key=lambda name: (modules[name].ORDER, name))
+    return {name: modules[name].STUDY for name in ordered}
