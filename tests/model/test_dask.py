@@ -242,7 +242,7 @@ def cluster():
         cluster = distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": ":".join(sys.path)}
         )
-    with cluster, distributed.Client(cluster) as client:
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
         client.run(__import__, "linear_recipe")
         yield client
 
@@ -250,7 +250,7 @@ def cluster():
 @pytest.mark.parametrize("kind", ["memory", "backed CSR"])
 def test_a_cluster_gives_the_same_bits(model, all_genes, expected, tmp_path, kind, cluster):
     section = bare(model.adata) if kind == "memory" else in_form(model.adata, kind, tmp_path)
-    with dask.config.set(scheduler=cluster):
+    with dask.config.set(scheduler=cluster), cluster.as_current():
         found = impute_everywhere(model, section, all_genes, tmp_path)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -12,7 +12,9 @@ from small import N_CELLS, N_MEASURED, N_REFERENCE, bare, shuffled_genes, small_
 from stimpute import StImputeModel
 from stimpute.data._expression import read_expression
 from stimpute.model._data import NoCellsError, NoReferenceError
-from stimpute.model._read import DataRecord, is_from_reference, read_cells, read_pair
+from stimpute.model._read import read_cells, read_pair
+from stimpute.model._record import DataRecord
+from stimpute.model._reference import is_from_reference
 from stimpute.recipes import CrossfitRecipe, PaperRecipe
 
 SETUP = {"layer": None, "batch_key": None, "spatial_key": "spatial", "expression": "counts", "gene_symbols": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_t
 from stimpute.data._rows import is_lazy, read_all
 
 Expression = Literal["counts", "normalized"]
+EXPRESSION_ARGUMENTS = ("layer", "expression", "gene_symbols")  # of `setup_anndata` and `read_expression`
 ROWS_PER_BLOCK = 4096
 MAX_COUNT = 2**24  # larger integers are not exact in float32
 NOT_FINITE = (
@@ -36,6 +38,11 @@ TOO_LARGE = (
     f"Expected raw counts, but found one above {MAX_COUNT:,}, the first for cell {{cell!r}} and gene {{gene!r}}. "
     "Remove such cells or genes, or name the layer of raw counts by `layer=`."
 )
+
+
+def expression_arguments(setup: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the arguments of `setup_anndata` that say where expression is and what it means."""
+    return {name: setup[name] for name in EXPRESSION_ARGUMENTS if name in setup}
 
 
 @dataclass(frozen=True)

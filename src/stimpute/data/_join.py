@@ -12,11 +12,10 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute.data._annotations import in_memory
-from stimpute.data._expression import ExpressionMatrix, read_expression
+from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names, write_relation
 
 DATASET_KEY = "dataset"
-EXPRESSION_ARGUMENTS = ("layer", "expression", "gene_symbols")
 
 References = Mapping[str, AnnData] | Sequence[AnnData]
 
@@ -125,7 +124,7 @@ def joined_setup(setups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _read(adata: AnnData, setup: Mapping[str, Any]) -> ExpressionMatrix:
-    return read_expression(adata, **{name: setup[name] for name in EXPRESSION_ARGUMENTS if name in setup})
+    return read_expression(adata, **expression_arguments(setup))
 
 
 def _join_relation(parts: list[tuple[StoredRelation, pd.Index]], genes: pd.Index) -> StoredRelation:

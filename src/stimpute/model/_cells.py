@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from stimpute._messages import missing_key
 from stimpute.data._annotations import read_column
-from stimpute.model import _read
+from stimpute.model._reference import is_from_reference, read_reference_cells
 from stimpute.recipes import LatentSpace
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def get_latent_representation(
     attached = self.data.attached
     if dataset is None:
         dataset = "spatial"
-        if adata is not None and attached is not None and _read.is_from_reference(adata, attached):
+        if adata is not None and attached is not None and is_from_reference(adata, attached):
             dataset = "reference"
         elif adata is not None and attached is None and adata.shape == self.reference_shape:
             dataset = "reference"  # which cannot be recognized, and must not be read as spatial cells
@@ -54,7 +54,7 @@ def get_latent_representation(
     attached = self.data.need_reference()
     if adata is None or adata is attached.adata:
         return predictor.embed_reference()
-    return predictor.embed_reference(*_read.read_reference_cells(adata, attached))
+    return predictor.embed_reference(*read_reference_cells(adata, attached))
 
 
 def get_neighbors(

@@ -15,7 +15,9 @@ from stimpute.data._expression import read_gene_names
 from stimpute.data._genes import locate_genes
 from stimpute.data._lazy import Scans
 from stimpute.data._spatial import SpatialCells
-from stimpute.model._read import AttachedReference, DataRecord, read_cells, warn_of_empty_cells
+from stimpute.model._read import read_cells, warn_of_empty_cells
+from stimpute.model._record import DataRecord
+from stimpute.model._reference import AttachedReference
 
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel

@@ -20,7 +20,7 @@ from scvi import settings
 from stimpute._atomic import replacing
 from stimpute.data._result import how_to_cite, setup_record, units
 from stimpute.model import _chunks
-from stimpute.model._read import AttachedReference
+from stimpute.model._reference import AttachedReference
 from stimpute.recipes import OutputOptions, Recipe
 
 MEMORY_SHARE = 0.8  # of the free memory that a result may take

@@ -5,18 +5,11 @@ from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._reference import Reference, ReferenceExpression
 from stimpute.data._spatial import CellChunk, SpatialCells
 from stimpute.module._module import StImputeModule
-from stimpute.recipes._base import (
-    Capabilities,
-    CellEncoder,
-    DataSizes,
-    GeneBlock,
-    LatentSpace,
-    OutputOptions,
-    Predictor,
-    Recipe,
-)
+from stimpute.recipes._base import Recipe
 from stimpute.recipes._crossfit import CrossfitRecipe
+from stimpute.recipes._options import Capabilities, DataSizes, OutputOptions
 from stimpute.recipes._paper import PaperRecipe
+from stimpute.recipes._predictor import CellEncoder, GeneBlock, LatentSpace, Predictor
 from stimpute.recipes._registry import RECIPES, get_recipe, register_recipe
 from stimpute.train._trainer import PhaseTrainer
 

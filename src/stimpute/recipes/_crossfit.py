@@ -31,7 +31,7 @@ from stimpute.module._attention import AttentionAutoencoder
 from stimpute.module._gene_graph import GeneGraphNetwork
 from stimpute.module._masked_genes import MaskedGeneModule
 from stimpute.module._module import StImputeModule
-from stimpute.recipes._base import Capabilities, DataSizes, Recipe
+from stimpute.recipes._base import Recipe
 from stimpute.recipes._crossfit_batches import MaskedGeneBatches
 from stimpute.recipes._crossfit_calibration import N_PROBE, calibrate
 from stimpute.recipes._crossfit_ensemble import CrossfitEnsemble
@@ -43,6 +43,7 @@ from stimpute.recipes._crossfit_fit import (
 )
 from stimpute.recipes._crossfit_genes import N_DERIVED, N_STATISTICS
 from stimpute.recipes._crossfit_predictor import CrossfitPredictor
+from stimpute.recipes._options import Capabilities, DataSizes
 from stimpute.train._plan import OneCyclePlan
 from stimpute.train._trainer import PhaseTrainer
 

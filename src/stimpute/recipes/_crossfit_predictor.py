@@ -19,9 +19,10 @@ from stimpute.data._normalize import standardize
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._module import StImputeModule
-from stimpute.recipes._base import OutputOptions, Predictor
 from stimpute.recipes._crossfit_ensemble import CellBlock, CrossfitCellEncoder, CrossfitEnsemble, GeneWeights
 from stimpute.recipes._crossfit_fit import CrossfitFit
+from stimpute.recipes._options import OutputOptions
+from stimpute.recipes._predictor import Predictor
 
 CELLS_PER_BLOCK = 1024  # that are dense at once
 DEFAULT_NEIGHBORS = 50  # reference cells that are returned for a spatial cell

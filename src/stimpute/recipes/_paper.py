@@ -26,7 +26,8 @@ from stimpute.module._autoencoder import RESIDUAL_KEY, Autoencoder
 from stimpute.module._module import StImputeModule
 from stimpute.module._neighbor_graph import NEIGHBORS_KEY, NeighborGraphNetwork
 from stimpute.module._reliability_network import SCORE_KEY, ReliabilityNetwork
-from stimpute.recipes._base import Capabilities, DataSizes, Recipe
+from stimpute.recipes._base import Recipe
+from stimpute.recipes._options import Capabilities, DataSizes
 from stimpute.recipes._paper_fit import PaperFit, PaperPreparation
 from stimpute.recipes._paper_predictor import PaperPredictor, PaperView
 from stimpute.recipes._paper_scores import N_QUANTILES, profile_quantiles, reference_factor, score_profiles

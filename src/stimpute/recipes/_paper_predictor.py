@@ -19,9 +19,10 @@ from stimpute.data._spatial import CellChunk, SpatialCells
 from stimpute.module._autoencoder import Autoencoder
 from stimpute.module._module import StImputeModule
 from stimpute.module._neighbor_graph import NeighborGraphNetwork
-from stimpute.recipes._base import OutputOptions, Predictor
+from stimpute.recipes._options import OutputOptions
 from stimpute.recipes._paper_fit import PaperFit, PaperPreparation
 from stimpute.recipes._paper_scores import profile_quantiles, rescale, score_profiles
+from stimpute.recipes._predictor import Predictor
 
 CHUNK_ELEMENTS = 2**22  # of targets × cells × neighbors held at once: 16 MB
 

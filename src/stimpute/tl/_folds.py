@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute.data._expression import read_expression
+from stimpute.data._expression import expression_arguments, read_expression
 from stimpute.data._folds import GeneFolds, GeneSplit
 from stimpute.data._genes import expressed_shared_genes, genes_in_totals
 from stimpute.data._join import References, join_references, joined_setup
@@ -27,7 +27,6 @@ from stimpute.model._setup import read_datasets
 
 Setup = Mapping[str, Any]
 Totals = Literal["input", "all"]
-EXPRESSION_ARGUMENTS = ("layer", "expression", "gene_symbols")
 
 
 @dataclass(frozen=True)
@@ -265,7 +264,7 @@ def minimal_copy(adata: AnnData, setup: Setup | None) -> tuple[AnnData, dict[str
     The copy, whose expression is in `X`, and the arguments of `setup_anndata` for it.
     """
     setup = {"expression": "counts", **(setup or {})}
-    matrix = read_expression(adata, **{name: setup[name] for name in EXPRESSION_ARGUMENTS if name in setup})
+    matrix = read_expression(adata, **expression_arguments(setup))
     copy = AnnData(matrix.values, obs=adata.obs.copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
     copy.var_names = matrix.genes
     copy_relations(adata, copy, relation_names(adata))

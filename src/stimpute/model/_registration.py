@@ -1,0 +1,159 @@
+"""Register AnnData and MuData, as scvi-tools asks of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import rich.pretty  # noqa: F401 - scvi-tools' view_anndata_setup uses it without importing it
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager
+from scvi.data._constants import _SCVI_UUID_KEY
+from scvi.model.base import BaseModelClass
+
+from stimpute.data._expression import Expression, expression_arguments
+from stimpute.data._join import References, join_references, joined_setup, name_references
+from stimpute.model import _setup
+from stimpute.train._trainer import quiet
+
+
+class SetupMixin(BaseModelClass):
+    """Define how the two datasets of a model are registered."""
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        spatial_key: str | None = "spatial",
+        expression: Expression = "counts",
+        gene_symbols: str | None = None,
+        dataset_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register the spatial data or the reference.
+
+        Parameters
+        ----------
+        adata
+            Cells × genes: in memory, backed by a file, lazy, or with Dask arrays. Expression that is not in memory is
+            read in one pass when the model is made, then by rows; that of a reference is read into memory. Nothing is
+            changed but what scvi-tools writes to `uns` and `obs`.
+        layer
+            Layer that holds the expression; `X` if None.
+        batch_key
+            Column of `obs` that tells sections or donors apart.
+        spatial_key
+            Key of `obsm` that holds the positions; a reference needs none.
+        expression
+            `"counts"` are log-normalized by totals over the input genes; `"normalized"` values are used as they are.
+        gene_symbols
+            Column of `var` that holds the names by which genes are matched; `var_names` if None.
+        dataset_key
+            Column of `obs` that tells the datasets of a joined reference apart, see
+            :func:`stimpute.pp.join_references`; one dataset if None.
+        kwargs
+            For scvi-tools, when a saved setup is repeated.
+
+        Raises
+        ------
+        ValueError
+            If counts are not integers, a value is not finite or negative, or gene names are not unique.
+        KeyError
+            If a named layer, column or array does not exist.
+        """
+        setup_args = {
+            "layer": layer,
+            "batch_key": batch_key,
+            "spatial_key": spatial_key,
+            "expression": expression,
+            "gene_symbols": gene_symbols,
+            "dataset_key": dataset_key,
+        }
+        fields = _setup.registered_fields(adata, **setup_args)  # type: ignore[arg-type]
+        _setup.assign_own_identity(adata, cls._setup_adata_manager_store)
+        method_args = cls._get_setup_method_args(adata=adata, cls=cls, **setup_args)
+        manager = AnnDataManager(fields=fields, setup_method_args=method_args)
+        with quiet("scvi"):  # it reports that it names the columns of positions
+            manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    @classmethod
+    def _join(cls, references: References) -> tuple[AnnData, dict[str, dict[str, Any]]]:
+        """Join references that were set up, and set up the result; return it with their setups."""
+        setups = {}
+        for name, adata in name_references(references).items():
+            manager = cls._get_most_recent_anndata_manager(adata, required=True)
+            setups[name] = expression_arguments(manager.registry["setup_args"])
+        joined = join_references(references, setups)
+        cls.setup_anndata(joined, **joined_setup(setups))
+        return joined, setups
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        spatial: str = "spatial",
+        reference: str | Sequence[str] = "rna",
+        spatial_setup: dict[str, Any] | None = None,
+        reference_setup: dict[str, Any] | None = None,
+    ) -> None:
+        """Register the modalities of a MuData.
+
+        Parameters
+        ----------
+        mdata
+            Holds the spatial data and the reference as modalities. They need not share cells.
+        spatial, reference
+            Names of the modalities; several references are a list.
+        spatial_setup, reference_setup
+            Arguments of :meth:`setup_anndata` for each.
+
+        Raises
+        ------
+        KeyError
+            If a modality does not exist.
+        """
+        cls.setup_anndata(_setup.modality(mdata, spatial), **(spatial_setup or {}))
+        for name in [reference] if isinstance(reference, str) else reference:
+            cls.setup_anndata(_setup.modality(mdata, name), **(reference_setup or {}))
+
+    @classmethod
+    def from_mudata(
+        cls, mdata: MuData, spatial: str = "spatial", reference: str | Sequence[str] = "rna", **model_kwargs: Any
+    ) -> Self:
+        """Make a model on the modalities that :meth:`setup_mudata` registered.
+
+        Parameters
+        ----------
+        mdata, spatial, reference
+            See :meth:`setup_mudata`.
+        model_kwargs
+            Arguments of the model.
+        """
+        chosen: AnnData | dict[str, AnnData]
+        if isinstance(reference, str):
+            chosen = _setup.modality(mdata, reference)
+        else:
+            chosen = {name: _setup.modality(mdata, name) for name in reference}
+        return cls(_setup.modality(mdata, spatial), chosen, **model_kwargs)
+
+    @classmethod
+    def release(cls, *datasets: AnnData) -> None:
+        """Make scvi-tools forget AnnData that were set up, so that their memory can be freed.
+
+        Models that were made with them keep them, and go on working.
+
+        Parameters
+        ----------
+        datasets
+            AnnData that :meth:`setup_anndata` registered; others are ignored.
+        """
+        for adata in datasets:
+            if _setup.is_registered(adata, cls._setup_adata_manager_store):
+                uuid = adata.uns[_SCVI_UUID_KEY]
+                for managers in (cls._setup_adata_manager_store, *cls._per_instance_manager_store.values()):
+                    managers.pop(uuid, None)
