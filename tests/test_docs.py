@@ -86,6 +86,7 @@ def test_notebook_is_executed_small_and_tells_nothing_of_the_machine(path):
         assert not re.search(r"/(?:home|tmp|work|root|Users)/", text)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, tmp_path, monkeypatch):

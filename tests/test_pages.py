@@ -84,6 +84,7 @@ def run_page(page, capsys):
     return names
 
 
+@pytest.mark.slow
 def test_first_hour(small_tissue, capsys, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

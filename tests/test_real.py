@@ -71,6 +71,7 @@ def cross_validated(pair, table, n_cells=None, **kwargs):
     return tl.cross_validate(spatial, reference, progress=False, train_kwargs=train, **kwargs).summary
 
 
+@pytest.mark.slow
 def test_crossfit_is_far_ahead_of_the_baselines_on_real_tissue():
     summary = cross_validated("OSMFISH", "esm2_osmFISH.npz", n_cells=1000)
     ours, knn = summary.loc[tl.MODEL_NAME], summary.loc["kNN"]
@@ -79,6 +80,7 @@ def test_crossfit_is_far_ahead_of_the_baselines_on_real_tissue():
     assert ours["mse"] < summary["mse"].drop(tl.MODEL_NAME).min()
 
 
+@pytest.mark.slow
 def test_the_paper_recipe_reaches_the_published_accuracy():
     summary = cross_validated("OSMFISH_VISP", "esm2_osmFISH.npz", recipe="paper", totals="all", seed=1)
     ours = summary.loc[tl.MODEL_NAME]

@@ -26,6 +26,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_the_quick_start_writes_nothing_into_a_file_but_what_was_asked_for(tmp_path):
     run = subprocess.run([sys.executable, "-c", QUICK_START], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (run.stdout, run.stderr) == ("done\n", "")

@@ -472,6 +472,7 @@ pulled.model.impute(progress=False).write_h5ad(out)
 """
 
 
+@pytest.mark.slow
 def test_push_to_a_hub_and_pull_from_it(hub, model, tissue, tmp_path):
     share.to_hub(model, tmp_path / "hub", save_reference=True)
     tissue.spatial.write_h5ad(tmp_path / "section.h5ad")

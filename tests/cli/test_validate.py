@@ -2,6 +2,7 @@ import json
 import re
 
 import pandas as pd
+import pytest
 
 BASELINES = {"constant", "reference mean, calibrated", "kNN"}
 
@@ -32,6 +33,7 @@ def test_the_table_for_humans_says_which_direction_is_better(run, data, fast):
     assert "\r" not in result.out + result.err  # no progress bars in a file
 
 
+@pytest.mark.slow
 def test_the_paper_recipe_has_no_intervals(run, data, read_page, tmp_path):
     options = ("--recipe", "paper", "--set", "n_rounds=1", "--set", "n_neighbors=10", "--report", "page.html", "-q")
     result = run("validate", *data, "--folds", 2, *options)
@@ -39,6 +41,7 @@ def test_the_paper_recipe_has_no_intervals(run, data, read_page, tmp_path):
     assert "Intervals" not in read_page(tmp_path / "page.html").headings
 
 
+@pytest.mark.slow
 def test_a_report_is_one_page_without_requests(run, data, fast, folder, read_page, tmp_path):
     options = ("--proteins", folder / "proteins.npz", "--ablation", "protein", "--folds", 2)
     result = run("report", *data, *fast, *options, "--title", "A <b>tissue</b> & more", "-o", "page.html")

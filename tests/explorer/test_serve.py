@@ -47,6 +47,7 @@ def test_without_the_extra_the_message_names_it(sections, monkeypatch):
         stimpute.explore(sections)
 
 
+@pytest.mark.slow
 def test_explore_is_a_function_and_imports_no_panel():
     script = (
         "import sys, stimpute; callable(stimpute.explore) or sys.exit(1);"

@@ -247,6 +247,7 @@ def cluster():
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", "backed CSR"])
 def test_a_cluster_gives_the_same_bits(model, all_genes, expected, tmp_path, kind, cluster):
     section = bare(model.adata) if kind == "memory" else in_form(model.adata, kind, tmp_path)

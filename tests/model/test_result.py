@@ -17,7 +17,7 @@ from anndata._io.specs.registry import IORegistryError
 from small import bare, fit, values
 
 from stimpute.data._result import units, without_values
-from stimpute.model import _model
+from stimpute.model import _impute
 from stimpute.model._result import check_room
 
 GENES = ["Gene40", "Gene07", "Gene03"]
@@ -104,7 +104,7 @@ def test_a_column_that_cannot_be_written_fails_before_anything_is_computed(model
     section = bare(pair[0])
     section.obs["acquired"] = pd.Timestamp("2024-05-01")
     computed = []
-    monkeypatch.setattr(_model, "predict_chunks", lambda *args, **kwargs: computed.append(args))
+    monkeypatch.setattr(_impute, "predict_chunks", lambda *args, **kwargs: computed.append(args))
     with pytest.raises(IORegistryError, match="acquired"):
         model.impute(section, genes=GENES, out=tmp_path / "x.zarr", progress=False)
     assert not computed
@@ -114,14 +114,14 @@ def test_a_column_that_cannot_be_written_fails_before_anything_is_computed(model
 
 def test_a_store_has_its_name_only_when_it_is_whole(model, tmp_path, monkeypatch):
     out = tmp_path / "x.zarr"
-    predict = _model.predict_chunks
+    predict = _impute.predict_chunks
 
     def spy(*args, **kwargs):
         predict(*args, **kwargs)
         assert not out.exists()
         assert len(entries(tmp_path)) == 1
 
-    monkeypatch.setattr(_model, "predict_chunks", spy)
+    monkeypatch.setattr(_impute, "predict_chunks", spy)
     model.impute(genes=GENES, out=out, progress=False)
     assert entries(tmp_path) == ["x.zarr"]
 
@@ -133,7 +133,7 @@ def test_an_error_in_the_middle_leaves_nothing(model, tmp_path, monkeypatch, err
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(_model, "predict_chunks", fail)
+        broken.setattr(_impute, "predict_chunks", fail)
         with pytest.raises(type(error), match=str(error)):
             model.impute(genes=GENES, out=tmp_path / "x.zarr", progress=False)
     assert not entries(tmp_path)
@@ -141,19 +141,20 @@ def test_an_error_in_the_middle_leaves_nothing(model, tmp_path, monkeypatch, err
     assert anndata.read_zarr(tmp_path / "x.zarr").shape == (model.adata.n_obs, len(GENES))
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_no_store_of_that_name(tmp_path):
     script = """
 import os, signal, sys
 import linear_recipe
 from small import fit, set_up, small_pair
-from stimpute.model import _model
+from stimpute.model import _impute
 
 def die(predictor, cells, chunks, blocks, arrays, options, **kwargs):
     arrays["X"][:2] = 1
     os.kill(os.getpid(), signal.SIGKILL)
 
 model = fit(*set_up(*small_pair()), "linear")
-_model.predict_chunks = die
+_impute.predict_chunks = die
 model.impute(genes=["Gene40"], out=sys.argv[1], progress=False)
 """
     command = [sys.executable, "-c", script, str(tmp_path / "x.zarr")]
@@ -177,7 +178,7 @@ def test_a_failing_computation_in_memory_leaves_the_model_as_it_was(model, imput
         raise MemoryError("too much")
 
     with monkeypatch.context() as broken:
-        broken.setattr(_model, "predict_chunks", fail)
+        broken.setattr(_impute, "predict_chunks", fail)
         with pytest.raises(MemoryError, match="too much"):
             model.impute(genes=GENES, progress=False)
     np.testing.assert_array_equal(values(model.impute(genes=list(imputed.var_names), progress=False)), imputed.X)

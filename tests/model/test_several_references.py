@@ -160,6 +160,7 @@ def test_references_must_be_set_up(parts):
         StImputeModel(data, [bare(reference) for reference in references.values()])
 
 
+@pytest.mark.slow
 def test_a_type_that_the_first_reference_lacks_is_predicted_from_the_second():
     """Genes of a cell type are predicted better with a reference that has the type."""
     spatial, reference = small_pair(proteins=False, n_cells=400, n_reference=600, n_measured=40)

@@ -35,6 +35,7 @@ def model(tissue):
 # ---------------------------------------------------------------- how good it is
 
 
+@pytest.mark.slow
 def test_it_beats_every_baseline_on_unseen_genes(tissue):
     result = tl.cross_validate(tissue.spatial, tissue.reference, progress=False, interval=0.9, train_kwargs=QUIET)
     summary = result.summary
@@ -81,6 +82,7 @@ def test_intervals_of_genes_that_are_harder_to_predict_are_wider(model):
     assert np.corrcoef(width, table["expected_std"])[0, 1] > 0.8
 
 
+@pytest.mark.slow
 def test_a_large_panel_is_as_accurate_with_components(tissue):
     """A small panel is treated as a large one: correlations in principal components, relations when needed."""
     score = {}

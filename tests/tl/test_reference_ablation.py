@@ -12,6 +12,7 @@ def parts():
     return spatial, {"first": reference[::2].copy(), "second": reference[1::2, : reference.n_vars - 25].copy()}
 
 
+@pytest.mark.slow
 def test_every_choice_of_references_predicts_the_same_genes(parts):
     spatial, references = parts
     result = tl.reference_ablation(spatial, references, n_folds=2, train_kwargs=QUIET, progress=False)
@@ -20,6 +21,7 @@ def test_every_choice_of_references_predicts_the_same_genes(parts):
     assert result.genes.groupby("method")["gene"].nunique().nunique() == 1
 
 
+@pytest.mark.slow
 def test_genes_without_any_reference_are_zero(parts):
     spatial, references = parts
     result = tl.reference_ablation(spatial, references, n_folds=2, train_kwargs=QUIET, progress=False)
@@ -29,6 +31,7 @@ def test_genes_without_any_reference_are_zero(parts):
     assert result.predicted.layers["without first"][:, ~lacking].any()
 
 
+@pytest.mark.slow
 def test_a_choice_equals_a_model_on_these_references(parts):
     """With one left out, the method is what cross-validation gives without it, on the same folds."""
     spatial, references = parts
