@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from stimpute.data import _space
 from stimpute.data._space import neighbor_mean, sample_cells, spatial_neighbors, spatial_order
 
 
@@ -74,4 +75,13 @@ def test_small_sections_repeat_and_a_single_cell_is_its_own_neighbor():
 def test_the_mean_of_neighbors_counts_repeated_ones():
     expression = sparse.csr_matrix(np.array([[1.0, 0], [3, 0], [0, 8]], np.float32))
     found = neighbor_mean(expression, np.array([[1, 2], [0, 0]]))
-    np.testing.assert_allclose(found.toarray(), [[1.5, 4], [1, 0]])
+    np.testing.assert_allclose(found, [[1.5, 4], [1, 0]])
+
+
+def test_the_mean_of_neighbors_is_the_same_where_they_are_too_many_to_be_dense(monkeypatch):
+    rng = np.random.default_rng(0)
+    expression = sparse.random(50, 20, 0.3, "csr", dtype=np.float32, random_state=rng)
+    neighbors = rng.integers(0, 50, (30, 7))
+    found = neighbor_mean(expression, neighbors)
+    monkeypatch.setattr(_space, "MAX_DENSE", 0)
+    np.testing.assert_array_equal(neighbor_mean(expression, neighbors), found)

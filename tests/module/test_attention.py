@@ -75,6 +75,8 @@ def test_members_can_be_computed_apart(autoencoder, x, profiles):
     together = autoencoder.attention(z, keys)
     for member in (slice(1, 2), slice(0, 1), torch.tensor([1])):
         torch.testing.assert_close(autoencoder.attention(z, keys, member), together[member])
+    torch.testing.assert_close(autoencoder.mean_attention(z, keys, torch.arange(2)), together.mean(0))
+    torch.testing.assert_close(autoencoder.mean_attention(z, keys, torch.tensor([1])), together[1])
     assert not torch.allclose(together[0], together[1])
 
 

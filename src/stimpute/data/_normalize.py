@@ -59,6 +59,12 @@ def standardize(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     return standardized.astype(np.float32)
 
 
+def standardize_in_place(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> None:
+    """Do what :func:`standardize` does to float32 values of shape (..., n_genes), without a copy."""
+    x -= mean.astype(np.float32)
+    x *= np.where(std < EPSILON, 0, 1 / np.maximum(std, EPSILON)).astype(np.float32)
+
+
 def smallest_positive_value(x: sparse.csr_matrix) -> float:
     """Take the median over cells of the smallest positive value of a cell; 1 if no value is positive."""
     values = np.where(x.data > 0, x.data, np.inf)

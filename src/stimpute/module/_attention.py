@@ -98,9 +98,23 @@ class AttentionAutoencoder(nn.Module):
         dataset
             Dataset of each metacell, shape (n_metacells,); not needed for one dataset.
         """
+        return self.scale[members] * self._weights(z, keys, members, dataset)
+
+    def mean_attention(self, z: Tensor, keys: Tensor, members: Tensor, dataset: Tensor | None = None) -> Tensor:
+        """Compute the mean of :meth:`attention` over some members, shape (n_cells, n_metacells).
+
+        Computed one member after another: weights of all of them at once do not fit in the cache of a processor.
+        """
+        share = self.scale / len(members)
+        total = torch.zeros(z.shape[1], keys.shape[1], device=z.device)
+        for member in members.tolist():
+            total.addcmul_(self._weights(z, keys, slice(member, member + 1), dataset)[0], share[member])
+        return total
+
+    def _weights(self, z: Tensor, keys: Tensor, members: Tensor | slice, dataset: Tensor | None) -> Tensor:
         sharpened = torch.exp(self.log_temperature)[members] * z[members]
         logits = sharpened @ keys[members].transpose(1, 2)
         if self.preference is not None:
             preference = F.pad(self.preference[members], (1, 0))  # 0 for the first dataset
             logits = logits + preference[:, dataset][:, None]
-        return self.scale[members] * torch.softmax(logits, dim=-1)
+        return torch.softmax(logits, dim=-1)

@@ -88,8 +88,8 @@ class MaskedGeneBatches:
         target_sum = np.quantile(positive, 0.5, method="lower") if len(positive) else 1.0
         return log_normalize_sparse(values, totals, target_sum)
 
-    def _standardized(self, values: sparse.csr_matrix) -> Tensor:
-        return torch.from_numpy(self.scaling.standardize_values(values.toarray()))
+    def _standardized(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.scaling.standardize_values(values))
 
     def __call__(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Make the batch of some rows."""
@@ -102,7 +102,7 @@ class MaskedGeneBatches:
         if self.neighbors is not None:
             cells = np.concatenate([rows, self.neighbors[rows].ravel()])
         values = self._log_normalized(cells, masked.numpy())
-        own = self._standardized(values[: len(rows)])
+        own = self._standardized(values[: len(rows)].toarray())
         targets = masked[: n_targets(len(mask))]
         result = {REGISTRY_KEYS.X_KEY: own, MASK_KEY: mask, MASKED_KEY: targets, TRUTH_KEY: own[:, targets]}
         if self.neighbors is not None:

@@ -107,7 +107,7 @@ class CrossfitCellEncoder:
 
     def encode(self, chunk: CellChunk) -> CellBlock:
         """Standardize the cells, average their spatial neighbors, and compute attention."""
-        molecule = self.scaling.molecule(chunk.cells[chunk.rows], self.split, self.fold)
+        molecule = self.scaling.molecule(chunk.cells, self.split, self.fold)[chunk.rows]
         return self.encode_inputs(self.scaling.inputs(chunk, self.split, self.fold), molecule)
 
     @torch.inference_mode()
@@ -115,7 +115,7 @@ class CrossfitCellEncoder:
         """Compute attention from standardized inputs, shape (n_inputs, n_cells, n_shared)."""
         on_device = torch.from_numpy(inputs).to(self.keys.device)
         z = self.autoencoder.embed_cells(on_device[0], self.mask)
-        attention = self.autoencoder.attention(z, self.keys, self.members, self.dataset).mean(0)
+        attention = self.autoencoder.mean_attention(z, self.keys, self.members, self.dataset)
         return CellBlock(attention * float(self.use_attention), on_device, molecule)
 
 

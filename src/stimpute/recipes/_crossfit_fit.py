@@ -12,7 +12,7 @@ from stimpute.calibrate._moments import Moments
 from stimpute.calibrate._reliability import ReliabilityRegression
 from stimpute.data._arrays import Shape
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
-from stimpute.data._normalize import standardize
+from stimpute.data._normalize import standardize, standardize_in_place
 from stimpute.data._space import neighbor_mean
 from stimpute.data._spatial import CellChunk, ProbeCells, SpatialCells
 
@@ -39,10 +39,13 @@ class SharedGeneScaling:
     def inputs(self, chunk: CellChunk, split: GeneSplit, fold: int | None) -> np.ndarray:
         """Standardize cells and the means of their spatial neighbors, shape (n_inputs, n_cells, n_shared)."""
         values = chunk.cells.log_normalized_sparse(split, self.target_sum[fold])
-        inputs = [values[chunk.rows]]
+        n_inputs = 1 if chunk.neighbors is None else 2
+        inputs = np.empty((n_inputs, len(chunk), values.shape[1]), np.float32)
+        inputs[0] = values[chunk.rows].toarray()
         if chunk.neighbors is not None:
-            inputs.append(neighbor_mean(values, chunk.neighbors))
-        return np.stack([self.standardize_values(part.toarray()) for part in inputs])
+            inputs[1] = neighbor_mean(values, chunk.neighbors)
+        standardize_in_place(inputs, self.mean, self.std)
+        return inputs
 
     def molecule(self, cells: SpatialCells, split: GeneSplit, fold: int | None) -> np.ndarray:
         """Compute the log-normalized value of one molecule in each cell, shape (n_cells,).
