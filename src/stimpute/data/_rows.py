@@ -47,13 +47,48 @@ def by_rows(matrix: Any) -> da.Array | sparse.csr_matrix:
         _check_room(matrix)
         return sparse.csr_matrix(matrix.to_memory())
     if not isinstance(matrix, da.Array):
-        element = matrix.group if isinstance(matrix, CSRDataset) else matrix
-        _check_mode(element)
-        return read_elem_lazy(element, chunks=(ROWS_PER_BLOCK, matrix.shape[1]))
+        if isinstance(matrix, CSRDataset):
+            _check_mode(matrix.group)
+            return _csr_blocks(matrix)
+        _check_mode(matrix)
+        return read_elem_lazy(matrix, chunks=(ROWS_PER_BLOCK, matrix.shape[1]))
     if matrix.numblocks[0] == 1 and matrix.numblocks[1] > 1:
         return sparse.csr_matrix(matrix.compute())
     is_fragmented = matrix.numblocks[0] > 1 and matrix.shape[0] < MIN_ROWS * matrix.numblocks[0]
     return matrix.rechunk({0: ROWS_PER_BLOCK, 1: -1} if is_fragmented else {1: -1})
+
+
+def _csr_blocks(matrix: CSRDataset) -> da.Array:
+    """Return a stored CSR matrix as a Dask array, whose blocks are read several times faster than those of AnnData."""
+    n_rows, n_columns = matrix.shape
+    group = matrix.group
+    source = (group.file.filename, group.name) if isinstance(group, h5py.Group) else group
+    sizes = [min(ROWS_PER_BLOCK, n_rows - start) for start in range(0, n_rows, ROWS_PER_BLOCK)]
+    return da.map_blocks(
+        _read_block,
+        source,
+        n_columns,
+        dtype=matrix.dtype,
+        chunks=(tuple(sizes), (n_columns,)),
+        meta=sparse.csr_matrix((0, 0), dtype=matrix.dtype),
+    )
+
+
+def _read_block(source: Any, n_columns: int, block_info: Any = None) -> sparse.csr_matrix:
+    """Read rows of a CSR matrix from a file, which is opened each time, or from a zarr store."""
+    start, stop = block_info[None]["array-location"][0]
+    if isinstance(source, zarr.Group):
+        return _read_csr(source, start, stop, n_columns)
+    path, name = source
+    with h5py.File(path, "r") as file:
+        return _read_csr(file[name], start, stop, n_columns)
+
+
+def _read_csr(group: Any, start: int, stop: int, n_columns: int) -> sparse.csr_matrix:
+    indptr = group["indptr"][start : stop + 1]
+    inside = slice(int(indptr[0]), int(indptr[-1]))
+    parts = (group["data"][inside], group["indices"][inside], indptr - indptr[0])
+    return sparse.csr_matrix(parts, shape=(stop - start, n_columns))
 
 
 def read_all(matrix: Any) -> Any:
