@@ -137,13 +137,34 @@ def test_cells_are_encoded_once(model, all_genes, monkeypatch):
     assert len(encoded) == 4
 
 
-def test_no_more_is_kept_than_there_is_room_for(model, all_genes, monkeypatch):
+@pytest.fixture
+def no_memory(monkeypatch):
+    monkeypatch.setattr(_encodings, "MEMORY_SHARE", 0)
+
+
+def test_encoded_cells_beyond_the_memory_are_kept_in_a_file(model, all_genes, monkeypatch, no_memory):
     expected = model.impute(genes=all_genes, progress=False)
-    monkeypatch.setattr(_encodings.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 0}))
+    result = lazy_result(model, all_genes)
+    first = result[:, "Gene30"].to_memory().X
+    encodings = result.X.source.cells.encodings
+    assert encodings.size == 0
+    assert 0 < encodings.file.size <= encodings.file.limit
+    encoder_type = type(model.predictor().cell_encoder(None))
+    monkeypatch.setattr(encoder_type, "encode", None)  # what is kept is not encoded again
+    np.testing.assert_array_equal(result[:, "Gene30"].to_memory().X, first)
+    np.testing.assert_allclose(result[:, "Gene00"].to_memory().X, expected[:, "Gene00"].X, **CLOSE)
+    elsewhere = pickle.loads(pickle.dumps(result[:, "Gene30"].X))
+    np.testing.assert_array_equal(np.asarray(elsewhere), first)
+
+
+def test_no_more_is_kept_than_there_is_room_for(model, all_genes, monkeypatch, no_memory):
+    expected = model.impute(genes=all_genes, progress=False)
+    monkeypatch.setattr(_encodings, "DISK_SHARE", 0)
     result = lazy_result(model, all_genes)
     for gene in ("Gene30", "Gene00"):
         np.testing.assert_allclose(result[:, gene].to_memory().X, expected[:, gene].X, **CLOSE)
     assert result.X.source.cells.encodings.size == 0
+    assert result.X.source.cells.encodings.file.size == 0
 
 
 def test_encoded_cells_go_with_the_result(model, all_genes):

@@ -1,49 +1,119 @@
-"""Keep encoded cells in memory, so that further genes of a lazy result cost a matrix product only."""
+"""Keep encoded cells in memory or in a file, so that further genes of a lazy result cost a matrix product only."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import psutil
+import torch
 
 MEMORY_SHARE = 0.5  # of the free memory that the encoded cells of one result may take
+DISK_SHARE = 0.5  # of the free space for temporary files
+ALIGNMENT = 64  # bytes; products of matrices are faster from there, and their last bits depend on it
 
 
 class Encodings:
     """Encoded chunks of cells of one lazy result.
 
-    They are kept until the result is gone, as long as they take no more than half of the memory that is free when it is
-    made; further chunks are encoded again each time. Nothing is kept in other processes.
+    They are kept until the result is gone: in memory as long as they take no more than half of what is free when the
+    first is kept, then in a temporary file that takes at most half of the free space. Further chunks are encoded again
+    each time. Nothing is kept in other processes.
     """
 
     def __init__(self) -> None:
         self.token = uuid4().hex
-        self.limit = int(MEMORY_SHARE * psutil.virtual_memory().available)
+        self.limit: int | None = None
         self.size = 0
+        self.file = SpillFile()
         self._chunks: dict[tuple[int | None, int], Any] = {}
         self._lock = threading.Lock()
         _OF_THIS_PROCESS[self.token] = self
 
     def known(self, fold: int | None) -> Mapping[int, Any]:
-        """Return the encoded chunks of a fold by position."""
+        """Return the encoded chunks of a fold by position; :func:`load` reads those that are in the file."""
         return {position: block for (of_fold, position), block in list(self._chunks.items()) if of_fold == fold}
-
-    def get(self, fold: int | None, position: int) -> Any:
-        """Return an encoded chunk, or None."""
-        return self._chunks.get((fold, position))
 
     def add(self, fold: int | None, position: int, block: Any) -> None:
         """Keep an encoded chunk if there is room."""
         size = n_bytes(block)
         with self._lock:
-            if (fold, position) not in self._chunks and self.size + size <= self.limit:
+            if (fold, position) in self._chunks:
+                return
+            if self.limit is None:
+                self.limit = int(MEMORY_SHARE * _free_memory(block))
+            if self.size + size <= self.limit:
                 self._chunks[fold, position] = block
                 self.size += size
+            elif self.file.has_room(size) and _gpu_of(block) is None:
+                self._chunks[fold, position] = self.file.write(block)
+
+
+class SpillFile:
+    """A temporary file without a name, which is gone when nothing reads it any more, or the process ends."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.limit = int(DISK_SHARE * shutil.disk_usage(tempfile.gettempdir()).free)
+        self._file: Any = None
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether some bytes more can be written."""
+        return self.size + size <= self.limit
+
+    def write(self, block: Any) -> Spilled:
+        """Append the arrays of an encoded chunk."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+        return Spilled(map_arrays(block, self._append))
+
+    def _append(self, array: Any) -> StoredArray:
+        values = np.ascontiguousarray(array)
+        start = self._file.seek(-(-self._file.seek(0, 2) // ALIGNMENT) * ALIGNMENT)
+        values.tofile(self._file)
+        self._file.flush()
+        self.size += values.nbytes
+        return StoredArray(self._file, start, values.shape, values.dtype, isinstance(array, torch.Tensor))
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """Where an array is in a file."""
+
+    file: Any
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    is_tensor: bool
+
+    def load(self) -> Any:
+        """Map the array into memory; it is read when it is used."""
+        if 0 in self.shape:
+            values = np.empty(self.shape, self.dtype)
+        else:
+            values = np.memmap(self.file, self.dtype, "c", self.start, self.shape)
+        return torch.from_numpy(values) if self.is_tensor else values
+
+
+@dataclass(frozen=True)
+class Spilled:
+    """An encoded chunk whose arrays are in a file; another process gets the arrays."""
+
+    block: Any
+
+    def load(self) -> Any:
+        """Return the chunk."""
+        return map_arrays(self.block, StoredArray.load)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load, (self.load(),)
 
 
 _OF_THIS_PROCESS: weakref.WeakValueDictionary[str, Encodings] = weakref.WeakValueDictionary()
@@ -57,12 +127,57 @@ def remembered(token: str, fold: int | None, position: int, encoded: Any) -> Any
     return encoded
 
 
+def load(block: Any) -> Any:
+    """Return an encoded chunk, read from the file if it is there."""
+    return block.load() if isinstance(block, Spilled) else block
+
+
+def map_arrays(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to the arrays and tensors in a dataclass, list or mapping."""
+    if isinstance(value, np.ndarray | torch.Tensor | StoredArray):
+        return function(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {field.name: map_arrays(getattr(value, field.name), function) for field in fields(value)}
+        return replace(value, **changed)
+    if isinstance(value, Mapping):
+        return {key: map_arrays(part, function) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map_arrays(part, function) for part in value)
+    return value
+
+
+def arrays_in(value: Any) -> Iterator[Any]:
+    """Yield the arrays and tensors in a dataclass, list or mapping."""
+    if is_dataclass(value):
+        parts: Iterable[Any] = [getattr(value, field.name) for field in fields(value)]
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, list | tuple):
+        parts = value
+    else:
+        parts = []
+        if hasattr(value, "nbytes"):
+            yield value
+    for part in parts:
+        yield from arrays_in(part)
+
+
 def n_bytes(value: Any) -> int:
     """Count the bytes of the arrays and tensors in a dataclass, list or mapping."""
-    if is_dataclass(value):
-        return sum(n_bytes(getattr(value, field.name)) for field in fields(value))
-    if isinstance(value, Mapping):
-        return sum(n_bytes(part) for part in value.values())
-    if isinstance(value, list | tuple):
-        return sum(n_bytes(part) for part in value)
-    return int(getattr(value, "nbytes", 0))
+    return sum(int(array.nbytes) for array in arrays_in(value))
+
+
+def _gpu_of(block: Any) -> torch.device | None:
+    """Return the device that holds the tensors of a block; None for the CPU."""
+    for array in arrays_in(block):
+        if isinstance(array, torch.Tensor) and array.device.type != "cpu":
+            return array.device
+    return None
+
+
+def _free_memory(block: Any) -> int:
+    """Return the free memory of the device that holds a block."""
+    device = _gpu_of(block)
+    if device is not None and device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

@@ -21,7 +21,7 @@ from scipy import sparse
 
 from stimpute.data._rows import ROWS_PER_BLOCK, LazyRows, take_rows
 from stimpute.data._spatial import CellChunk, SpatialCells
-from stimpute.model._encodings import Encodings, remembered
+from stimpute.model._encodings import Encodings, load, remembered
 from stimpute.recipes import CellEncoder, GeneBlock, OutputOptions
 
 MAX_PARTS = 256  # that data in memory are cut into
@@ -132,7 +132,7 @@ class CellGraph:
         layer: dict[Any, Any] = {shared: encoder}
         for position, task in enumerate(self.tasks):
             if position in known:
-                layer[name, position] = known[position]
+                layer[name, position] = (load, known[position])
                 continue
             parts = [(self.parts.array.name, int(part)) for part in task.parts]
             starts = self.parts.starts[task.parts]

@@ -58,8 +58,8 @@ def impute(
         Path of a zarr store to stream to, for results that do not fit in memory.
     lazy
         Return Dask arrays, of which only what is asked for is computed. Genes are described at once, cells are
-        encoded when a gene is first asked for, and kept for the next one as long as they take less than half of the
-        free memory.
+        encoded when a gene is first asked for, and kept for the next one: in half of the free memory, then in a
+        temporary file.
     batch_size
         Cells per chunk, of the work and of a store.
     progress
