@@ -48,6 +48,18 @@ def test_every_measured_gene_is_predicted_once_by_every_method(result, tissue):
     assert (result.predicted.layers["lower"] <= result.predicted.layers["upper"]).all()
 
 
+def test_a_null_row_is_the_model_with_the_reference_values_permuted(result, tissue):
+    with_null = tl.cross_validate(tissue.spatial, tissue.reference, n_folds=3, interval=0.9, null=True, **QUICK)
+    name = "stimpute, reference permuted"
+    assert set(with_null.summary.index) == set(result.summary.index) | {name}
+    np.testing.assert_array_equal(with_null.predicted.layers["stimpute"], result.predicted.layers["stimpute"])
+    fold = tl.permute_targets(tl.gene_folds(tissue.spatial, tissue.reference, n_folds=3)[1])
+    model = tl.fit_fold(fold, train_kwargs={**TRAIN, "seed": 0}, n_steps=10, n_metacells=20)
+    expected = model.impute(genes=fold.targets, progress=False).X
+    np.testing.assert_array_equal(with_null.predicted[:, fold.targets].layers[name], expected)
+    assert name not in repr(with_null).split("baselines")[1]
+
+
 def test_the_truth_is_that_of_the_folds(result, tissue):
     for fold in tl.gene_folds(tissue.spatial, tissue.reference, n_folds=3):
         found = result.predicted[:, fold.targets]

@@ -18,14 +18,16 @@ from stimpute.recipes import OutputOptions, Recipe, get_recipe
 from stimpute.tl._baselines import BASELINES
 from stimpute.tl._cross_validation import (
     MODEL_NAME,
+    NULL_NAME,
     CrossValidation,
     CrossValidationSettings,
     score_cells,
     score_genes,
 )
 from stimpute.tl._folds import GeneFold, Setup, Totals, cells_were_reported, fit_fold, gene_folds
+from stimpute.tl._null import permute_targets
 
-RESERVED_NAMES = {MODEL_NAME, "lower", "upper"}  # layers of the predictions that are no other method
+RESERVED_NAMES = {MODEL_NAME, NULL_NAME, "lower", "upper"}  # layers of the predictions that are no other method
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 Method = Callable[[GeneFold], np.ndarray]
 
@@ -44,6 +46,7 @@ def cross_validate(
     interval: float | None = None,
     methods: Mapping[str, Method] | None = None,
     baselines: bool = True,
+    null: bool = False,
     groupby: str | None = None,
     progress: bool = True,
     **model_kwargs: Any,
@@ -74,6 +77,9 @@ def cross_validate(
         Further methods to compare: functions from a :class:`GeneFold` to predictions, shape (n_cells, n_targets).
     baselines
         Whether to compare with a constant, the calibrated mean of the reference, and kNN.
+    null
+        Whether to add a null row: the same model, with the reference values of the held-out genes permuted over the
+        reference cells, see :func:`permute_targets`. A second model is trained for each fold.
     groupby
         Column of `spatial.obs`, such as the cell type: score also within each group of cells, see
         :meth:`CrossValidation.by_group`.
@@ -114,6 +120,8 @@ def cross_validate(
     if not chosen:
         raise ValueError("`folds` is empty. Name at least one fold, or pass None for all.")
 
+    if null:
+        others[NULL_NAME] = _null_method(seed, train, model_kwargs)
     parts: list[AnnData] = []
     for fold in chosen:
         with cells_were_reported() if parts else contextlib.nullcontext():
@@ -139,6 +147,17 @@ def cross_validate(
     genes = score_genes(predicted, compared)
     result = CrossValidation(genes, score_cells(predicted, compared), predicted, settings)
     return result if groupby is None else result.with_groups(groupby)
+
+
+def _null_method(seed: int, train_kwargs: Setup, model_kwargs: Mapping[str, Any]) -> Method:
+    """Make the method that is told nothing about the held-out genes but their mean and variance."""
+
+    def predict(fold: GeneFold) -> np.ndarray:
+        with cells_were_reported():
+            model = fit_fold(permute_targets(fold, seed=seed), train_kwargs=train_kwargs, **model_kwargs)
+            return np.asarray(model.impute(genes=fold.targets, progress=False).X)
+
+    return predict
 
 
 def _recipe_class(model_kwargs: Mapping[str, Any]) -> type[Recipe]:

@@ -16,6 +16,7 @@ from stimpute.tl._folds import Totals
 from stimpute.tl._score import score, summarize
 
 MODEL_NAME = "stimpute"  # of the model in tables of methods
+NULL_NAME = "stimpute, reference permuted"  # of the null row
 ALL_CELLS = "all cells"
 WITHIN_GROUPS = "within groups"
 GROUP_METRICS = ("pcc", "spearman", "mse")
@@ -183,7 +184,7 @@ class CrossValidation:
         settings = self.settings
         lines = []
         pcc = self.genes[self.genes["metric"] == "pcc"].pivot(index="gene", columns="method", values="value")
-        others = summary["pcc"].drop(MODEL_NAME)
+        others = summary["pcc"].drop([MODEL_NAME, NULL_NAME], errors="ignore")
         if len(others):
             best = others.idxmax()
             n_better = int((pcc[MODEL_NAME] > pcc[best]).sum())
