@@ -12,7 +12,7 @@ import anndata as ad
 import numpy as np
 
 from stimpute import pp, tl
-from stimpute.recipes import get_recipe
+from stimpute.recipes import Recipe, get_recipe
 from stimpute.tl import GeneFold
 
 INTERVAL = 0.9
@@ -34,13 +34,18 @@ Prepare = Callable[[ad.AnnData], ad.AnnData]
 
 
 def stimpute(
-    recipe: str = "crossfit", *, full: bool = False, prepare: Prepare | None = None, seed: int = 0, **kwargs: Any
+    recipe: str | Recipe = "crossfit",
+    *,
+    full: bool = False,
+    prepare: Prepare | None = None,
+    seed: int = 0,
+    **kwargs: Any,
 ) -> Predict:
     """Make the method of a recipe.
 
     `prepare` changes the reference of a fold first; `full` adds intervals and matched variance, if the recipe has them.
     """
-    can = get_recipe(recipe).capabilities
+    can = (recipe if isinstance(recipe, Recipe) else get_recipe(recipe)).capabilities
 
     def predict(fold: GeneFold) -> Prediction:
         if prepare is not None:

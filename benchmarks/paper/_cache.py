@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import resource
 import subprocess
 import time
@@ -13,28 +14,32 @@ from pathlib import Path
 
 import pandas as pd
 from _pairs import load_pair
-from benchmarks.paper._study import Study
+from benchmarks.paper._study import Study, Task, tasks_of
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("stimpute", "torch", "scvi-tools", "anndata", "numpy")
 
 
-def path_of(name: str, pair: str, seed: int) -> Path:
+def path_of(task: Task) -> Path:
     """Return where a table is kept; what made it lies beside it, as JSON."""
-    return RESULTS / name / f"{pair}-{seed}.csv"
+    part = re.sub(r"[^a-z0-9]+", "_", task.part.lower()).strip("_")
+    name = "-".join([task.pair, str(task.seed), *([part] if part else [])])
+    return RESULTS / task.study / f"{name}.csv"
 
 
-def measure(name: str, study: Study, pair: str, seed: int) -> None:
-    """Measure a study and keep its table; written last is what says that the table is whole."""
+def measure(task: Task, study: Study) -> None:
+    """Measure a task and keep its table; written last is what says that the table is whole."""
     start = [time.time(), time.process_time()]
-    table = study.measure(load_pair(pair, study.n_cells), seed)
-    path = path_of(name, pair, seed)
+    pair = load_pair(task.pair, None if task.pair in study.all_cells else study.n_cells)
+    table = study.measure(pair, task.seed, task.part) if task.part else study.measure(pair, task.seed)
+    path = path_of(task)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     table.to_csv(partial, index=False, float_format="%.5g")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    command = f"python -m benchmarks.paper {task.study} --pair {task.pair} --seeds {task.seed}"
     about = {
-        "command": f"python -m benchmarks.paper {name} --pair {pair} --seeds {seed}",
+        "command": command + (f" --part '{task.part}'" if task.part else ""),
         "commit": commit.strip(),
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
@@ -46,21 +51,20 @@ def measure(name: str, study: Study, pair: str, seed: int) -> None:
     os.replace(partial, path)
 
 
-def is_measured(name: str, pair: str, seed: int) -> bool:
+def is_measured(task: Task) -> bool:
     """Tell whether a table is there."""
-    return path_of(name, pair, seed).exists()
+    return path_of(task).exists()
 
 
 def read(name: str, study: Study) -> pd.DataFrame:
     """Read all tables of a study that were measured, with the columns `pair` and `seed` first; empty if none was."""
     tables = []
-    for pair in study.pairs:
-        for seed in study.seeds:
-            if is_measured(name, pair, seed):
-                table = pd.read_csv(path_of(name, pair, seed))
-                table.insert(0, "pair", pair)
-                table.insert(1, "seed", seed)
-                tables.append(table)
+    for task in tasks_of(name, study):
+        if is_measured(task):
+            table = pd.read_csv(path_of(task))
+            table.insert(0, "pair", task.pair)
+            table.insert(1, "seed", task.seed)
+            tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["pair", "seed"])
 
 

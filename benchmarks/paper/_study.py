@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
-from _pairs import Pair
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -32,8 +31,9 @@ class Study:
     question
         What it asks, one sentence.
     measure
-        Function of a pair and a seed that returns a table, which is cached. It reads nothing else, so that studies,
-        pairs and seeds can run at the same time. Tables are small: one row per method and gene at most.
+        Function of a pair and a seed, and of a part if there are parts, that returns a table, which is cached. It
+        reads nothing else, so that everything can run at the same time. Tables are small: one row per method and gene
+        at most.
     show
         Function of the tables of all pairs and seeds, with the columns `pair` and `seed`, and of a page, that writes
         the section: text, tables, figures and verdicts. It measures nothing.
@@ -41,16 +41,40 @@ class Study:
         What it is measured on.
     n_cells
         Number of spatial cells to draw; None for all.
+    all_cells
+        Pairs of which all cells are used all the same.
+    parts
+        What is measured in processes of their own, for example slow methods; their tables are put below one another.
     """
 
     title: str
     paper: str
     question: str
-    measure: Callable[[Pair, int], pd.DataFrame]
+    measure: Callable[..., pd.DataFrame]
     show: Callable[[pd.DataFrame, Page], None]
     pairs: tuple[str, ...] = PAIRS
     seeds: tuple[int, ...] = (0, 1, 2)
     n_cells: int | None = 1000
+    all_cells: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The smallest piece of work: one part of a study on one pair with one seed."""
+
+    study: str
+    pair: str
+    seed: int
+    part: str = ""
+
+    def __str__(self) -> str:
+        return " ".join([self.study, self.pair, str(self.seed), self.part]).strip()
+
+
+def tasks_of(name: str, study: Study) -> list[Task]:
+    """List the tasks of a study."""
+    return [Task(name, pair, seed, part) for pair in study.pairs for seed in study.seeds for part in study.parts]
 
 
 def all_studies() -> dict[str, Study]:

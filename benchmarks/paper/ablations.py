@@ -1,0 +1,73 @@
+"""Leave out or permute each part of both recipes (Fig. 5a, S13, S14)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from _methods import Prepare, ablations, permuted_proteins, stimpute
+from _pairs import Pair
+from benchmarks.paper._ablation_page import show
+from benchmarks.paper._held_out import cell_types, make_folds, predict, summarize
+from benchmarks.paper._paper_variants import CoEmbedding, WithoutGraph
+from benchmarks.paper._study import Study
+
+from stimpute import pp
+from stimpute.tl._relation_ablation import PERMUTED_COEXPRESSION, permute_relation
+
+ORDER = 50
+PAPER = {
+    "paper, no GNN": {"recipe": WithoutGraph(alpha=0.0)},
+    "paper, no ESM-2 (co-expression)": {"relations": ["coexpression"]},
+    "paper, no L_sim": {"similarity_weight": 0.0},
+    "paper, no L_res": {"residual_weight": 0.0},
+    "paper, co-embedding": {"recipe": CoEmbedding(mmd_weight=0.0)},
+    "paper, co-embedding with MMD": {"recipe": CoEmbedding(mmd_weight=1.0)},
+    "paper, PERMUTED vectors": {"prepare": "permuted vectors"},
+    "paper, PERMUTED co-expression": {"prepare": "permuted graph", "relations": [PERMUTED_COEXPRESSION]},
+    "paper, RANDOM weights": {"prepare": "random", "relations": ["random"]},
+    "paper, EQUAL weights": {"prepare": "equal", "relations": ["equal"]},
+}
+CROSSFIT = tuple(ablations(0))
+
+
+def preparation(name: str, shared: list[str], seed: int) -> Prepare:
+    """Return the change of the reference that a control needs."""
+    if name == "permuted vectors":
+        return permuted_proteins(seed)
+
+    def prepare(reference):
+        random = np.random.default_rng(seed)
+        if name == "permuted graph":
+            position = np.flatnonzero(reference.var_names.isin(shared))
+            return permute_relation(reference, "coexpression", position, random, {}, centered=False)
+        reference = reference.copy()
+        n_genes = reference.n_vars
+        vectors = random.exponential(size=(n_genes, 8)) if name == "random" else np.ones((n_genes, 8))
+        named = dict(zip(reference.var_names, vectors.astype(np.float32), strict=True))
+        pp.add_protein_embeddings(reference, named, key_added=name)
+        return reference
+
+    return prepare
+
+
+def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
+    """Score one variant on the folds of all studies."""
+    if part in CROSSFIT:
+        method = ablations(seed)[part]
+    else:
+        options = {"recipe": "paper", **PAPER[part]}
+        if "prepare" in options:
+            options["prepare"] = preparation(options["prepare"], list(pair.spatial.var_names), seed)
+        method = stimpute(seed=seed, **options)
+    return summarize(predict(make_folds(pair, seed), method), part, cell_types(pair))
+
+
+STUDY = Study(
+    title="The importance of each module",
+    paper="Fig. 5a, S13, S14, Table S4",
+    question="What is each part worth, and is its content worth more than the same numbers at the wrong genes?",
+    measure=measure,
+    show=show,
+    all_cells=("OSMFISH_VISP",),  # the cells of the paper
+    parts=(*PAPER, *CROSSFIT),
+)

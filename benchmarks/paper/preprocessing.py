@@ -1,0 +1,122 @@
+"""Other ways to normalize before imputation (S4)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from _methods import baselines, stimpute
+from _pairs import Pair
+from benchmarks.paper._held_out import cell_types, make_folds, predict, summarize
+from benchmarks.paper._preprocessing_page import show
+from benchmarks.paper._study import Study
+
+from stimpute.tl import GeneFold
+
+ORDER = 40
+POOL_SIZES = range(21, 102, 5)  # cells, as in Lun et al. 2016
+
+
+def pooled_size_factors(counts: np.ndarray) -> np.ndarray:
+    """Estimate size factors from pools of cells (Lun et al. 2016, the method of scran), shape (n_cells,).
+
+    Cells are put on a ring by their totals. The median ratio of a pool to the average cell is the sum of the factors
+    of its cells; least squares solves for these.
+    """
+    total = np.maximum(counts.sum(1), 1)
+    shares = counts / total[:, None]
+    average = shares.mean(0)
+    genes = average > 0
+    order = np.argsort(total)
+    ring = np.concatenate([order[::2], order[1::2][::-1]])
+    n_cells = len(counts)
+    sizes = [size for size in POOL_SIZES if size <= n_cells]
+    blocks, values = [], []
+    for size in sizes:
+        members = ring[(np.arange(n_cells)[:, None] + np.arange(size)) % n_cells]
+        values.append(np.median(shares[members].sum(1)[:, genes] / average[genes], axis=1))
+        rows = np.repeat(np.arange(n_cells), size)
+        blocks.append(sp.csr_matrix((np.ones(members.size), (rows, members.ravel())), (n_cells, n_cells)))
+    weak = 0.01  # ties every factor weakly to its total, so that the system has one solution
+    system = sp.vstack([*blocks, weak * sp.eye(n_cells)]).tocsr()
+    solution = sp.linalg.lsqr(system, np.concatenate([*values, np.full(n_cells, weak)]))[0]
+    factors = np.maximum(solution, 0.1) * total
+    return factors / np.median(factors)
+
+
+VARIANTS = {
+    "median total, log (paper)": "median",
+    "10,000, log": "10,000",
+    "no logarithm (Tangram)": "median",
+    "pooled size factors, log (scran)": "pools",
+}
+
+
+def factors(counts: np.ndarray, variant: str) -> np.ndarray:
+    """Compute the factor of every cell, shape (n_cells, 1)."""
+    total = np.maximum(counts.sum(1), 1)
+    if VARIANTS[variant] == "pools":
+        result = 1 / pooled_size_factors(counts)
+    elif VARIANTS[variant] == "10,000":
+        result = 1e4 / total
+    else:
+        result = np.median(total) / total
+    return result[:, None]
+
+
+def scaled(counts: np.ndarray, factor: np.ndarray, variant: str) -> np.ndarray:
+    """Multiply with the factors; take logarithms unless the variant has none, as Tangram's tutorial."""
+    values = (counts * factor).astype(np.float32)
+    return values if variant == "no logarithm (Tangram)" else np.log1p(values)
+
+
+def normalized_fold(fold: GeneFold, counts: np.ndarray, variant: str) -> GeneFold:
+    """Normalize a fold: the input genes alone decide on a cell's factor, which the truth gets too."""
+    inputs = fold.spatial.X.toarray()
+    factor = factors(inputs, variant)
+    spatial = fold.spatial.copy()
+    spatial.X = sp.csr_matrix(scaled(inputs, factor, variant))
+    reference = fold.reference.copy()
+    of_reference = reference.X.toarray()
+    reference.X = sp.csr_matrix(scaled(of_reference, factors(of_reference, variant), variant))
+    return replace(
+        fold,
+        spatial=spatial,
+        reference=reference,
+        truth=scaled(counts, factor, variant),
+        spatial_setup={"expression": "normalized"},
+        reference_setup={"expression": "normalized"},
+    )
+
+
+def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
+    """Score a method on data that were normalized in one way."""
+    name, variant = part.split("; ")
+    folds = []
+    for fold in make_folds(_small_reference(pair), seed):
+        counts = pair.spatial[:, fold.targets].X.toarray()
+        folds.append(normalized_fold(fold, counts, variant))
+    methods = baselines() if name == "plain" else {name: stimpute(name, seed=seed)}
+    tables = [summarize(predict(folds, method), rival, cell_types(pair)) for rival, method in methods.items()]
+    return pd.concat(tables, ignore_index=True).assign(preprocessing=variant)
+
+
+def _small_reference(pair: Pair) -> Pair:
+    """Keep at most 2000 genes of the reference beside the shared ones: pooled factors need a dense matrix."""
+    shared = pair.reference.var_names.isin(pair.spatial.var_names)
+    total = np.asarray(pair.reference.X.sum(0)).ravel()
+    keep = shared | (total >= np.sort(total)[-min(2000, len(total))])
+    return replace(pair, reference=pair.reference[:, keep].copy())
+
+
+STUDY = Study(
+    title="Preprocessing",
+    paper="S4",
+    question="Does it matter how counts are normalized before imputation?",
+    measure=measure,
+    show=show,
+    seeds=(0,),
+    parts=tuple(f"{name}; {variant}" for variant in VARIANTS for name in ("crossfit", "paper", "plain")),
+)
