@@ -184,8 +184,9 @@ def test_relations_are_chosen_up_to_the_limit(cls, expected):
     assert cls().choose_relations(AVAILABLE, "auto") == expected
 
 
-def test_the_paper_uses_expression_where_there_are_no_proteins():
-    assert PaperRecipe().choose_relations(["coexpression", "string"], "auto") == ["coexpression"]
+def test_the_paper_uses_expression_where_there_are_no_proteins_and_warns():
+    with pytest.warns(UserWarning, match="no protein vectors.*co-expression instead.*add_protein_embeddings"):
+        assert PaperRecipe().choose_relations(["coexpression", "string"], "auto") == ["coexpression"]
 
 
 @pytest.mark.parametrize("cls", [CrossfitRecipe, PaperRecipe, TwoRelations])

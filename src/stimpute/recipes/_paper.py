@@ -6,6 +6,7 @@ from the published code.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -112,8 +113,17 @@ class PaperRecipe(Recipe):
             raise ValueError(f"`alpha` is {self.alpha}; expected a share between 0 and 1.")
 
     def default_relations(self, available: Sequence[str]) -> list[str]:
-        """Use proteins where the reference has them, else expression."""
-        return [PROTEIN if PROTEIN in available else COEXPRESSION]
+        """Use proteins where the reference has them, else expression, with a warning."""
+        if PROTEIN in available:
+            return [PROTEIN]
+        warnings.warn(
+            'The reference has no protein vectors. The recipe "paper" relates genes by co-expression instead. Add '
+            "vectors by `stimpute.pp.add_protein_embeddings`, or choose co-expression by "
+            '`relations=["coexpression"]`.',
+            UserWarning,
+            stacklevel=2,
+        )
+        return [COEXPRESSION]
 
     def check(self, reference: Reference) -> None:
         """Check that every cell can have k neighbors, and that genes are related."""
