@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -36,7 +35,9 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     matrices = {MEASURED: predicted.X, **predicted.layers, PERMUTED: predicted.X[rng.permutation(predicted.n_obs)]}
     of_measured = Analyses(predicted, predicted.X, seed)
-    return pd.DataFrame([_row(name, Analyses(predicted, matrix, seed), of_measured) for name, matrix in matrices.items()])
+    return pd.DataFrame(
+        [_row(name, Analyses(predicted, matrix, seed), of_measured) for name, matrix in matrices.items()]
+    )
 
 
 class Analyses:
@@ -85,8 +86,10 @@ class Analyses:
 
 
 def _row(name: str, found: Analyses, measured: Analyses) -> dict:
-    scores = {one: table.markers.pivot(index="names", columns="type", values="scores") for one, table in
-              (("found", found), ("measured", measured))}
+    scores = {
+        one: table.markers.pivot(index="names", columns="type", values="scores")
+        for one, table in (("found", found), ("measured", measured))
+    }
     return {
         "method": name,
         "type accuracy": found.type_accuracy(),

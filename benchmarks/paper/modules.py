@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import MEASURED, folds, held_out, unmeasured, unmeasured_fold
+from benchmarks.paper._predictions import folds, held_out, unmeasured, unmeasured_fold
 from benchmarks.paper._study import Study
 from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_rand_score

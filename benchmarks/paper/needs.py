@@ -1,0 +1,175 @@
+"""Accuracy against what the data offer: genes, cells, depth, positions, composition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scanpy as sc
+from _methods import baselines, stimpute
+from _pairs import Pair
+from benchmarks.paper._page import Page
+from benchmarks.paper._predictions import folds
+from benchmarks.paper._study import Study
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
+
+from stimpute import tl
+from stimpute.tl import GeneFold
+
+ORDER = 70
+METRICS = ("pcc", "spearman", "css", "mse")
+MIN_GENES = 20  # a second fold is taken if the first one hides fewer
+N_CLUSTERS = 8  # of the reference, for its composition
+ALL = "all"
+Change = Callable[[GeneFold, np.random.Generator], GeneFold]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of one property of the data, and how to make such data."""
+
+    needs: str
+    level: str
+    change: Change
+    recipes: tuple[str, ...] = ("crossfit", "paper")
+
+
+def measure(pair: Pair, seed: int) -> pd.DataFrame:
+    """Score the same hidden genes with less and less data."""
+    rows = []
+    drawn = folds(pair, seed)
+    for fold in drawn[: min(2, -(-MIN_GENES // len(drawn[0].targets)))]:
+        for level in [Level(ALL, ALL, lambda fold, rng: fold), *levels(fold)]:
+            rng = np.random.default_rng(seed)
+            changed = level.change(fold, rng)
+            methods = {name: stimpute(name, seed=seed) for name in level.recipes} | {"kNN": baselines()["kNN"]}
+            for name, predict in methods.items():
+                scores = _scores(changed, predict(changed).expression)
+                rows.append({"needs": level.needs, "level": level.level, "method": name, "fold": fold.number, **scores})
+    groups = pd.DataFrame(rows).groupby(["needs", "level", "method"], sort=False)
+    return groups.mean(numeric_only=True).drop(columns="fold").reset_index()
+
+
+def _scores(fold: GeneFold, predicted: np.ndarray) -> dict[str, float]:
+    table = tl.score(fold.truth, predicted, fold.targets, metrics=list(METRICS))
+    data = {"genes": fold.spatial.n_vars, "cells": fold.spatial.n_obs, "reference cells": fold.reference.n_obs}
+    return {**table.groupby("metric")["value"].mean(), **data}
+
+
+def levels(fold: GeneFold) -> Iterator[Level]:
+    """Make all levels that are less than what the data have."""
+    for n in (5, 10, 20, 50, 100):
+        if n < fold.spatial.n_vars:
+            yield Level("shared genes", str(n), fewer_genes(n))
+    for n in (100, 300, 1000, 3000):
+        if n < fold.reference.n_obs:
+            yield Level("reference cells", str(n), fewer_reference_cells(n))
+    for share in (0.5, 0.2, 0.05, 0.01):
+        yield Level("depth of the reference", f"{share:.0%}", thinned(share))
+    for n in (100, 200, 500):
+        if n < fold.spatial.n_obs:
+            yield Level("cells of the section", str(n), fewer_cells(n))
+    for distance in (1, 3, 10, 1000):
+        yield Level("noise in positions, cell distances", str(distance), moved(distance), ("crossfit",))
+    for n in (4, 2, 1):
+        yield Level("clusters of the reference, of 8", str(n), fewer_clusters(n))
+
+
+def fewer_genes(n: int) -> Change:
+    """Keep `n` of the genes that are not hidden."""
+
+    def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
+        kept = np.sort(rng.permutation(fold.spatial.n_vars)[:n])
+        return replace(fold, spatial=fold.spatial[:, kept].copy())
+
+    return change
+
+
+def fewer_cells(n: int) -> Change:
+    """Keep `n` cells of the section, those around a random one, so that neighbors remain neighbors."""
+
+    def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
+        positions = np.asarray(fold.spatial.obsm["spatial"])
+        distance = np.linalg.norm(positions - positions[rng.integers(len(positions))], axis=1)
+        kept = np.sort(np.argsort(distance)[:n])
+        return replace(fold, spatial=fold.spatial[kept].copy(), truth=fold.truth[kept])
+
+    return change
+
+
+def fewer_reference_cells(n: int) -> Change:
+    """Keep `n` cells of the reference."""
+
+    def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
+        return replace(fold, reference=_with_molecules(fold, np.sort(rng.permutation(fold.reference.n_obs)[:n])))
+
+    return change
+
+
+def thinned(share: float) -> Change:
+    """Keep a share of the molecules of the reference."""
+
+    def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
+        reference = fold.reference.copy()
+        matrix = sparse.csr_matrix(reference.X)
+        counts = rng.binomial(matrix.data.astype(np.int64), share).astype(np.float32)
+        matrix = sparse.csr_matrix((counts, matrix.indices, matrix.indptr), matrix.shape)
+        matrix.eliminate_zeros()
+        reference.X = matrix
+        fold = replace(fold, reference=reference)
+        return replace(fold, reference=_with_molecules(fold, np.arange(reference.n_obs)))
+
+    return change
+
+
+def moved(distance: float) -> Change:
+    """Move every cell at random, by a multiple of the median distance to the nearest cell."""
+
+    def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
+        spatial = fold.spatial.copy()
+        positions = np.asarray(spatial.obsm["spatial"], float)
+        nearest, _ = NearestNeighbors(n_neighbors=2).fit(positions).kneighbors()
+        spatial.obsm["spatial"] = positions + rng.normal(0, distance * np.median(nearest[:, 0]), positions.shape)
+        return replace(fold, spatial=spatial)
+
+    return change
+
+
+def fewer_clusters(n: int) -> Change:
+    """Keep the cells of `n` of eight clusters of the reference, drawn at random."""
+
+    def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
+        normalized = ad.AnnData(fold.reference.X.copy())
+        sc.pp.normalize_total(normalized)
+        sc.pp.log1p(normalized)
+        sc.pp.pca(normalized, n_comps=min(20, min(normalized.shape) - 1), random_state=0)
+        found = KMeans(N_CLUSTERS, n_init=3, random_state=0).fit_predict(normalized.obsm["X_pca"])
+        kept = np.isin(found, rng.permutation(N_CLUSTERS)[:n])
+        return replace(fold, reference=_with_molecules(fold, np.flatnonzero(kept)))
+
+    return change
+
+
+def _with_molecules(fold: GeneFold, kept: np.ndarray) -> ad.AnnData:
+    """Return cells of the reference; those without a molecule of any input gene are left out."""
+    genes = fold.reference.var_names.isin(fold.spatial.var_names)
+    total = np.asarray(fold.reference.X[:, genes].sum(1)).ravel()
+    return fold.reference[kept[total[kept] > 0]].copy()
+
+
+def show(results: pd.DataFrame, page: Page) -> None:
+    """Write a figure and a table."""
+
+
+STUDY = Study(
+    title="What the method needs",
+    paper="",
+    question="How does accuracy depend on the number of genes and cells, on depth, on positions and on composition?",
+    measure=measure,
+    show=show,
+)
