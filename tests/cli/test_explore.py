@@ -29,6 +29,14 @@ def test_a_saved_model_is_explored(run, data, saved, monkeypatch):
     assert json.loads(result.out)["url"].startswith("http://localhost:")
 
 
+def test_a_model_of_several_references_is_explored(run, data, fast, monkeypatch):
+    both = (*data[:2], "--reference", f"a={data[3]}", "--reference", f"b={data[3]}")
+    assert run("impute", *both, *fast, "-o", "first.h5ad", "--save-model", "model", "-q").status == 0
+    monkeypatch.setattr(ExplorerPage, "wait", lambda page: None)
+    assert run("explore", "model", *both, "--no-browser", "-q").status == 0
+    assert "found a, c" in run("explore", "model", *both[:4], "--reference", f"c={data[3]}").err
+
+
 def test_what_is_missing_is_named(run, data, saved, monkeypatch):
     assert "--reference FILE" in run("explore", saved, *data[:2]).err
     assert run("explore", "no_model", *data).status == 2

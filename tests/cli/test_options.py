@@ -89,7 +89,7 @@ def test_relations_are_names_or_auto():
 
 
 def test_setups_of_both_datasets():
-    options = DemoDataOptions(layer="a", reference_layer="b", gene_symbols="c", spatial_key="none")
+    options = DemoDataOptions(layer="a", reference_layer=["b"], gene_symbols="c", spatial_key="none")
     assert options.spatial_setup == {
         "layer": "a",
         "batch_key": None,
@@ -97,13 +97,13 @@ def test_setups_of_both_datasets():
         "expression": "counts",
         "gene_symbols": "c",
     }
-    assert options.reference_setup == {"layer": "b", "expression": "counts", "gene_symbols": None}
+    assert options.reference_setup() == {"layer": "b", "expression": "counts", "gene_symbols": None}
 
 
 def test_changed_options_are_listed_as_written():
     assert changed_options(ModelOptions()) == []
     assert changed_options(ModelOptions(seed=1, assignments=["a=1"])) == ["--set", "--seed"]
-    assert changed_options(DemoDataOptions(reference_expression="normalized")) == ["--reference-expression"]
+    assert changed_options(DemoDataOptions(reference_expression=["normalized"])) == ["--reference-expression"]
 
 
 def test_a_dataclass_of_options_becomes_single_options():
@@ -125,5 +125,5 @@ def test_a_dataclass_of_options_becomes_single_options():
     assert called == [(Group(size=3, color="blue"), "y")]
 
 
-def test_eleven_data_options():
-    assert len(fields(DataOptions)) == 11
+def test_thirteen_data_options():
+    assert len(fields(DataOptions)) == 13

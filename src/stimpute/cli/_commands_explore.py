@@ -17,9 +17,7 @@ from stimpute.cli._files import check_inputs
 def explore(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")],
     *,
-    spatial: opt.Spatial,
-    reference: opt.Reference = None,
-    proteins: opt.Proteins = None,
+    data: opt.SavedModelFiles,
     interval: Annotated[float, typer.Option("--interval", help="Probability of the intervals.")] = 0.9,
     port: Annotated[int | None, typer.Option("--port", help="Port of this machine; else a free one.", min=1)] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
@@ -29,12 +27,11 @@ def explore(
 
     Example: stimpute explore model --spatial osmfish.h5ad --reference mop.h5ad
     """
-    check_inputs(model, spatial, reference, proteins)
+    check_inputs(model, *data.inputs.values())
     from stimpute.explorer._serve import explore as open_page
     from stimpute.explorer._serve import require_extra
 
     require_extra()
-    data = opt.ImputeDataOptions(spatial=spatial, reference=reference, proteins=proteins)
     trained = steps.load_model(model, data, opt.ModelOptions())
     console.print("Describing all genes and encoding all cells, once.")
     page = open_page(trained, interval=interval, port=port, show=browser, progress=console.progress)

@@ -32,9 +32,9 @@ def demo(
 
     Example: stimpute demo --spatial cortex.h5ad --reference smartseq.h5ad
     """
-    if (data.spatial is None) != (data.reference is None):
+    if (data.spatial is None) != (not data.references):
         raise ValueError("Pass both --spatial and --reference, or neither to simulate a tissue.")
-    check_inputs(data.spatial, data.reference, data.proteins)
+    check_inputs(*data.inputs.values())
     check_output_folder("--out", out)
     from stimpute.cli._demo import run_demo
 
@@ -75,7 +75,7 @@ def impute(
 
     Example: stimpute impute --spatial osmfish.h5ad --reference mop.h5ad --genes Rorb,Cux2 -o imputed.h5ad --plots plots
     """
-    check_inputs(data.spatial, data.reference, data.proteins, saved)
+    check_inputs(*data.inputs.values(), saved)
     check_output_file("--out", out, (".h5ad", ".zarr"), new=True)
     check_output_file("--report", report, (".html",))
     check_output_folder("--plots", plots)

@@ -32,7 +32,7 @@ def validate(
 
     Example: stimpute validate --spatial cortex.h5ad --reference smartseq.h5ad -o accuracy.csv --report report.html
     """
-    check_inputs(data.spatial, data.reference, data.proteins)
+    check_inputs(*data.inputs.values())
     check_output_file("--out", out, (".csv",))
     check_output_file("--report", report, (".html",))
     steps.check_report(report)
@@ -70,7 +70,7 @@ def report(
 
     Example: stimpute report --spatial cortex.h5ad --reference smartseq.h5ad --proteins esm2.npz --ablation protein
     """
-    check_inputs(data.spatial, data.reference, data.proteins)
+    check_inputs(*data.inputs.values())
     check_output_file("--out", out, (".html",))
     steps.check_report(out)
     from stimpute import tl

@@ -108,7 +108,7 @@ def _read_or_simulate(data: DataOptions, seed: int, console: Console) -> tuple[s
     console.print("Simulating a tissue ...")
     tissue = datasets.synthetic_tissue(seed=seed)
     pp.add_protein_embeddings(tissue.reference, tissue.proteins)
-    setups = {"spatial_setup": data.spatial_setup, "reference_setup": data.reference_setup}
+    setups = {"spatial_setup": data.spatial_setup, "reference_setup": data.reference_setup()}
     StImputeModel.setup_anndata(tissue.spatial, **setups["spatial_setup"])
     StImputeModel.setup_anndata(tissue.reference, **setups["reference_setup"])
     return steps.Pair(tissue.spatial, tissue.reference, setups), tissue.truth

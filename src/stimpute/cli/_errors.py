@@ -40,6 +40,7 @@ OPTIONS = (
     (r"`(n_neighbors=\d+)`", r"--set \1"),
     (r"`train\(plan_kwargs=\{\"lr\": ([\d.e-]+)\}\)`", r"--set lr=\1"),
     (r"`out=\"(\S+)\"`", r"--out \1"),
+    (r"`cell_type=`, `gene=`, `score=`", "--marker-columns CELL_TYPE,GENE,SCORE"),
     (r"[Cc]all `\S*add_protein_embeddings\([^`]*\)`", "Pass --proteins FILE"),
     (r"train a new one with `StImputeModel\([^`]*\)`", "leave out --model to train a new one"),
     (r"read sequences from a file: `read_fasta\(path\)`", "give a .fasta file instead of gene names"),

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from stimpute.cli._references import MARKERS, ONLY, check_names, name_references, value_for
+
 Expression = Literal["counts", "normalized"]
 Folds = Annotated[int, typer.Option("--folds", min=2, help="Number of folds of genes.")]
 Report = Annotated[Path | None, typer.Option("--report", help="Report on the result, one .html file.")]
@@ -17,7 +19,8 @@ Report = Annotated[Path | None, typer.Option("--report", help="Report on the res
 NO_KEY = "none"  # `--spatial-key none` stands for None
 FORMATS = ".h5ad, .zarr, 10x .h5 or folder, .csv"
 SPATIAL_HELP = f"Spatial data, cells × measured genes: {FORMATS}, or the output folder of Xenium, MERSCOPE or CosMx."
-REFERENCE_HELP = f"Single-cell RNA-seq reference: {FORMATS}."
+REFERENCE_HELP = f"Single-cell RNA-seq reference: {FORMATS}. Several: repeat the option, as NAME=FILE."
+FOR_ONE = "Of one of several references: NAME=VALUE; may be repeated."
 
 
 def data_option(name: str, text: str, **kwargs: Any) -> Any:
@@ -32,19 +35,34 @@ def model_option(name: str, text: str, **kwargs: Any) -> Any:
 
 Spatial = Annotated[Path | None, data_option("--spatial", SPATIAL_HELP)]
 SpatialOrNone = Annotated[Path | None, data_option("--spatial", f"{SPATIAL_HELP} Without it, a simulated tissue.")]
-Reference = Annotated[Path | None, data_option("--reference", REFERENCE_HELP)]
+Reference = Annotated[list[str], data_option("--reference", REFERENCE_HELP, metavar="[NAME=]FILE")]
+Markers = Annotated[
+    Path | None, data_option("--markers", "Table of marker genes as a further reference: .csv, one gene per row.")
+]
+MarkerColumns = Annotated[
+    str,
+    data_option("--marker-columns", "Columns of the cell type, the gene and, if there is one, the score of a marker."),
+]
 Proteins = Annotated[Path | None, data_option("--proteins", "Protein embeddings of the genes, .npz or .h5ad.")]
 Layer = Annotated[str | None, data_option("--layer", "Layer of the spatial data to read; else X.")]
-ReferenceLayer = Annotated[str | None, data_option("--reference-layer", "Layer of the reference to read; else X.")]
+ReferenceLayer = Annotated[
+    list[str], data_option("--reference-layer", f"Layer of the reference to read; else X. {FOR_ONE}", metavar="LAYER")
+]
 Symbols = Annotated[str | None, data_option("--gene-symbols", "Column of var with the gene names of the spatial data.")]
 ReferenceSymbols = Annotated[
-    str | None, data_option("--reference-gene-symbols", "Column of var with the gene names of the reference.")
+    list[str],
+    data_option(
+        "--reference-gene-symbols", f"Column of var with the gene names of the reference. {FOR_ONE}", metavar="COLUMN"
+    ),
 ]
 SpatialExpression = Annotated[
     Expression, data_option("--expression", "Spatial values: counts or normalized.", metavar="KIND")
 ]
 ReferenceExpression = Annotated[
-    Expression, data_option("--reference-expression", "Reference values: counts or normalized.", metavar="KIND")
+    list[str],
+    data_option(
+        "--reference-expression", f"Reference values: counts (default) or normalized. {FOR_ONE}", metavar="KIND"
+    ),
 ]
 BatchKey = Annotated[str | None, data_option("--batch-key", "Column of obs with the section of each spatial cell.")]
 SpatialKey = Annotated[
@@ -59,18 +77,47 @@ Seed = Annotated[int, model_option("--seed", "Seed of all random numbers.", min=
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Paths of the two datasets, and how to read them."""
+class DataFiles:
+    """Files of the datasets."""
 
     spatial: Spatial
     reference: Reference
+    markers: Markers = None
+    marker_columns: MarkerColumns = "cell_type,gene"
     proteins: Proteins = None
+
+    @property
+    def references(self) -> dict[str, Path]:
+        """Files of the references, also of a table of markers, by name."""
+        return name_references(self.reference, self.markers)
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """All files by what they are."""
+        files = {"spatial": self.spatial}
+        for name, path in self.references.items():
+            files[name if name in (ONLY, MARKERS) else f"reference {name}"] = path
+        files["proteins"] = self.proteins
+        return {name: path for name, path in files.items() if path is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedModelFiles(DataFiles):
+    """Files of the datasets, of which the references may be saved beside the model."""
+
+    reference: Reference = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(DataFiles):
+    """Files of the datasets, and how to read them."""
+
     layer: Layer = None
-    reference_layer: ReferenceLayer = None
+    reference_layer: ReferenceLayer = field(default_factory=list)
     gene_symbols: Symbols = None
-    reference_gene_symbols: ReferenceSymbols = None
+    reference_gene_symbols: ReferenceSymbols = field(default_factory=list)
     expression: SpatialExpression = "counts"
-    reference_expression: ReferenceExpression = "counts"
+    reference_expression: ReferenceExpression = field(default_factory=list)
     batch_key: BatchKey = None
     spatial_key: SpatialKey = "spatial"
 
@@ -85,21 +132,33 @@ class DataOptions:
             "gene_symbols": self.gene_symbols,
         }
 
-    @property
-    def reference_setup(self) -> dict[str, Any]:
-        """Arguments of `StImputeModel.setup_anndata` for the reference."""
-        return {
-            "layer": self.reference_layer,
-            "expression": self.reference_expression,
-            "gene_symbols": self.reference_gene_symbols,
+    def reference_setup(self, name: str = ONLY) -> dict[str, Any]:
+        """Return the arguments of `StImputeModel.setup_anndata` for a reference.
+
+        Raises
+        ------
+        ValueError
+            If an option is for a reference that there is not.
+        """
+        if name == MARKERS and self.markers is not None:
+            return {"expression": "normalized"}
+        options = {
+            "layer": ("--reference-layer", self.reference_layer, None),
+            "expression": ("--reference-expression", self.reference_expression, "counts"),
+            "gene_symbols": ("--reference-gene-symbols", self.reference_gene_symbols, None),
         }
+        setup = {}
+        for argument, (option, values, default) in options.items():
+            check_names(option, values, list(self.references))
+            setup[argument] = value_for(name, values, default)
+        return setup
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImputeDataOptions(DataOptions):
     """Data options of a command that may find the reference beside a saved model."""
 
-    reference: Reference = None
+    reference: Reference = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +166,7 @@ class DemoDataOptions(DataOptions):
     """Data options of a command that simulates a tissue if there are no data."""
 
     spatial: SpatialOrNone = None
-    reference: Reference = None
+    reference: Reference = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,76 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stimpute.cli._datasets import Pair, read_pair, read_references, read_spatial
 from stimpute.cli._errors import name_file
-from stimpute.cli._files import is_fasta, read_adata, read_lines
+from stimpute.cli._files import is_fasta, read_lines
 from stimpute.cli._groups import changed_options
-from stimpute.cli._options import DataOptions, ModelOptions
+from stimpute.cli._options import DataFiles, DataOptions, ModelOptions
 
 if TYPE_CHECKING:
-    import anndata as ad
     import pandas as pd
 
     from stimpute import StImputeModel
     from stimpute.cli._console import Console
+    from stimpute.cli._datasets import References
     from stimpute.recipes import Recipe
 
 REPORT_INTERVAL = 0.9  # probability of the intervals that a report checks
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The two datasets, read and checked.
-
-    Attributes
-    ----------
-    spatial, reference
-        The datasets, set up for the model.
-    setups
-        `spatial_setup` and `reference_setup`, as functions of `stimpute.tl` take them.
-    """
-
-    spatial: ad.AnnData
-    reference: ad.AnnData
-    setups: dict[str, Any]
-
-
-def read_pair(data: DataOptions) -> Pair:
-    """Read both datasets and the proteins, and set them up; errors begin with the name of the file.
-
-    Raises
-    ------
-    ValueError
-        If a file cannot be read, or does not hold what the options say.
-    """
-    spatial = _read_and_set_up(data.spatial, "--", data.spatial_setup)
-    reference = _read_and_set_up(data.reference, "--reference-", data.reference_setup)
-    add_proteins(reference, data)
-    return Pair(spatial, reference, {"spatial_setup": data.spatial_setup, "reference_setup": data.reference_setup})
-
-
-def _read_and_set_up(path: Path | None, prefix: str, setup: dict[str, Any]) -> ad.AnnData:
-    from stimpute import StImputeModel
-
-    if path is None:
-        raise ValueError("Both --spatial and --reference are needed.")
-    with name_file(path, prefix):
-        adata = read_adata(path)
-        StImputeModel.setup_anndata(adata, **setup)
-    return adata
-
-
-def add_proteins(reference: ad.AnnData, data: DataOptions) -> None:
-    """Store the protein embeddings of `--proteins` in the reference, if there are any."""
-    if data.proteins is None:
-        return
-    from stimpute import pp
-
-    with name_file(data.proteins, "--reference-"):
-        pp.add_protein_embeddings(reference, data.proteins, gene_symbols=data.reference_gene_symbols)
 
 
 def make_recipe(options: ModelOptions) -> Recipe:
@@ -119,20 +68,20 @@ def read_and_check(data: DataOptions, options: ModelOptions) -> tuple[Pair, StIm
 
     kwargs = model_kwargs(options)  # cheap: before the files are read
     pair = read_pair(data)
-    with name_file(f"{data.spatial} and {data.reference}", "--", "--reference-"):
+    with name_file(f"{data.spatial} and {_listed(data)}", "--", "--reference-"):
         model = StImputeModel(pair.spatial, pair.reference, **kwargs)
     return pair, model
 
 
-def load_model(folder: Path, data: DataOptions, options: ModelOptions) -> StImputeModel:
+def load_model(folder: Path, data: DataFiles, options: ModelOptions) -> StImputeModel:
     """Load a trained model with its data.
 
     Raises
     ------
     ValueError
-        If options ask for something that was decided when the model was trained, or there is no reference.
+        If options ask for something that was decided when the model was trained, or a reference is missing.
     """
-    allowed = {"--spatial", "--reference", "--proteins"}
+    allowed = {"--spatial", "--reference", "--markers", "--marker-columns", "--proteins"}
     refused = [option for option in changed_options(data) + changed_options(options) if option not in allowed]
     if refused:
         raise ValueError(f"--model is a trained model, which settles {', '.join(refused)}. Leave the option out.")
@@ -140,18 +89,51 @@ def load_model(folder: Path, data: DataOptions, options: ModelOptions) -> StImpu
 
     with name_file(folder, "--"):
         bare = StImputeModel.load(str(folder), adata=False, reference=False)
-    spatial = _read_and_set_up(data.spatial, "--", bare.spatial_setup)
-    reference = None
-    if data.reference is not None:
-        reference = _read_and_set_up(data.reference, "--reference-", bare.reference_setup)
-        add_proteins(reference, data)
+    reference = _read_same_references(folder, data, bare) if data.references else None
+    spatial = read_spatial(data, bare.spatial_setup)
     with name_file(data.spatial or folder, "--"):
         StImputeModel.load(str(folder), adata=spatial, reference=False)
-    with name_file(data.reference or folder, "--reference-"):
+    with name_file(_listed(data) or folder, "--reference-"):
         model = StImputeModel.load(str(folder), adata=spatial, reference=reference)
     if model.reference is None:
-        raise ValueError(f"The model in {folder} was saved without its reference. Pass it: --reference FILE.")
+        raise ValueError(f"The model in {folder} was saved without its reference. Pass it: {_how_to_pass(bare)}.")
     return model
+
+
+def _read_same_references(folder: Path, data: DataFiles, model: StImputeModel) -> References:
+    """Read the references that a model was trained with, in their order then.
+
+    Raises
+    ------
+    ValueError
+        If they have other names.
+    """
+    setups = model.data.record.dataset_setups
+    names = list(data.references)
+    trained_with = f"The model in {folder} was trained with {', '.join(setups) or 'one reference'}"
+    if set(names) == set(setups):
+        references = read_references(data, setups)
+        return {name: references[name] for name in setups}
+    if len(names) > 1:
+        raise ValueError(f"{trained_with}; found {', '.join(names)}. Pass the same: {_how_to_pass(model)}.")
+    try:
+        (reference,) = read_references(data, {names[0]: model.reference_setup}).values()
+    except ValueError as error:
+        if not setups:
+            raise
+        raise ValueError(f"{error} {trained_with}. Pass the same: {_how_to_pass(model)}.") from error
+    return reference
+
+
+def _how_to_pass(model: StImputeModel) -> str:
+    """Write the options that name the references of a model."""
+    names = list(model.data.record.dataset_setups)
+    return " ".join(f"--reference {name}=FILE" for name in names) or "--reference FILE"
+
+
+def _listed(data: DataFiles) -> str:
+    """List the files of the references."""
+    return ", ".join(str(path) for path in data.references.values())
 
 
 def check_report(path: Path | None) -> None:
@@ -177,8 +159,7 @@ def write_report(path: Path | None, data: DataOptions, **results: Any) -> list[s
     from stimpute import report
 
     mpl.use("agg")
-    files = {"spatial": data.spatial, "reference": data.reference, "proteins": data.proteins}
-    report.write(path, inputs={name: file for name, file in files.items() if file is not None}, **results)
+    report.write(path, inputs=data.inputs, **results)
     return [str(path)]
 
 

@@ -137,11 +137,22 @@ def _describe_folds(folds: list[int], n_folds: int) -> str:
 def _setups(results: Results) -> dict[str, dict[str, Any]]:
     """Collect the arguments of `setup_anndata`, one column per dataset."""
     if results.model is not None:
-        return {"spatial": results.model.spatial_setup, "reference": results.model.reference_setup}
+        several = results.model.data.record.dataset_setups
+        return _columns(results.model.spatial_setup, several or results.model.reference_setup)
     if results.validation is not None:
         settings = results.validation.settings
-        return {"spatial": dict(settings.spatial_setup), "reference": dict(settings.reference_setup)}
+        return _columns(settings.spatial_setup, settings.reference_setup)
     return {}
+
+
+def _columns(spatial: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Make one column for the spatial data and for each reference."""
+    columns = {"spatial": dict(spatial)}
+    if any(isinstance(value, Mapping) for value in reference.values()):
+        columns |= {f"reference {name}": dict(setup) for name, setup in reference.items()}
+    else:
+        columns["reference"] = dict(reference)
+    return columns
 
 
 def _versions(results: Results) -> dict[str, dict[str, Any]]:
