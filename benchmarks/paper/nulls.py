@@ -9,8 +9,10 @@ import pandas as pd
 import scipy.sparse as sp
 from _methods import baselines, stimpute
 from _pairs import Pair
+from benchmarks.paper import _cache, accuracy
+from benchmarks.paper._compare import add_verdict, means, paired, wide
 from benchmarks.paper._held_out import cell_types, make_folds, of_function, predict, summarize
-from benchmarks.paper._null_page import show
+from benchmarks.paper._page import Page
 from benchmarks.paper._rivals import RIVALS
 from benchmarks.paper._study import Study
 
@@ -44,6 +46,45 @@ def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
         methods = {name: stimpute(name, seed=seed)}
     tables = [summarize(predict(folds, method), rival, labels) for rival, method in methods.items()]
     return pd.concat(tables, ignore_index=True).assign(null=null)
+
+
+def show(results: pd.DataFrame, page: Page) -> None:
+    """Write null rows beside the methods on the true data, which the study of accuracy measured."""
+    true = _cache.read("accuracy", accuracy.STUDY)
+    true = true[true["totals"] == "input"] if len(true) else true
+    page.text(
+        "With the reference values of the held-out genes permuted over the reference cells, only their mean and "
+        "variance are known. What is left of the correlation needs no information on the gene: it is what all genes of "
+        "a cell have in common. With every gene of the section permuted over the cells by itself, a cell has no type; "
+        "what is left comes from the total that all genes of a cell are divided by."
+    )
+    names = [name for name in ("crossfit", "paper", *PLAIN) if name in set(results["method"])]
+    both = pd.concat([true.assign(null="true data"), results], ignore_index=True)
+    both = both[both["method"].isin(names)]
+    table = wide(means(both, ["pcc"], ["pair", "method", "null"])["pcc"], "null")
+    page.table(table, "Mean PCC with the true data, and with permuted data")
+    if not len(true):
+        return
+    columns = ["pcc", "pcc_partial", "pcc_within", "r2", "r2_calibrated"]
+    shown = true[~true["method"].str.contains("(oracle)", regex=False)]
+    page.text(
+        "`pcc_partial`: what the log total of a cell and the mean of its visible panel leave of truth and prediction. "
+        "`pcc_within`: mean over the cell types of the section with at least 20 cells. `r2`: one minus the error "
+        "divided by the variance of the gene; below 0 the level is so wrong that the gene's own mean would be better."
+    )
+    for pair, of_pair in means(shown, columns).groupby(level="pair", sort=False):
+        page.table(of_pair.droplevel("pair"), f"{pair}: correlation without depth, within cell types, and R²")
+    _judge(true, results, page)
+
+
+def _judge(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
+    for name in ("crossfit", "paper"):
+        null = results[(results["method"] == name) & (results["null"] == REFERENCE)].assign(method="its null row")
+        tests = paired(pd.concat([true[true["method"] == name], null]), "pcc", name)
+        claim = f"`{name}` learns about the gene from the reference (PCC above its null row)"
+        add_verdict(page, claim, "docs" if name == "crossfit" else "Fig. 2", tests)
+    tests = paired(true, "pcc_within", "crossfit", ["kNN"])
+    add_verdict(page, "`crossfit` is better than kNN within cell types", "docs", tests)
 
 
 STUDY = Study(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from _methods import Prediction, baselines
 from _pairs import Pair
+from benchmarks.paper._compare import add_verdict, means, paired, wide
 from benchmarks.paper._held_out import make_folds, of_function, predict, summarize
-from benchmarks.paper._reserved_page import show
+from benchmarks.paper._page import Page
 from benchmarks.paper._rivals import RIVALS
 from benchmarks.paper._study import Study
 
@@ -33,30 +34,24 @@ def hide(pair: Pair, percent: int, seed: int) -> GeneFold:
     return GeneFold(0, visible, reference, targets, truth.astype(np.float32), dict(setup), dict(setup))
 
 
-def splits(fold: GeneFold, seed: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield cells to train on and cells to score: all, and a fifth that training did not see."""
-    cells = np.arange(fold.spatial.n_obs)
-    yield "all cells", cells, cells
-    new = np.random.default_rng(seed).permutation(cells)[: int(NEW_CELLS * len(cells))]
-    yield "cells that were trained on", cells, np.sort(new)
-    yield "cells that were not trained on", np.setdiff1d(cells, new), np.sort(new)
-
-
 def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
     """Score a method with a share of the genes held out."""
     name, share = part.split("; ")
     percent = int(share.split()[0])
     fold = hide(pair, percent, seed)
     tables = []
-    for cells, train, test in splits(fold, seed):
-        if name == "plain" and cells != "all cells":
-            continue
-        for method, predicted in _predict(name, fold, train, test, seed).items():
-            seen = GeneFold(0, fold.spatial[test], fold.reference, fold.targets, fold.truth[test], {}, {})
-            seen.spatial_setup.update(fold.spatial_setup)
-            seen.reference_setup.update(fold.reference_setup)
-            held = predict([seen], lambda _, values=predicted: Prediction(values))
-            tables.append(summarize(held, method).assign(cells=cells))
+    everywhere = np.arange(fold.spatial.n_obs)
+    new = np.sort(np.random.default_rng(seed).permutation(everywhere)[: int(NEW_CELLS * len(everywhere))])
+    by_method = _predict(name, fold, everywhere, everywhere, seed)
+    scored = [(method, "all cells", everywhere, values) for method, values in by_method.items()]
+    if name != "plain":
+        scored.append((name, "cells that were trained on", new, by_method[name][new]))
+        unseen = _predict(name, fold, np.setdiff1d(everywhere, new), new, seed)
+        scored.append((name, "cells that were not trained on", new, unseen[name]))
+    for method, cells, rows, values in scored:
+        part_of_fold = replace(fold, spatial=fold.spatial[rows], truth=fold.truth[rows])
+        held = predict([part_of_fold], lambda _, values=values: Prediction(values))
+        tables.append(summarize(held, method).assign(cells=cells))
     return pd.concat(tables, ignore_index=True).assign(percent=percent)
 
 
@@ -65,15 +60,43 @@ def _predict(name: str, fold: GeneFold, train: np.ndarray, test: np.ndarray, see
         methods = {**baselines(), "ridge": of_function(RIVALS["ridge"])}
         return {method: function(fold).expression for method, function in methods.items()}
     spatial = fold.spatial[train].copy()
-    training = GeneFold(0, spatial, fold.reference, fold.targets, fold.truth[train], *_setups(fold))
+    training = replace(fold, spatial=spatial, truth=fold.truth[train])
     model = tl.fit_fold(training, train_kwargs={"enable_progress_bar": False, "seed": seed}, recipe=name)
     new = fold.spatial[test].copy()
     StImputeModel.setup_anndata(new, **fold.spatial_setup)
     return {name: model.impute(adata=new, genes=fold.targets, progress=False).X}
 
 
-def _setups(fold: GeneFold) -> tuple[dict, dict]:
-    return dict(fold.spatial_setup), dict(fold.reference_setup)
+def show(results: pd.DataFrame, page: Page) -> None:
+    """Write accuracy by the share of held-out genes, and in new cells."""
+    page.text(
+        'The text of the paper says that performance was "consistent" with 80 % of the genes reserved and slightly '
+        "lower with 50 %, so that we read reserved as: kept as input. With 80 % kept, 20 % are held out, as in five "
+        "folds. 80 % held out is our addition. One random draw of genes per seed. New cells are a fifth of the cells, "
+        "left out of the training."
+    )
+    everything = results[results["cells"] == "all cells"]
+    for column in ("pcc", "css"):
+        table = wide(means(everything, [column], ["pair", "method", "percent"])[column], "percent")
+        table.columns = [f"{percent} % held out" for percent in table.columns]
+        page.table(table, f"Mean {column.upper()} over genes, by the share of the genes that is held out")
+    cells = results[(results["axis"] == "cell") & (results["gene"] == "mean") & (results["cells"] == "all cells")]
+    table = wide(cells.groupby(["pair", "method", "percent"], sort=False)["css"].mean(), "percent")
+    table.columns = [f"{percent} % held out" for percent in table.columns]
+    page.table(table, "Mean CSS over cells (the paper: .611 on average with 50 % reserved)")
+    new = results[results["cells"] != "all cells"]
+    if len(new):
+        table = wide(means(new, ["pcc"], ["pair", "method", "percent", "cells"])["pcc"], "cells")
+        page.table(table, "Mean PCC over genes, in cells that were trained on and in others")
+    _judge(everything, page)
+
+
+def _judge(everything: pd.DataFrame, page: Page) -> None:
+    genes = everything[everything["percent"] == 50]
+    for name, where in (("paper", "S3"), ("crossfit", "docs")):
+        tests = paired(genes, "pcc", name, ["kNN", "ridge"])
+        claim = f"`{name}` stays ahead with half of the genes held out (PCC, against kNN and ridge)"
+        add_verdict(page, claim, where, tests)
 
 
 STUDY = Study(

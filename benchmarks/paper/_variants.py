@@ -1,16 +1,18 @@
-"""Variants of the recipe `paper` that only an ablation needs."""
+"""Variants of the recipes that only an ablation needs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+from unittest.mock import patch
 
 import torch
 from scvi import REGISTRY_KEYS
 from torch import Tensor
 
 from stimpute.module._autoencoder import RESIDUAL_KEY
-from stimpute.recipes import register_recipe
+from stimpute.module._masked_genes import MaskedGeneModule
+from stimpute.recipes import CrossfitRecipe, register_recipe
 from stimpute.recipes._paper import AUTOENCODER_BATCH, PaperRecipe
 from stimpute.recipes._paper_predictor import PaperView
 
@@ -81,3 +83,20 @@ def discrepancy(a: Tensor, b: Tensor) -> Tensor:
     kernel = sum(torch.exp(-distance / (width * factor)) for factor in (0.25, 0.5, 1, 2, 4)) / 5
     n = len(a)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
+
+
+@register_recipe
+@dataclass(frozen=True)
+class WithoutMasks(CrossfitRecipe):
+    """Train on genes that are not masked, as `mask_genes=False`, but let no gene receive its own value."""
+
+    name: ClassVar[str] = "crossfit_without_masks"
+    mask_genes: bool = False
+
+    def _train(self, *args: Any) -> None:
+        with patch("stimpute.recipes._crossfit.MaskedGeneModule", _leave_out):
+            super()._train(*args)
+
+
+def _leave_out(*args: Any, **options: Any) -> MaskedGeneModule:
+    return MaskedGeneModule(*args, **{**options, "leave_out": True})
