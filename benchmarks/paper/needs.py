@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from _methods import baselines, stimpute
+from _methods import Predict, baselines, stimpute
 from _pairs import Pair
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import folds
@@ -49,16 +50,22 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
             changed = level.change(fold, rng)
             methods = {name: stimpute(name, seed=seed) for name in level.recipes} | {"kNN": baselines()["kNN"]}
             for name, predict in methods.items():
-                scores = _scores(changed, predict(changed).expression)
-                rows.append({"needs": level.needs, "level": level.level, "method": name, "fold": fold.number, **scores})
+                row = {"needs": level.needs, "level": level.level, "method": name, "fold": fold.number}
+                rows.append({**row, **_scores(changed, predict)})
     groups = pd.DataFrame(rows).groupby(["needs", "level", "method"], sort=False)
     return groups.mean(numeric_only=True).drop(columns="fold").reset_index()
 
 
-def _scores(fold: GeneFold, predicted: np.ndarray) -> dict[str, float]:
-    table = tl.score(fold.truth, predicted, fold.targets, metrics=list(METRICS))
+def _scores(fold: GeneFold, predict: Predict) -> dict[str, float]:
+    """Score a method; without scores if it refuses data that are too small."""
     data = {"genes": fold.spatial.n_vars, "cells": fold.spatial.n_obs, "reference cells": fold.reference.n_obs}
-    return {**table.groupby("metric")["value"].mean(), **data}
+    try:
+        predicted = predict(fold).expression
+    except ValueError as error:
+        print(f"{data}: {error}", file=sys.stderr)
+        return {**data, "refused": 1}
+    table = tl.score(fold.truth, predicted, fold.targets, metrics=list(METRICS))
+    return {**data, "refused": 0, **table.groupby("metric")["value"].mean()}
 
 
 def levels(fold: GeneFold) -> Iterator[Level]:
