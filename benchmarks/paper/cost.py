@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
             for recipe in RECIPES:
                 if n_cells in sizes[recipe]:
                     found = json.loads(_scaling("--measure", folder, "--recipe", recipe))
+                    shutil.rmtree(Path(folder) / "imputed.zarr")
                     rows.append({"method": recipe, **found, "cells": n_cells})
     return pd.DataFrame(rows)
 
