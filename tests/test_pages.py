@@ -1,12 +1,15 @@
 """Every line of the pages that promise it is executed: Python in one session, commands by the command line."""
 
+import json
 import re
 import shlex
 import tomllib
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -145,3 +148,54 @@ def test_platforms(folders_of_platforms, capsys, tmp_path):
     assert drawn == {"xenium", "merscope", "cosmx", "seqfish", "plus"}
     assert {path.stem for path in (tmp_path / "plots").glob("*.png")} == GENES
     assert set(ad.read_h5ad(tmp_path / "imputed.h5ad").var_names) == GENES
+
+
+# ------------------------------------------------------------ other viewers
+
+
+@pytest.fixture
+def executed(small_tissue, monkeypatch):
+    """Names after the page on other viewers, whose blocks are executed as far as their packages are installed."""
+    if find_spec("napari_spatialdata"):
+        monkeypatch.setattr("napari_spatialdata.Interactive.run", lambda self: None)  # it waits for a person
+    names = {}
+    for _, text in blocks("user_guide/viewers.md"):
+        packages = re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE)
+        if all(map(find_spec, packages)):
+            exec(compile(text, "viewers", "exec"), names)
+    return names
+
+
+def test_other_viewers(executed, tmp_path):
+    pytest.importorskip("spatialdata")
+    assert {path.name for path in tmp_path.iterdir()} == {"imputed.zarr", "section.h5ad", "section.zarr"}
+    tables = executed["sdata"].tables
+    assert list(tables["imputed"].var_names) == list(executed["imputed"].var_names)
+    assert list(tables["imputed"].obs["cell"]) == list(tables["table"].obs["cell"])
+
+
+def test_a_store_has_the_layout_that_vitessce_reads(executed, tmp_path):
+    """Version 2 of zarr, consolidated; names of cells and genes in `_index`, categories in a group of their own."""
+    metadata = json.loads((tmp_path / "imputed.zarr" / ".zmetadata").read_text())["metadata"]
+    n_cells = SIZES["n_cells"]
+    for path in ("X", "layers/lower", "layers/upper"):
+        assert metadata[f"{path}/.zarray"]["shape"] == [n_cells, SIZES["n_unmeasured"]]
+        assert metadata[f"{path}/.zarray"]["dtype"] == "<f4"
+        assert metadata[f"{path}/.zattrs"]["encoding-type"] == "array"
+    assert metadata["obsm/spatial/.zarray"]["shape"] == [n_cells, 2]
+    for table in ("obs", "var"):
+        assert metadata[f"{table}/.zattrs"]["_index"] == "_index"
+        assert f"{table}/_index/.zarray" in metadata
+    assert metadata["obs/cell_type/.zattrs"]["encoding-type"] == "categorical"
+    assert {"obs/cell_type/codes/.zarray", "obs/cell_type/categories/.zarray"} <= set(metadata)
+
+
+def test_a_file_has_the_layout_that_tissuumaps_reads(executed, tmp_path):
+    """Dense values, positions in one array, names of genes as bytes, categories in a group."""
+    with h5py.File(tmp_path / "section.h5ad") as file:
+        assert file["X"].attrs["encoding-type"] == "array"
+        assert file["obsm/spatial"].shape == (SIZES["n_cells"], 2)
+        names = [name.decode() for name in file["var"][file["var"].attrs["_index"]]]
+        assert set(executed["imputed"].var_names) <= set(names)
+        assert "categories" in file["obs/cell_type"]
+        assert all(isinstance(column, h5py.Dataset) or "categories" in column for column in file["obs"].values())

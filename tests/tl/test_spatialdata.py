@@ -82,6 +82,31 @@ def test_imputed_table_annotates_the_same_regions(sdata, imputed, tmp_path):
     assert read.tables["imputed"].uns["stimpute"]["recipe"] == "crossfit"
 
 
+def test_images_labels_and_shapes_on_disk_stay_as_they_are(sdata, imputed, tmp_path):
+    from spatialdata.models import Image2DModel, Labels2DModel
+
+    rng = np.random.default_rng(0)
+    sdata.images["dapi"] = Image2DModel.parse(rng.integers(0, 255, (2, 40, 30), dtype=np.uint8), dims="cyx")
+    sdata.labels["nuclei"] = Labels2DModel.parse(rng.integers(0, 60, (40, 30)), dims="yx")
+    store = tmp_path / "tissue.zarr"
+    sdata.write(store)
+
+    def files():
+        inside = [path for folder in ("images", "labels", "shapes") for path in (store / folder).rglob("*")]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in inside if path.is_file()}
+
+    before = files()
+    read = sd.read_zarr(store)
+    tl.to_spatialdata(read, imputed)
+    read.write_element("imputed")
+    assert files() == before
+    again = sd.read_zarr(store)
+    assert set(again.tables) == {"imputed", "table"}
+    np.testing.assert_array_equal(again.images["dapi"], sdata.images["dapi"])
+    np.testing.assert_array_equal(again.labels["nuclei"], sdata.labels["nuclei"])
+    pd.testing.assert_frame_equal(again.shapes["left"], sdata.shapes["left"])
+
+
 def test_some_cells_in_any_order(sdata, imputed):
     some = imputed[::-1][:20].copy()  # all from the right
     tl.to_spatialdata(sdata, some, "right_only")
