@@ -148,6 +148,14 @@ def test_history_of_many_epochs_is_smoothed_over_a_faint_line(rng):
     assert set(start.get_ydata()) == {smoothed.get_ydata()[0]} == {values[:25].mean()}
 
 
+def test_history_starts_at_the_untrained_network(rng):
+    loss = _curve(2.0, 1.5, 1.0)
+    loss.attrs["untrained"] = 4.0
+    [ax] = pl.history({"graph_train_loss": loss}, return_ax=True)
+    assert set(ax.lines[0].get_ydata()) == {4.0}
+    assert _ticks(ax.get_legend().texts) == ["training, 4 → 1"]
+
+
 def test_accuracy_puts_the_best_method_on_top(scores):
     axes = pl.accuracy(scores, ["pcc", "mse"], return_ax=True)
     for ax in axes:

@@ -90,6 +90,40 @@ def test_the_history_is_the_mean_over_rows():
     assert trainer.history["line_train_loss"].to_numpy(float)[0, 0] == pytest.approx(expected, rel=1e-5)
 
 
+def untrained(trainer):
+    return {name: table.attrs["untrained"] for name, table in trainer.history.items() if "untrained" in table.attrs}
+
+
+def test_the_history_knows_the_value_of_the_untrained_network():
+    trainer = make_trainer()
+    run(trainer, 3, lr=0.1)
+    x = torch.linspace(-1, 1, 33)
+    loss = (9 * x**2).mean().item()
+    assert untrained(trainer) == pytest.approx({"line_train_loss": loss, "line_half_train": loss / 2}, rel=1e-5)
+    run(trainer, 3, lr=0.1)  # the phase goes on; where it began stays
+    assert untrained(trainer)["line_train_loss"] == pytest.approx(loss, rel=1e-5)
+
+
+class Noisy(Line):
+    """A line that learns from other inputs in every step."""
+
+    def inference(self, x):
+        noise = torch.nn.functional.dropout(torch.ones_like(x), training=self.training)
+        return {"y": x * noise * (self.weight + self.slow)}
+
+
+def test_the_untrained_value_changes_nothing_that_is_learned(monkeypatch):
+    def weights_and_random_state():
+        with seeded(3):
+            module = Noisy()
+            make_trainer().run("line", module, line_batches(make_trainer()), 4, lr=0.1)
+            return module.weight.item(), module.slow.item(), torch.rand(1).item()
+
+    with_it = weights_and_random_state()
+    monkeypatch.setattr(LossPlan, "_evaluate_untrained", lambda self, batch: None)
+    assert weights_and_random_state() == with_it
+
+
 def test_a_phase_that_runs_again_is_appended():
     trainer = make_trainer()
     run(trainer, 2)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from stimpute._messages import check_count
 from stimpute.model import StImputeModel
 from stimpute.pl._figure import COLORS, FigureOptions, axes_for, hide_spines, plot
+from stimpute.train._trainer import UNTRAINED
 
 Curves: TypeAlias = dict[tuple[str, str], dict[str, pd.Series]]
 
@@ -37,8 +38,9 @@ def history(
     """Plot the losses and correlations of a training: one panel per phase and quantity.
 
     A line is the average over a quarter of the epochs; a faint line shows the values of single epochs, which differ
-    because every epoch masks other genes. The dotted line marks the start, when the network is hardly trained: training
-    helps if a loss ends below it and a correlation above it. The legend gives both numbers.
+    because every epoch masks other genes. The dotted line is the value of the untrained network over the batches of the
+    first epoch: training helps if a loss ends below it and a correlation above it. The legend gives that value and the
+    end of the line. Validation, and a history without such values, has the start of the line in its place.
 
     Parameters
     ----------
@@ -77,6 +79,7 @@ def _read(logged: Mapping[str, pd.DataFrame]) -> Curves:
     curves: Curves = {}
     for key, table in logged.items():
         values = pd.to_numeric(pd.Series(np.ravel(table), index=table.index)).dropna()
+        values.attrs = dict(table.attrs)
         if len(values):
             phase, quantity, line = _parse(key, phases)
             curves.setdefault((phase, quantity), {})[line] = values
@@ -109,8 +112,9 @@ def _draw(lines: dict[str, pd.Series], ax: Axes) -> None:
         marker = "o" if len(values) < MIN_EPOCHS else None
         label = name
         if len(values) >= MIN_EPOCHS:
-            label = f"{name}, {smoothed.iloc[0]:.3g} → {smoothed.iloc[-1]:.3g}"
-            ax.axhline(smoothed.iloc[0], color=color, linestyle=":", linewidth=1, zorder=1)
+            start = values.attrs.get(UNTRAINED, smoothed.iloc[0])
+            label = f"{name}, {start:.3g} → {smoothed.iloc[-1]:.3g}"
+            ax.axhline(start, color=color, linestyle=":", linewidth=1, zorder=1)
         ax.plot(values.index.to_numpy(float), smoothed, color=color, label=label, marker=marker)
         if window > 1:
             ax.plot(values.index.to_numpy(float), values, color=color, alpha=0.25, linewidth=0.8, zorder=1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from scvi.train import TrainingPlan
+from torch.func import functional_call
 
 from stimpute._messages import check_at_least
+
+Sums: TypeAlias = dict[str, tuple[torch.Tensor | float, int]]  # of values over rows, and the number of rows
 
 ADAM_BETAS = (0.9, 0.98)  # a short memory of squared gradients suits a few hundred steps
 
@@ -31,7 +34,14 @@ class LossPlan(TrainingPlan):
     ) -> None:
         plan_kwargs.setdefault("lr_scheduler_metric", "validation_loss")
         super().__init__(module, eps=eps, weight_decay=weight_decay, **plan_kwargs)
-        self._epoch_sums: dict[str, tuple[torch.Tensor | float, int]] = {}
+        self._epoch_sums: Sums = {}
+        self._untrained_sums: Sums = {}
+        self._first_weights: dict[str, torch.Tensor] = {}
+
+    @property
+    def untrained(self) -> dict[str, float]:
+        """Means over the batches of the first epoch with the weights from before training, by the logged names."""
+        return {name: float(total / n) for name, (total, n) in self._untrained_sums.items()}
 
     def forward(self, batch: dict[str, torch.Tensor]) -> LossOutput:
         """Compute the loss of one batch."""
@@ -39,20 +49,38 @@ class LossPlan(TrainingPlan):
 
     def _add_to_epoch(self, output: LossOutput, part: str) -> None:
         """Add a batch to the sums of the epoch; Lightning's own logging per step costs as much as a small network."""
+        self._add_to(self._epoch_sums, output, part)
+
+    def _add_to(self, sums: Sums, output: LossOutput, part: str) -> None:
         values = {f"{part}_loss": output.loss.detach()}
         values.update({f"{name}_{part}": value for name, value in output.extra_metrics.items()})
         n_rows = output.n_obs_minibatch
         for name, value in values.items():
-            total, n = self._epoch_sums.get(name, (0.0, 0))
-            self._epoch_sums[name] = (total + n_rows * value, n + n_rows)
+            total, n = sums.get(name, (0.0, 0))
+            sums[name] = (total + n_rows * value, n + n_rows)
 
     def _log_epoch(self) -> None:
         for name, (total, n) in self._epoch_sums.items():
             self.log(name, total / n, prog_bar=name.endswith("_loss"))
         self._epoch_sums = {}
 
+    def on_train_start(self) -> None:
+        """Keep the weights from before training."""
+        self._first_weights = {name: weight.detach().clone() for name, weight in self.module.named_parameters()}
+
+    @torch.no_grad()
+    def _evaluate_untrained(self, batch: dict[str, torch.Tensor]) -> None:
+        """Add what the untrained network makes of a batch; no random number is taken from the training."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            options = {"loss_kwargs": self.loss_kwargs}
+            output = functional_call(self.module, self._first_weights, (batch,), options)[2]
+        self._add_to(self._untrained_sums, output, "train")
+
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Compute the training loss of one batch."""
+        """Compute the training loss of one batch; in the first epoch, also that of the untrained network."""
+        if self.current_epoch == 0:
+            self._evaluate_untrained(batch)
         output = self(batch)
         self._add_to_epoch(output, "train")
         return output.loss

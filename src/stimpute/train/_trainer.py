@@ -27,6 +27,7 @@ HARDWARE_REPORTS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.
 VALIDATION_SHARE = 0.1  # of the rows, with early stopping
 MAX_SEED = 2**32 - 1  # of numpy
 PATIENCE = 10  # epochs without a lower validation loss before a phase ends
+UNTRAINED = "untrained"  # key in `attrs` of a table of the history
 LOGGED = ("_train", "_validation", "_loss")  # endings of the quantities that the history keeps
 
 
@@ -94,7 +95,7 @@ class PhaseTrainer:
     trainer_kwargs
         Options of scvi-tools' trainer.
     history
-        Losses per epoch by phase.
+        Losses per epoch by phase; `attrs["untrained"]` of a table is the value before training.
     """
 
     accelerator: str = "auto"
@@ -197,7 +198,7 @@ class PhaseTrainer:
                 f"Training diverged in the phase {name!r}: weights are not finite. Lower the learning rate, for "
                 'example `train(plan_kwargs={"lr": 1e-3})`. The model is as it was before this call.'
             )
-        self._add_history(name, trainer)
+        self._add_history(name, trainer, plan.untrained)
 
     def _trainer_options(self, name: str, data: RowBatches, show_progress: bool) -> dict[str, Any]:
         """Complete the user's trainer options with progress bar, logging and early stopping."""
@@ -214,13 +215,16 @@ class PhaseTrainer:
             options["early_stopping"] = True
         return options
 
-    def _add_history(self, name: str, trainer: Trainer) -> None:
+    def _add_history(self, name: str, trainer: Trainer, untrained: Mapping[str, float]) -> None:
         """Append the logged losses of a phase; a phase that runs again continues its table."""
         for metric, values in getattr(trainer.logger, "history", {}).items():
             if metric.endswith(LOGGED):
                 key = f"{name}_{metric}"
                 tables = [self.history[key], values] if key in self.history else [values]
-                self.history[key] = pd.concat(tables).reset_index(drop=True).rename_axis("epoch")
+                table = pd.concat(tables).reset_index(drop=True).rename_axis("epoch")
+                if metric in untrained:
+                    table.attrs[UNTRAINED] = tables[0].attrs.get(UNTRAINED, untrained[metric])
+                self.history[key] = table
 
 
 class PhaseBar(ProgressBar):
