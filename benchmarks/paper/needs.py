@@ -10,7 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from _methods import Predict, baselines, stimpute
+from _methods import baselines, stimpute
 from _pairs import Pair
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import folds
@@ -45,27 +45,37 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
     rows = []
     drawn = folds(pair, seed)
     for fold in drawn[: min(2, -(-MIN_GENES // len(drawn[0].targets)))]:
-        for level in [Level(ALL, ALL, lambda fold, rng: fold), *levels(fold)]:
-            rng = np.random.default_rng(seed)
-            changed = level.change(fold, rng)
-            methods = {name: stimpute(name, seed=seed) for name in level.recipes} | {"kNN": baselines()["kNN"]}
-            for name, predict in methods.items():
-                row = {"needs": level.needs, "level": level.level, "method": name, "fold": fold.number}
-                rows.append({**row, **_scores(changed, predict)})
+        rows += _measure_fold(fold, seed)
     groups = pd.DataFrame(rows).groupby(["needs", "level", "method"], sort=False)
-    return groups.mean(numeric_only=True).drop(columns="fold").reset_index()
+    return groups.mean(numeric_only=True).reset_index()
 
 
-def _scores(fold: GeneFold, predict: Predict) -> dict[str, float]:
-    """Score a method; without scores if it refuses data that are too small."""
-    data = {"genes": fold.spatial.n_vars, "cells": fold.spatial.n_obs, "reference cells": fold.reference.n_obs}
-    try:
-        predicted = predict(fold).expression
-    except ValueError as error:
-        print(f"{data}: {error}", file=sys.stderr)
-        return {**data, "refused": 1}
+def _measure_fold(fold: GeneFold, seed: int) -> Iterator[dict]:
+    """Score every level, and on the same cells what is predicted with all data."""
+    with_all: dict[str, np.ndarray] = {}
+    for level in [Level(ALL, ALL, lambda fold, rng: fold), *levels(fold)]:
+        changed = level.change(fold, np.random.default_rng(seed))
+        methods = {name: stimpute(name, seed=seed) for name in level.recipes} | {"kNN": baselines()["kNN"]}
+        data = {"genes": changed.spatial.n_vars, "cells": changed.spatial.n_obs}
+        data["reference cells"] = changed.reference.n_obs
+        cells = fold.spatial.obs_names.get_indexer(changed.spatial.obs_names)
+        for name, predict in methods.items():
+            row = {"needs": level.needs, "level": level.level, "method": name, **data, "refused": 0}
+            try:
+                predicted = predict(changed).expression
+            except ValueError as error:  # data that are too small; any other error ends the measurement
+                print(f"{row}: {error}", file=sys.stderr)
+                yield {**row, "refused": 1}
+                continue
+            if level.needs == ALL:
+                with_all[name] = predicted
+            best = _scores(changed, with_all[name][cells])
+            yield {**row, **_scores(changed, predicted), **{f"{metric}, all data": best[metric] for metric in METRICS}}
+
+
+def _scores(fold: GeneFold, predicted: np.ndarray) -> pd.Series:
     table = tl.score(fold.truth, predicted, fold.targets, metrics=list(METRICS))
-    return {**data, "refused": 0, **table.groupby("metric")["value"].mean()}
+    return table.groupby("metric")["value"].mean()
 
 
 def levels(fold: GeneFold) -> Iterator[Level]:
