@@ -1,4 +1,4 @@
-"""Run one system on the folds in a folder: `python -m peers._child ADAPTER FOLDER SEED`, from `benchmarks/`."""
+"""Run one system on the folds in a folder: `python -m peers._child ADAPTER FOLDER SEED`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ import numpy as np
 import torch
 
 from peers._device import device
-from peers._exchange import Answer, read_folds, write_answer
+from peers._exchange import Answer, read_fold
 
 
 def main() -> None:
     """Predict every fold, and measure."""
-    adapter, folder, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    system = _system(adapter)
-    folds = read_folds(folder)
-    cpu, wall = _cpu_seconds(), time.time()
-    predictions = [_predict(system, fold, seed) for fold in folds]
-    cost = {
-        "name": system.NAME,
-        "cpu_seconds": round(_cpu_seconds() - cpu, 1),
-        "wall_seconds": round(time.time() - wall, 1),
-        "peak_gib": round(_peak_gib(), 2),
-        "device": device(),
-        "versions": _versions(getattr(system, "PACKAGES", ())),
-    }
-    write_answer(folder, Answer(predictions, cost))
+    system = _system(sys.argv[1])
+    seed = int(sys.argv[3])
+    for folder in sorted(Path(sys.argv[2]).iterdir()):
+        fold = read_fold(folder)
+        cpu = _cpu_seconds()
+        wall = time.time()
+        prediction = _predict(system, fold, seed)
+        cost = {
+            "name": system.NAME,
+            "cpu_seconds": round(_cpu_seconds() - cpu, 1),
+            "wall_seconds": round(time.time() - wall, 1),
+            "peak_gib": round(_peak_gib(), 2),
+            "device": device(),
+            "versions": _versions(getattr(system, "PACKAGES", ())),
+        }
+        Answer(prediction, cost).write(folder / "answer.npz")
 
 
 def _system(adapter: str):
@@ -70,7 +72,7 @@ def _cpu_seconds() -> float:
 
 
 def _peak_gib() -> float:
-    """Peak memory of this process, which has the folds and the libraries in memory."""
+    """Peak memory of this process, which has the fold and the libraries in memory."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

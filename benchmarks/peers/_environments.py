@@ -1,8 +1,8 @@
 """Make the environments of the systems: `python -m benchmarks.peers --install`.
 
 Each environment is a folder of packages beside what stimpute needs anyway (torch, scanpy, scvi-tools), installed
-without their requirements, so that no system changes the versions of another. All releases of `requirements.txt` run with the
-versions of `constraints.txt`; therefore there is one environment for all of them.
+without their requirements, so that no system changes the versions of another. All releases of `requirements.txt` run
+with the versions of `constraints.txt`; therefore there is one environment for all of them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Give folds of genes to another process through files, and take its predictions back."""
+"""Give a fold of genes to another process through files, and take its prediction back."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,48 +39,46 @@ class VisibleFold:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a system returned for all folds, and what that cost.
+    """What a system returned for a fold, and what that cost.
 
     Attributes
     ----------
-    predictions
-        Per fold `expression` of shape (n_cells, n_targets), and `lower` and `upper` of systems with intervals.
+    prediction
+        `expression` of shape (n_cells, n_targets), and `lower` and `upper` of systems with intervals.
     cost
-        `name` of the system, `cpu_seconds` of its predictions, with those of its own processes, `peak_gib` of memory,
+        `name` of the system, `cpu_seconds` of its prediction, with those of its own processes, `peak_gib` of memory,
         `device`, and `versions` of what it used.
     """
 
-    predictions: list[dict[str, np.ndarray]]
+    prediction: dict[str, np.ndarray]
     cost: dict[str, Any]
 
+    def write(self, path: Path) -> None:
+        """Write one file, which is there only when it is whole."""
+        partial = path.with_suffix(".partial.npz")
+        np.savez_compressed(partial, cost=json.dumps(self.cost), **self.prediction)
+        partial.replace(path)
 
-def write_folds(folder: Path, folds: Sequence[Any]) -> None:
-    """Write what may be seen of each fold; the reference, which is the same for all, once."""
-    folds[0].reference.write_h5ad(folder / "reference.h5ad")
-    for fold in folds:
-        fold.spatial.write_h5ad(folder / f"spatial-{fold.number}.h5ad")
-        about = {name: getattr(fold, name) for name in ("number", "targets", "spatial_setup", "reference_setup")}
-        (folder / f"fold-{fold.number}.json").write_text(json.dumps(about))
-
-
-def read_folds(folder: Path) -> list[VisibleFold]:
-    """Read the folds; each has its own copy of the reference."""
-    folds = []
-    for path in sorted(folder.glob("fold-*.json")):
-        about = json.loads(path.read_text())
-        spatial = ad.read_h5ad(folder / f"spatial-{about['number']}.h5ad")
-        folds.append(VisibleFold(spatial=spatial, reference=ad.read_h5ad(folder / "reference.h5ad"), **about))
-    return folds
+    @classmethod
+    def read(cls, path: Path) -> Answer:
+        """Read it."""
+        with np.load(path) as arrays:
+            content = dict(arrays)
+        cost = json.loads(str(content.pop("cost")))
+        return cls(content, cost)
 
 
-def write_answer(folder: Path, answer: Answer) -> None:
-    """Write predictions as arrays and the cost as JSON."""
-    for number, prediction in enumerate(answer.predictions):
-        np.savez(folder / f"prediction-{number}.npz", **prediction)
-    (folder / "cost.json").write_text(json.dumps(asdict(answer)["cost"]))
+def write_fold(folder: Path, fold: Any) -> None:
+    """Write what may be seen of a fold."""
+    folder.mkdir(parents=True)
+    fold.reference.write_h5ad(folder / "reference.h5ad")
+    fold.spatial.write_h5ad(folder / "spatial.h5ad")
+    about = {name: getattr(fold, name) for name in ("number", "targets", "spatial_setup", "reference_setup")}
+    (folder / "fold.json").write_text(json.dumps(about))
 
 
-def read_answer(folder: Path) -> Answer:
-    """Read what :func:`write_answer` wrote."""
-    paths = sorted(folder.glob("prediction-*.npz"))
-    return Answer([dict(np.load(path)) for path in paths], json.loads((folder / "cost.json").read_text()))
+def read_fold(folder: Path) -> VisibleFold:
+    """Read it."""
+    about = json.loads((folder / "fold.json").read_text())
+    spatial, reference = (ad.read_h5ad(folder / f"{name}.h5ad") for name in ("spatial", "reference"))
+    return VisibleFold(spatial=spatial, reference=reference, **about)

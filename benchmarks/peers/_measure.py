@@ -1,74 +1,96 @@
-"""Measure one system on one pair with one seed, and keep its rows."""
+"""Measure one system on folds of a pair, keep what it predicted, and score the folds of a pair together."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import subprocess
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import pandas as pd
-from _pairs import Pair
+from _pairs import load_pair
 
 from peers._environments import HERE, variables
-from peers._exchange import read_answer, write_folds
+from peers._exchange import Answer, write_fold
 from peers._score import score
 from stimpute import pp, tl
+from stimpute.tl import GeneFold
 
 PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
-PEERS = ("spage", "transimp", "gimvi_60", "gimvi", "tissue", "tangram", "novosparc", "stplus", "uniport")
-SYSTEMS = (*OURS, *PEERS)
+PEERS = ("spage", "tissue", "novosparc", "transimp", "gimvi_60", "tangram", "uniport_3000", "gimvi", "stplus")
+USUAL = (*OURS, *PEERS)  # those that take longest last
+SYSTEMS = (*USUAL, "uniport")  # an hour for the folds of one seed: measured only where it is asked for
+COSTLY = ("paper", "gimvi_60", "tangram", "gimvi", "stplus", "uniport_3000", "uniport")
+LOCK = Lock()
+N_CELLS = 1000
+N_FOLDS = 5
 
 
-def path_of(system: str, pair: str, seed: int) -> Path:
-    """Return where the rows of a system are kept."""
-    return PARTS / f"{pair}-{seed}" / f"{system}.csv"
+def path_of(system: str, pair: str, seed: int, fold: int) -> Path:
+    """Return where the answer of a system is kept."""
+    return PARTS / f"{pair}-{seed}" / f"{system}-{fold}.npz"
 
 
-def is_measured(system: str, pair: str, seed: int) -> bool:
-    """Tell whether the rows are there."""
-    return path_of(system, pair, seed).exists()
+@lru_cache
+def _make_folds(pair: str, seed: int, n_cells: int) -> list[GeneFold]:
+    loaded = load_pair(pair, n_cells)
+    reference = loaded.reference.copy()
+    pp.add_protein_embeddings(reference, loaded.proteins)
+    return tl.gene_folds(loaded.spatial, reference, n_folds=N_FOLDS, seed=seed)
 
 
-def measure(system: str, pair: Pair, seed: int, n_folds: int | None = None, *, keep: bool = True) -> pd.DataFrame:
-    """Let a system predict the folds in a process of its own, and keep its rows, or the error in their place.
+def folds_of(pair: str, seed: int, n_cells: int = N_CELLS) -> list[GeneFold]:
+    """Make the folds of a pair once; the reference has the vectors of the proteins, which only ours read."""
+    with LOCK:
+        return _make_folds(pair, seed, n_cells)
 
-    `n_folds` limits a trial to the first folds.
-    """
-    reference = pair.reference.copy()
-    pp.add_protein_embeddings(reference, pair.proteins)
-    folds = tl.gene_folds(pair.spatial, reference, seed=seed)[:n_folds]
-    path = path_of(system, pair.name, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+def ask(system: str, folds: list[GeneFold], seed: int, paths: list[Path]) -> None:
+    """Let a system predict folds in a process of its own, and keep the answers, or the error in place of the first."""
     with tempfile.TemporaryDirectory() as folder:
-        write_folds(Path(folder), folds)
-        command = [sys.executable, "-m", "peers._child", system, folder, str(seed)]
+        for number, fold in enumerate(folds):
+            write_fold(Path(folder) / str(number), fold)
+        command = [sys.executable, "-W", "ignore", "-m", "peers._child", system, folder, str(seed)]
         done = subprocess.run(command, env=variables(), cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            path.with_suffix(".error").write_text(done.stderr)
-            raise RuntimeError(f"{system} failed: {last_line(done.stderr)}")
-        answer = read_answer(Path(folder))
-    table = score(answer.cost["name"], folds, answer)
-    if keep:
-        path.with_suffix(".error").unlink(missing_ok=True)
-        path.with_suffix(".json").write_text(json.dumps(answer.cost, indent=1) + "\n")
-        table.to_csv(path, index=False, float_format="%.5g")
-    return table
+        for number, path in enumerate(paths):
+            answer = Path(folder) / str(number) / "answer.npz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".error").unlink(missing_ok=True)
+            if answer.exists():
+                shutil.move(answer, path)
+    if done.returncode:
+        failed = next(path for path in paths if not path.exists())
+        failed.with_suffix(".error").write_text(done.stderr)
+        raise RuntimeError(f"{system} failed: {last_line(done.stderr)}")
 
 
-def read(pair: str, seed: int) -> pd.DataFrame:
-    """Read the rows of all systems; one that failed has one row with its `error`."""
-    tables = []
-    for system in SYSTEMS:
-        path = path_of(system, pair, seed)
-        if path.exists():
-            tables.append(pd.read_csv(path, keep_default_na=True))
-        elif path.with_suffix(".error").exists():
-            error = last_line(path.with_suffix(".error").read_text())
-            tables.append(pd.DataFrame([{"method": system, "error": error}]))
-    return pd.concat(tables, ignore_index=True)
+def missing(system: str, pair: str, seed: int) -> list[list[int]]:
+    """Return the folds that are not measured yet, one process each list: the costly systems take one fold at a time."""
+    folds = [fold for fold in range(N_FOLDS) if not path_of(system, pair, seed, fold).exists()]
+    if system in COSTLY:
+        return [[fold] for fold in folds]
+    return [folds] if folds else []
+
+
+def measure(system: str, pair: str, seed: int, numbers: list[int]) -> None:
+    """Measure a system on some folds."""
+    folds = folds_of(pair, seed)
+    paths = [path_of(system, pair, seed, number) for number in numbers]
+    ask(system, [folds[number] for number in numbers], seed, paths)
+
+
+def scores(system: str, pair: str, seed: int) -> pd.DataFrame:
+    """Score all folds; a system that failed on one has one row with its `error`."""
+    paths = [path_of(system, pair, seed, fold) for fold in range(N_FOLDS)]
+    errors = [path.with_suffix(".error") for path in paths if not path.exists()]
+    if errors:
+        found = [last_line(path.read_text()) for path in errors if path.exists()]
+        return pd.DataFrame([{"method": system, "error": found[0] if found else "not measured"}])
+    return score(folds_of(pair, seed), [Answer.read(path) for path in paths])
 
 
 def last_line(text: str) -> str:

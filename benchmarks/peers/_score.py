@@ -16,29 +16,28 @@ METRICS = ["pcc", "spearman", "css", "mse", "ssim", "rmse_z", "js"]
 LEVEL_METRICS = ["css", "mse", "ssim", "js"]  # those of METRICS that a line changes
 
 
-def score(name: str, folds: Sequence[GeneFold], answer: Answer) -> pd.DataFrame:
+def score(folds: Sequence[GeneFold], answers: Sequence[Answer]) -> pd.DataFrame:
     """Score each gene, as predicted and with calibrated levels, then all cells at once (with the gene left empty).
 
     Correlations of genes hardly change by calibrated levels (only where they are cut at zero).
     """
     genes = [gene for fold in folds for gene in fold.targets]
     truth = np.concatenate([fold.truth for fold in folds], 1)
-    predicted = np.concatenate([prediction["expression"] for prediction in answer.predictions], 1)
-    predicted = np.nan_to_num(predicted)
-    levels = np.concatenate(
-        [calibrated(fold, p["expression"]) for fold, p in zip(folds, answer.predictions, strict=True)], 1
-    )
+    predictions = [answer.prediction for answer in answers]
+    predicted = np.nan_to_num(_together(predictions, "expression"))
+    levels = [calibrated(fold, made["expression"]) for fold, made in zip(folds, predictions, strict=True)]
+    levels = np.concatenate(levels, 1)
     rows = _by_gene(truth, predicted, genes, METRICS)
     rows = rows.join(_by_gene(truth, levels, genes, LEVEL_METRICS).add_suffix("_calibrated"))
-    whole = {"gene": "", **_by_cell(truth, predicted, ""), **_by_cell(truth, levels, "_calibrated"), **_cost(answer)}
-    if "lower" in answer.predictions[0]:
-        lower, upper = (np.concatenate([p[side] for p in answer.predictions], 1) for side in ("lower", "upper"))
+    whole = {"gene": "", **_by_cell(truth, predicted, ""), **_by_cell(truth, levels, "_calibrated"), **_cost(answers)}
+    if "lower" in predictions[0]:
+        lower, upper = (_together(predictions, side) for side in ("lower", "upper"))
         inside = (truth >= lower) & (truth <= upper)
         whole |= {"coverage": inside.mean(), "above_zero": inside[truth > 0].mean(), "width": (upper - lower).mean()}
         rows["coverage"] = inside.mean(0)
         rows["width"] = (upper - lower).mean(0)
     table = pd.concat([rows.reset_index(), pd.DataFrame([whole])], ignore_index=True)
-    table.insert(0, "method", name)
+    table.insert(0, "method", answers[0].cost["name"])
     return table
 
 
@@ -67,5 +66,12 @@ def _by_cell(truth: np.ndarray, predicted: np.ndarray, suffix: str) -> dict[str,
     return {f"cell_{metric}{suffix}": values[metric] for metric in ("pcc", "css")}
 
 
-def _cost(answer: Answer) -> dict[str, float | str]:
-    return {name: answer.cost[name] for name in ("cpu_seconds", "wall_seconds", "peak_gib", "device")}
+def _together(predictions: list[dict[str, np.ndarray]], name: str) -> np.ndarray:
+    return np.concatenate([prediction[name] for prediction in predictions], 1)
+
+
+def _cost(answers: Sequence[Answer]) -> dict[str, float | str]:
+    """Sum the time over the folds; the memory is that of the largest."""
+    cost = pd.DataFrame([answer.cost for answer in answers])
+    seconds = cost[["cpu_seconds", "wall_seconds"]].sum().to_dict()
+    return {**seconds, "peak_gib": cost["peak_gib"].max(), "device": "/".join(sorted(set(cost["device"])))}

@@ -13,13 +13,13 @@ import uniport as up
 
 from peers._normalize import normalized_pair
 
-NAME = "uniPort"
+NAME = "uniPort (30000 iterations)"
 PACKAGES = ("uniport",)
 MAX_GENES = 2000
 N_ITERATIONS = 30000
 
 
-def predict(fold, seed=0):
+def predict(fold, seed=0, n_iterations=N_ITERATIONS):
     """Train, then decode the spatial cells with the decoder of the reference."""
     genes = list(fold.spatial.var_names)
     spatial, reference = normalized_pair(fold, [*genes, *fold.targets, *_variable(fold)])
@@ -34,7 +34,7 @@ def predict(fold, seed=0):
         up.batch_scale(adata)
     with tempfile.TemporaryDirectory() as folder:
         options = {"outdir": folder, "seed": seed}
-        up.Run(adatas=[spatial, reference], adata_cm=common, lambda_kl=5.0, iteration=N_ITERATIONS, **options)
+        up.Run(adatas=[spatial, reference], adata_cm=common, lambda_kl=5.0, iteration=n_iterations, **options)
         result = up.Run(adata_cm=spatial, out="predict", pred_id=1, **options)
     return result.obsm["predict"][:, len(genes) : len(genes) + len(fold.targets)] * largest
 
