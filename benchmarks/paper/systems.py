@@ -25,12 +25,12 @@ CALIBRATED = ["css", "mse", "ssim", "js"]
 
 INPUTS = """Every system sees the counts of the training genes, the positions of the cells and the whole reference, in a
 process of its own that never reads the truth. Each gets the kind of input and the settings that its documentation asks
-for; `benchmarks/peers/` has one file per system that says which, and every deviation: novoSpaRc draws 2000 cells of the
-reference; uniPort sees the 2000 most variable genes of the reference, and was trained for 3000 and, where the table has it, for
-its default of 30000 iterations; SpaGE and the intervals of TISSUE are the code
-that `tissue-sc` brings; gimVI and TISSUE are brought to log-normalized values. CPU seconds are for the five folds
-of one seed, with the processes that a system starts, without the time to import it; memory is the peak of the process.
-The constant has no correlations."""
+for; `benchmarks/peers/` has one file per system that says which. Deviations: novoSpaRc draws 2000 cells of the
+reference; uniPort sees the 2000 most variable genes of the reference, and was trained for 3000 and, where the table has
+it, for its default of 30000 iterations; SpaGE is the code that `tissue-sc` brings; gimVI's frequencies are brought to
+log-normalized values, and TISSUE starts from them. CPU seconds are for the five folds of one seed, with the processes
+that a system starts, without the time to import it; memory is the peak of the process. The constant has no
+correlation."""
 
 
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
@@ -39,7 +39,9 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
         for folds in _measure.missing(system, pair.name, seed):
             with contextlib.suppress(RuntimeError):  # the error is kept, and shown in the table
                 _measure.measure(system, pair.name, seed, folds)
-    return pd.concat([_measure.scores(system, pair.name, seed) for system in _measure.SYSTEMS], ignore_index=True)
+    rare = [system for system in _measure.RARE if not any(_measure.missing(system, pair.name, seed))]
+    systems = (*_measure.USUAL, *rare)
+    return pd.concat([_measure.scores(system, pair.name, seed) for system in systems], ignore_index=True)
 
 
 def show(results: pd.DataFrame, page: Page) -> None:
