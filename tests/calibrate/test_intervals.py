@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from stimpute.calibrate import _intervals
 from stimpute.calibrate._intervals import GRID, Intervals
 from stimpute.data._arrays import from_arrays, to_arrays
 
@@ -49,6 +50,29 @@ def test_intervals_cover_unseen_genes(rng, level):
     assert (lower >= 0).all()
     assert (upper >= lower).all()
     assert (lower.dtype, upper.dtype) == (np.float32, np.float32)
+
+
+def test_a_sample_of_many_genes_covers_as_well(rng, monkeypatch):
+    truth, predicted, std, molecule = simulate(rng, 400)
+    monkeypatch.setattr(_intervals, "MAX_GENES", 100)
+    intervals = fit(truth[:, :300], predicted[:, :300], std[:300], molecule)
+    sample = np.linspace(0, 299, 100).round().astype(int)
+    alone = fit(truth[:, sample], predicted[:, sample], std[sample], molecule, sample % 5)
+    np.testing.assert_array_equal(intervals.quantiles, alone.quantiles)
+    np.testing.assert_array_equal(intervals.probability, alone.probability)
+    lower, upper = intervals.bounds(predicted[:, 300:], std[300:], molecule, 0.9)
+    inside = (truth[:, 300:] >= lower) & (truth[:, 300:] <= upper)
+    assert inside.mean() > 0.87
+    assert above_zero(truth[:, 300:], inside) > 0.75
+
+
+def test_all_genes_of_a_small_panel_count(rng, monkeypatch):
+    truth, predicted, std, molecule = simulate(rng, 100)
+    known = fit(truth, predicted, std, molecule)
+    monkeypatch.setattr(_intervals, "MAX_GENES", 100)
+    np.testing.assert_array_equal(fit(truth, predicted, std, molecule).quantiles, known.quantiles)
+    monkeypatch.setattr(_intervals, "MAX_GENES", 99)
+    assert (fit(truth, predicted, std, molecule).quantiles != known.quantiles).any()
 
 
 def test_intervals_are_no_wider_than_needed(rng):

@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 CELLS_PER_QUERY = 65_536
 BITS_PER_AXIS = 16  # resolution of the space-filling curve
-MAX_DENSE = 2**25  # values that are made dense to average neighbors
+MAX_DENSE = 5_000_000  # values that are made dense to average neighbors: about as many as caches hold
 
 
 def spatial_order(coords: np.ndarray, section: np.ndarray | None = None) -> np.ndarray:
