@@ -48,6 +48,32 @@ def test_citation_and_environment_are_of_this_package():
     assert set(extras) <= set(project["optional-dependencies"])
 
 
+CONDA_NAMES = {
+    "dask[array]": "dask-core",
+    "igraph": "python-igraph",
+    "matplotlib": "matplotlib-base",
+    "torch": "pytorch",
+    "torch-geometric": "pytorch_geometric",
+}
+
+
+def test_the_conda_recipe_asks_for_what_the_package_asks_for():
+    yaml = pytest.importorskip("yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = yaml.safe_load((ROOT / ".github" / "conda" / "recipe.yaml").read_text())
+    assert recipe["context"]["version"] == project["version"]
+    assert f">={recipe['context']['python_min']}" == project["requires-python"]
+    expected = []
+    for requirement in project["dependencies"]:
+        name, versions = re.fullmatch(r"([^<>=]+)(.*)", requirement).groups()
+        expected.append(f"{CONDA_NAMES.get(name, name)} {versions}")
+    assert recipe["requirements"]["run"][1:] == expected
+    assert recipe["about"]["summary"] == project["description"]
+    assert recipe["about"]["license"] == project["license"]
+    entries = [f"{name} = {target}" for name, target in project["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == entries
+
+
 def test_nothing_tells_to_install_what_is_not_published():
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py"), *NOTEBOOKS]
     for page in pages:
