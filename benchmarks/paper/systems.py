@@ -25,12 +25,11 @@ CALIBRATED = ["css", "mse", "ssim", "js"]
 
 INPUTS = """Every system sees the counts of the training genes, the positions of the cells and the whole reference, in a
 process of its own that never reads the truth. Each gets the kind of input and the settings that its documentation asks
-for; `benchmarks/peers/` has one file per system that says which. Deviations: novoSpaRc draws 2000 cells of the
-reference; uniPort sees the 2000 most variable genes of the reference, and was trained for 3000 and, where the table has
-it, for its default of 30000 iterations; SpaGE is the code that `tissue-sc` brings; gimVI's frequencies are brought to
-log-normalized values, and TISSUE starts from them. CPU seconds are for the five folds of one seed, with the processes
-that a system starts, without the time to import it; memory is the peak of the process. The constant has no
-correlation."""
+for; `benchmarks/peers/` has one file per system that says which. Deviations: uniPort sees the 2000 most variable genes
+of the reference, and was trained for 3000 and, where the table has it, for its default of 30000 iterations; SpaGE is
+the code that `tissue-sc` brings; gimVI's frequencies are brought to log-normalized values, and TISSUE starts from them.
+CPU seconds are for the five folds of one seed, with the processes that a system starts, without the time to import it;
+memory is the peak of the process. The constant has no correlation."""
 
 
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
@@ -85,7 +84,7 @@ def _boxes(genes: pd.DataFrame) -> Figure:
     pairs = list(genes["pair"].unique())
     figure = Figure(figsize=(3.2 * len(pairs), 4.5), layout="constrained")
     for axis, pair in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
-        table = _per_gene(genes, pair).dropna(axis=1, how="all")
+        table = _per_gene(genes, pair).drop(columns=list(BASELINES[:2]), errors="ignore")
         order = table.median().sort_values().index
         boxes = axis.boxplot([table[name].dropna() for name in order], vert=False, patch_artist=True, showfliers=False)
         for box, name in zip(boxes["boxes"], order, strict=True):

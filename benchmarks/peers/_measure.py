@@ -21,11 +21,11 @@ from stimpute.tl import GeneFold
 
 PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
-PEERS = ("spage", "tissue", "novosparc", "transimp", "gimvi_60", "tangram", "uniport_3000", "gimvi", "stplus")
+PEERS = ("spage", "tissue", "transimp", "gimvi_60", "novosparc", "tangram", "uniport_3000", "gimvi", "stplus")
 USUAL = (*OURS, *PEERS)  # those that take longest last
 RARE = ("uniport",)  # an hour for the folds of one seed: measured only where it is asked for
 SYSTEMS = (*USUAL, *RARE)
-COSTLY = ("paper", "gimvi_60", "tangram", "gimvi", "stplus", "uniport_3000", "uniport")
+COSTLY = ("paper", "gimvi_60", "novosparc", "tangram", "gimvi", "stplus", "uniport_3000", "uniport")
 LOCK = Lock()
 N_CELLS = 1000
 N_FOLDS = 5
