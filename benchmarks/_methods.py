@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,12 +124,16 @@ def profiles_as_relation(seed: int | None) -> Prepare:
 
 def peers() -> tuple[dict[str, Predict], dict[str, str]]:
     """Find the peers that are installed, and why the others are not run."""
+    from peers._environments import FOLDER, HERE
+    from peers._measure import PEERS
+
+    sys.path.append(str(FOLDER))
     found, missing = {}, {}
-    for path in sorted((Path(__file__).parent / "peers").glob("[a-z]*.py")):
+    for name in PEERS:
         try:
-            found |= adapter(path)
+            found |= adapter(HERE / f"{name}.py")
         except ImportError as error:
-            missing[path.stem] = str(error)
+            missing[name] = str(error)
     return found, missing
 
 

@@ -2,7 +2,7 @@
 
 Genes are split into five folds; a method sees the spatial data without the genes of a fold, and the reference. Every
 table has the constant, the calibrated reference mean and kNN. `--peers` adds the peers that are installed
-(`pip install -r benchmarks/peers/requirements.txt`), `--ablations` the parts of the method, and `--adapter FILE` a
+(`python -m benchmarks.peers --install`), `--ablations` the parts of the method, and `--adapter FILE` a
 method of your own.
 """
 

@@ -52,7 +52,8 @@ def show(results: pd.DataFrame, page: Page) -> None:
     for pair in results["pair"].unique():
         here, by_gene = whole[whole["pair"] == pair], genes[genes["pair"] == pair]
         seeds = here.groupby("method", sort=False)["seed"].nunique().rename("seeds")
-        table = _means(by_gene, BY_GENE).join(_means(here, [*BY_CELL, *COST])).join(seeds)
+        table = _means(by_gene, BY_GENE).join(_means(here, BY_CELL))
+        table = table.join(_means(here[here["device"] == "cpu"], COST)).join(seeds)
         page.table(table.sort_values("pcc", ascending=False), f"{pair}: mean over genes or cells, and over seeds")
     page.text(
         "Levels. A line, fitted to the means of the training genes in both datasets, brings every system's values to "

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from peers._device import device
+
 HERE = Path(__file__).parent
 FOLDER = HERE / ".environment"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -24,6 +26,10 @@ def install() -> None:
 
 
 def variables() -> dict[str, str]:
-    """Return the variables of a process that finds the packages, and computes in one thread."""
+    """Return the variables of a process that finds the packages, and computes in one thread without a graphics card.
+
+    With `PEERS_DEVICE=cuda` the card stays visible.
+    """
     paths = [str(FOLDER), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    found = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    return found if device() == "cuda" else {**found, "CUDA_VISIBLE_DEVICES": ""}

@@ -26,7 +26,7 @@ def predict(fold, seed=0):
     _, everything = normalized_pair(fold, fold.reference.var_names)
     classes, names = leiden_cluster(everything, normalize=False)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
-        return expTransImp(
+        predicted = expTransImp(
             df_ref=reference.to_df(),
             df_tgt=spatial.to_df(),
             train_gene=list(spatial.var_names),
@@ -36,3 +36,4 @@ def predict(fold, seed=0):
             device=torch.device(device()),
             seed=seed,
         )
+    return predicted.cpu().numpy() if torch.is_tensor(predicted) else predicted
