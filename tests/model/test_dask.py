@@ -1,7 +1,9 @@
 """Lazy results, and the schedulers of Dask."""
 
 import gc
+import os
 import pickle
+import signal
 import sys
 
 import anndata as ad
@@ -276,6 +278,42 @@ def test_a_cluster_gives_the_same_bits(model, all_genes, expected, tmp_path, kin
         found = impute_everywhere(model, section, all_genes, tmp_path)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def let_a_worker_die(client, folder):
+    """Kill a worker when it has finished three tasks, once; return the file that says so."""
+    from distributed import WorkerPlugin
+
+    class Death(WorkerPlugin):
+        name = "death"
+        finished = 0
+
+        def __init__(self, path):
+            self.path = path
+
+        def transition(self, key, start, finish, **kwargs):
+            self.finished += finish == "memory"
+            if self.finished == 3 and not self.path.exists():
+                self.path.write_text(str(os.getpid()))
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    folder.mkdir()
+    client.register_plugin(Death(folder / "died"))
+    return folder / "died"
+
+
+@pytest.mark.slow
+@pytest.mark.needs("intervals")
+def test_a_worker_that_dies_changes_nothing(model, all_genes, expected, tmp_path, cluster):
+    section = bare(model.adata)
+    options = {"genes": all_genes, "batch_size": 40, "progress": False}
+    died = let_a_worker_die(cluster, tmp_path / "lazy")
+    np.testing.assert_array_equal(model.impute(section, lazy=True, **options).X.compute(), expected[2])
+    assert died.exists()
+    died = let_a_worker_die(cluster, tmp_path / "out")
+    stored = model.impute(section, out=tmp_path / "x.zarr", **options)
+    assert died.exists()
+    np.testing.assert_array_equal(np.asarray(stored.X), expected[1])
 
 
 # ---------------------------------------------------------------- what it will take
