@@ -5,6 +5,7 @@ import pickle
 import dask
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from small import N_CELLS, bare, can, fit, if_known, predict_pickled, set_up, small_pair, values
 
@@ -213,3 +214,29 @@ def test_a_progress_bar_writes_nothing_where_it_cannot_be_drawn(capsys):
     with progress_bar("impute", 3, show=True) as advance:
         advance(3)
     assert capsys.readouterr() == ("", "")
+
+
+# ---------------------------------------------------------------- half precision
+
+
+@pytest.mark.needs("intervals")
+def test_training_in_half_precision_changes_little(pair, recipe):
+    spatial, reference = pair
+    genes = list(reference.var_names)
+    full, half = (
+        values(fit(spatial, reference, recipe, {"max_epochs": 5, **options}).impute(genes=genes, progress=False))
+        for options in ({}, {"precision": "bf16-mixed"})
+    )
+    assert (full != half).any()
+    np.testing.assert_allclose(half, full, atol=0.05 * full.std())
+
+
+@pytest.mark.needs("intervals")
+def test_imputing_with_fast_matrix_products_changes_little(model):
+    expected = values(model.impute(progress=False))
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = values(model.impute(progress=False))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    np.testing.assert_allclose(found, expected, atol=0.02 * expected.std())
