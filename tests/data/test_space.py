@@ -55,6 +55,8 @@ def test_neighbors_are_of_the_same_section_and_never_the_cell_itself():
     coords, section = rng.random((60, 2)), np.arange(60) % 2
     coords[:10] = 0.5  # ten cells on one spot
     neighbors = spatial_neighbors(coords, section, 4)
+    some = np.array([7, 2, 30])
+    np.testing.assert_array_equal(spatial_neighbors(coords, section, 4, some), neighbors[some])
     assert neighbors.shape == (60, 4)
     assert neighbors.dtype == np.int32
     assert (section[neighbors] == section[:, None]).all()

@@ -40,7 +40,7 @@ def spatial_order(coords: np.ndarray, section: np.ndarray | None = None) -> np.n
     return np.lexsort((code, section))
 
 
-def spatial_neighbors(coords: np.ndarray, section: np.ndarray, k: int) -> np.ndarray:
+def spatial_neighbors(coords: np.ndarray, section: np.ndarray, k: int, rows: np.ndarray | None = None) -> np.ndarray:
     """Find the k nearest other cells of the same section.
 
     In a section with fewer other cells these are repeated; a single cell is its own neighbor.
@@ -53,18 +53,22 @@ def spatial_neighbors(coords: np.ndarray, section: np.ndarray, k: int) -> np.nda
         Section of every cell, shape (n_cells,).
     k
         Number of neighbors.
+    rows
+        Positions of the cells whose neighbors to find; all if None.
 
     Returns
     -------
-    Positions of cells, int32, shape (n_cells, k).
+    Positions of cells, int32, shape (n_rows, k).
     """
-    neighbors = np.empty((len(coords), k), dtype=np.int32)
-    for name in np.unique(section):
+    rows = np.arange(len(coords)) if rows is None else rows
+    neighbors = np.empty((len(rows), k), dtype=np.int32)
+    for name in np.unique(section[rows]):
         cells = np.flatnonzero(section == name)
         tree = cKDTree(coords[cells])
-        for start in range(0, len(cells), CELLS_PER_QUERY):
-            rows = np.arange(start, min(start + CELLS_PER_QUERY, len(cells)))
-            neighbors[cells[rows]] = cells[_nearest(tree, rows, k)]
+        wanted = np.flatnonzero(section[rows] == name)
+        for start in range(0, len(wanted), CELLS_PER_QUERY):
+            part = wanted[start : start + CELLS_PER_QUERY]
+            neighbors[part] = cells[_nearest(tree, np.searchsorted(cells, rows[part]), k)]
     return neighbors
 
 

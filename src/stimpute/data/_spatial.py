@@ -117,8 +117,8 @@ class SpatialCells:
         for start in range(0, len(self), n_cells):
             yield self[np.arange(start, min(start + n_cells, len(self)))]
 
-    def neighbors(self, k: int) -> np.ndarray:
-        """Find the k nearest cells of the same section, shape (n_cells, k).
+    def neighbors(self, k: int, rows: np.ndarray | None = None) -> np.ndarray:
+        """Find the k nearest cells of the same section, for some cells or for all, shape (n_rows, k).
 
         Raises
         ------
@@ -131,7 +131,7 @@ class SpatialCells:
                 'the `spatial_key` of `setup_anndata` says (`obsm["spatial"]`), or train a model on data without '
                 "positions."
             )
-        return spatial_neighbors(self.coords, self.section, k)
+        return spatial_neighbors(self.coords, self.section, k, rows)
 
     def chunk(self, rows: np.ndarray, neighbors: np.ndarray | None = None) -> CellChunk:
         """Take some cells together with their spatial neighbors, as a self-contained piece of work.

@@ -115,11 +115,11 @@ class CellGraph:
         self, cells: SpatialCells, order: np.ndarray, size: int, n_neighbors: int | None, *, keep: bool = False
     ) -> None:
         self.parts = CellParts.cut(cells)
-        neighbors = None if n_neighbors is None else cells.neighbors(n_neighbors)
+        neighbors = None if n_neighbors is None else cells.neighbors(n_neighbors, order)
         self.tasks: list[ChunkTask] = []
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            near = None if neighbors is None else neighbors[rows]
+            near = None if neighbors is None else neighbors[start : start + size]
             wanted = rows if near is None else np.append(rows, near)
             self.tasks.append(ChunkTask(rows, near, self.parts.holding(wanted)))
         self.encodings = Encodings() if keep else None
