@@ -30,6 +30,8 @@ def _adata(seed):
     var = pd.DataFrame({"symbol": GENES[::-1], "reliability": rng.random(6), "other": rng.random(6)}, index=GENES)
     adata = ad.AnnData(counts, var=var, obsm={"spatial": rng.random((N_CELLS, 2)), "umap": rng.random((N_CELLS, 2))})
     adata.obs["section"] = np.arange(N_CELLS) % 2
+    adata.obs["explained"] = rng.normal(size=N_CELLS)
+    adata.obs["other_explained"] = rng.normal(size=N_CELLS)
     adata.layers["other"] = rng.poisson(2, counts.shape).astype(np.float32)
     adata.layers["lower"] = counts - rng.random(counts.shape)
     adata.layers["upper"] = counts + rng.random(counts.shape)
@@ -55,6 +57,10 @@ CALLS = {
     "accuracy": (
         {"scores": _scores(0)},
         {"scores": _scores(1), "metrics": "css", "baseline": "x"},
+    ),
+    "explained": (
+        {"adata": ADATA},
+        {"adata": OTHER, "key": "other_explained", "spatial_key": "umap", "size": 3},
     ),
     "gene_neighbors": (
         {"reference": ADATA, "gene": "g0"},

@@ -99,6 +99,8 @@ def impute(
     if save_model is not None:  # first: it took the most time to make
         model.save(str(save_model), save_reference=save_reference)
         files.append(str(save_model))
+    if model.adata is not None:  # the command's own copy, whose columns go into the result
+        model.adata.obs["explained"] = model.get_explained()
     is_streamed = out.suffix == ".zarr"
     imputed = model.impute(
         genes=names,

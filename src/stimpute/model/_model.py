@@ -17,7 +17,7 @@ from stimpute.data._arrays import from_arrays, to_arrays
 from stimpute.data._genes import check_genes_present
 from stimpute.data._join import References, is_several
 from stimpute.data._space import sample_cells
-from stimpute.model import _cells, _estimate, _impute, _properties
+from stimpute.model import _cells, _estimate, _explained, _impute, _properties
 from stimpute.model._data import ModelData
 from stimpute.model._read import read_pair, warn_without_positions
 from stimpute.model._reference import read_same_reference
@@ -244,6 +244,7 @@ class StImputeModel(SetupMixin, SaveMixin):
     estimate = _estimate.estimate
     get_latent_representation = _cells.get_latent_representation
     get_neighbors = _cells.get_neighbors
+    get_explained = _explained.get_explained
     transfer_labels = _cells.transfer_labels
 
     recipe = property(_properties.recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -56,6 +56,11 @@ class CrossfitGeneBlock:
         chosen = torch.from_numpy(genes).to(self.weights.profiles.device)
         weights = GeneWeights(self.weights.edge_weights[:, chosen], self.weights.profiles[:, chosen])
         return CrossfitGeneBlock(table, weights, self.slope, self.intervals)
+
+    def from_reference(self) -> CrossfitGeneBlock:
+        """See :class:`~stimpute.recipes.GeneBlock`; without the gene graph, unless nothing else predicts."""
+        profiles = self.weights.profiles
+        return replace(self, weights=GeneWeights(torch.zeros_like(self.weights.edge_weights), profiles))
 
     def predict(self, cells: CellBlock, options: OutputOptions) -> dict[str, np.ndarray]:
         """See :class:`~stimpute.recipes.GeneBlock`."""

@@ -24,7 +24,9 @@ class GeneBlock(Protocol):
     """Everything that is needed to predict some genes from cell blocks; small, and can be pickled.
 
     A block may have a method `take(genes)` that returns the block of some of its genes, given by position. Then a lazy
-    result computes these alone; otherwise it computes the genes of a block together.
+    result computes these alone; otherwise it computes the genes of a block together. It may have a method
+    `from_reference()` that returns the block which predicts from reference cells alone, without the measured genes
+    around the targets; :meth:`stimpute.StImputeModel.get_explained` uses it.
 
     Attributes
     ----------
