@@ -23,6 +23,7 @@ from stimpute.recipes import GeneBlock, OutputOptions, Predictor
 
 BYTES_AT_ONCE = 2**28  # of values that are computed before they are put into an array
 STEPS = 100  # of the progress bar, at most
+CHUNKS_AT_ONCE = 16  # at least: every step has a graph of its own, and reads the cells around its chunks again
 
 Arrays = dict[str, da.Array]
 
@@ -178,12 +179,16 @@ def fill(values: ImputedValues, arrays: Mapping[str, np.ndarray], advance: Calla
     with _workers():
         for columns, lazy in values.by_fold():
             size = 4 * len(columns) * len(lazy) * max(len(task.rows) for task in tasks)
-            step = max(1, min(BYTES_AT_ONCE // size, -(-len(tasks) // STEPS)))
+            step = max(1, min(BYTES_AT_ONCE // size, _chunks_per_step(len(tasks))))
             for start in range(0, len(tasks), step):
                 part = [array.blocks[start : start + step].to_delayed() for array in lazy.values()]
                 computed = dask.compute(*(delayed for blocks in part for delayed in blocks.ravel()))
                 _put(arrays, tasks[start : start + step], columns, lazy, iter(computed))
                 advance(sum(len(task.rows) for task in tasks[start : start + step]) * len(columns))
+
+
+def _chunks_per_step(n_chunks: int) -> int:
+    return max(CHUNKS_AT_ONCE, -(-n_chunks // STEPS))
 
 
 def _put(arrays: Mapping[str, np.ndarray], tasks: Any, columns: np.ndarray, lazy: Arrays, blocks: Iterator) -> None:
@@ -199,7 +204,7 @@ def store(values: ImputedValues, arrays: Mapping[str, Any], advance: Callable[[i
     """Write values to zarr arrays, whose chunks are those of the work; each task writes its own chunk."""
     lazy = values.select()
     tasks = values.cells.tasks
-    step = -(-len(tasks) // STEPS)
+    step = _chunks_per_step(len(tasks))
     row = 0
     with _workers():
         for start in range(0, len(tasks), step):
