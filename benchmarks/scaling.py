@@ -1,110 +1,186 @@
-"""CPU time and peak memory, by number of cells or of shared genes.
+"""CPU time and peak memory, by number of cells or of shared genes; and the schedulers of Dask.
 
-`python benchmarks/scaling.py --cells 2000 20000 100000` trains on a synthetic tissue from disk, then imputes all
-unmeasured genes to zarr. What counts is how the figures grow: training time not at all beyond 20,000 cells, imputing in
-proportion to cells × genes, and memory with the input, not with the result.
+`python benchmarks/scaling.py --cells 10000 100000 1350000` reads a section of 377 genes from disk, trains, imputes 76
+unmeasured genes to zarr, then single genes of a lazy result. Beside each stage stands its floor: its matrix products at
+the rate that was measured just before, and its bytes at the rate of copying them. What counts is how the figures grow:
+training not at all beyond 20,000 cells, imputing in proportion to cells × genes, and memory with positions and totals.
+
+`python benchmarks/scaling.py --schedulers 20000` imputes all genes to zarr, by a plain loop and by each scheduler.
 
 `python benchmarks/scaling.py --panels 377 1000 5000 18000` trains on panels of these sizes, imputes some genes with
 intervals, embeds all cells, finds neighbors, saves and loads. What counts is that nothing grows with the square of the
-panel. Each size runs in a process of its own.
+panel. Each size runs in a process of its own. With `--data`, simulated data are kept and used again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import logging
-import resource
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anndata as ad
+import dask
 import numpy as np
 import pandas as pd
-from _panels import simulate_panel
+import zarr
+from _panels import simulate_panel, simulate_section
 from _results import section, show
+from _stages import AddedMemory, Row, Stages
 
-from stimpute.recipes import RECIPES
+from stimpute import StImputeModel
+from stimpute.model._chunks import CELLS_PER_CHUNK, GENES_PER_CHUNK, gene_chunks
+from stimpute.model._stream import describe_genes, predict_chunks
+from stimpute.recipes import RECIPES, OutputOptions
 
+SECTION_DATA = (377, 26_717, 33_551)  # shared genes, reference cells, reference genes
+N_HIDDEN = 76  # genes that are imputed in all cells
 PANEL_DATA = (30_000, 20_000, 20_000)  # spatial cells, reference cells, reference genes
 N_IMPUTED = 256  # genes that are imputed from each panel
 N_NEIGHBORS_OF = 2000  # cells whose neighbors are found
 
 
-def simulate(folder: Path, n_cells: int, n_unmeasured: int) -> None:
-    """Write a tissue and a reference."""
-    from stimpute import datasets
+def measure_cells(folder: Path, recipe: str, n_lazy: int) -> list[Row]:
+    """Do with one section what users of a large one do, in this process."""
+    spatial, reference, stages = open_data(folder)
+    n_cells = spatial.n_obs
+    model = StImputeModel(spatial, reference, recipe=recipe)
+    stages.end("set up, make the model: all cells are read", copied=(folder / "spatial.h5ad").stat().st_size)
+    model.train(enable_progress_bar=False)
+    stages.end("train")
+    unmeasured = list(model.reference_genes.difference(model.shared_genes))
+    genes = unmeasured[:N_HIDDEN]
+    expected = model.estimate(n_cells=n_cells, n_genes=len(genes))
+    stages.end("estimate")
+    added = AddedMemory()
+    model.impute(genes=genes, out=folder / "imputed.zarr", progress=False)
+    stored = size_of(folder / "imputed.zarr" / "X")
+    stages.end(
+        f"impute {len(genes)} genes to zarr",
+        products=n_cells * (encoding(model) + len(genes) * per_value(model)),
+        copied=(folder / "spatial.h5ad").stat().st_size + stored,
+        expected=expected,
+        stored=stored,
+        memory=added.peak(),
+    )
+    lazy = model.impute(genes=unmeasured[:n_lazy], lazy=True, progress=False)
+    stages.end(f"describe {lazy.n_vars:,} genes for a lazy result")
+    lazy[:, unmeasured[0]].to_memory()
+    stages.end("its first gene", products=n_cells * (encoding(model) + per_value(model)))
+    lazy[:, unmeasured[1]].to_memory()
+    kept = lazy.X.source.cells.encodings
+    gib = [size / 2**30 for size in (kept.size, kept.file.size)]
+    stages.end(f"the next gene; kept: {gib[0]:.1f} GiB in memory, {gib[1]:.1f} GiB in a file")
+    return [{"cells": n_cells, **row} for row in stages.rows]
 
-    tissue = datasets.synthetic_tissue(n_cells=n_cells, n_reference=3000, n_measured=100, n_unmeasured=n_unmeasured)
-    tissue.spatial.write_h5ad(folder / "spatial.h5ad")
-    tissue.reference.write_h5ad(folder / "reference.h5ad")
+
+def measure_schedulers(folder: Path) -> list[Row]:
+    """Impute all genes to zarr by a plain loop over chunks, and by each scheduler of Dask."""
+    spatial, reference, stages = open_data(folder)
+    model = StImputeModel(spatial, reference)
+    model.train(enable_progress_bar=False)
+    stages.end("train")
+    predictor = model.predictor()
+    targets, names = model.data.locate(None, None)
+    chunks = gene_chunks(predictor, targets, model.data.need_reference().reference)
+    blocks = list(describe_genes(predictor, chunks, progress=False))
+    stages.end(f"describe {len(targets):,} genes")
+    products = spatial.n_obs * (encoding(model) + len(targets) * per_value(model))
+    known = plain_loop(model, blocks, folder / "plain.zarr")
+    stages.end("plain loop: encode, predict, write", products=products)
+    cells = model.data.read_cells(None)
+    for name in ("synchronous", "threads", "processes", "LocalCluster of 2"):
+        array = new_store(folder / f"{name}.zarr", known.shape)
+        with scheduler(name):
+            warm = new_store(folder / "warm.zarr", known.shape)
+            options = {"batch_size": None, "progress": False}
+            few = cells[np.arange(2 * CELLS_PER_CHUNK)] if len(cells) > 2 * CELLS_PER_CHUNK else cells
+            predict_chunks(predictor, few, chunks[:1], blocks[:1], {"X": warm}, OutputOptions(), **options)
+            stages.start()
+            predict_chunks(predictor, cells, chunks, blocks, {"X": array}, OutputOptions(), **options)
+            stages.end(name, products=products)
+        assert all(np.array_equal(array[i : i + 1000], known[i : i + 1000]) for i in range(0, len(cells), 1000)), name
+    return [{"cells": spatial.n_obs, "genes": len(targets), **row} for row in stages.rows]
 
 
-def measure(folder: Path, recipe: str) -> dict[str, float | str]:
-    """Train and impute once, in this process."""
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
-    import anndata as ad
+def plain_loop(model: StImputeModel, blocks: list[Any], path: Path) -> Any:
+    """Encode, predict and write chunk by chunk, without Dask."""
+    predictor = model.predictor()
+    cells = model.data.read_cells(None)
+    neighbors = cells.neighbors(predictor.n_spatial_neighbors)
+    encoder = predictor.cell_encoder(None)
+    array = new_store(path, (len(cells), sum(len(block.table) for block in blocks)))
+    for start in range(0, len(cells), CELLS_PER_CHUNK):
+        rows = np.arange(start, min(start + CELLS_PER_CHUNK, len(cells)))
+        encoded = encoder.encode(cells.chunk(rows, neighbors))
+        column = 0
+        for block in blocks:
+            values = block.predict(encoded, OutputOptions())["X"]
+            array[rows[0] : rows[-1] + 1, column : column + values.shape[1]] = values
+            column += values.shape[1]
+    return array
 
-    from stimpute import StImputeModel
 
-    imported = peak()
-    spatial, reference = (ad.read_h5ad(folder / f"{name}.h5ad") for name in ("spatial", "reference"))
+def new_store(path: Path, shape: tuple[int, int]) -> zarr.Array:
+    """Make an empty array in chunks of the work, as `impute(out=...)` does."""
+    return zarr.create_array(path, shape=shape, chunks=(CELLS_PER_CHUNK, GENES_PER_CHUNK), dtype="float32")
+
+
+@contextlib.contextmanager
+def scheduler(name: str) -> Iterator[None]:
+    """Use a scheduler of Dask."""
+    if not name.startswith("LocalCluster"):
+        with dask.config.set(scheduler=name, num_workers=2):
+            yield
+        return
+    import distributed
+
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster):
+        yield
+
+
+def open_data(folder: Path) -> tuple[ad.AnnData, ad.AnnData, Stages]:
+    """Open a section on disk, and read its reference."""
+    stages = Stages()
+    spatial = ad.read_h5ad(folder / "spatial.h5ad", backed="r")
+    reference = ad.read_h5ad(folder / "reference.h5ad")
+    stages.end("read the reference")
     StImputeModel.setup_anndata(spatial)
     StImputeModel.setup_anndata(reference)
-    read, times = peak(), [time.process_time()]
-    model = StImputeModel(spatial, reference, recipe=recipe)
-    model.train(enable_progress_bar=False)
-    trained = peak()
-    times.append(time.process_time())
-    result = model.impute(out=folder / "imputed.zarr", progress=False)
-    times.append(time.process_time())
-    return {
-        "cells": f"{result.n_obs:,}",
-        "genes imputed": result.n_vars,
-        "train, CPU s": round(times[1] - times[0], 1),
-        "impute, CPU s": round(times[2] - times[1], 1),
-        "result, GiB": round(4 * result.n_obs * result.n_vars / 2**30, 3),
-        "peak: imports, GiB": round(imported, 2),
-        "data read": round(read, 2),
-        "trained": round(trained, 2),
-        "imputed": round(peak(), 2),
-    }
+    return spatial, reference, stages
 
 
-class Stages:
-    """CPU seconds, wall seconds and peak memory, stage by stage."""
+def encoding(model: StImputeModel) -> int:
+    """Count the multiplications that encode a cell: all members, with no gene held out."""
+    recipe = model.recipe
+    if recipe.name != "crossfit":
+        return 0
+    width = min(recipe.n_latent, model.sizes.n_shared)
+    return recipe.n_folds * width * (model.sizes.n_shared + recipe.n_metacells)
 
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float | str]] = []
-        self.start()
 
-    def start(self) -> None:
-        """Begin a stage."""
-        self.cpu = time.process_time()
-        self.wall = time.perf_counter()
+def per_value(model: StImputeModel) -> int:
+    """Count the multiplications that predict a value from an encoded cell."""
+    return int(model.recipe.work_per_value(model.sizes))
 
-    def end(self, name: str) -> None:
-        """Write down the stage, and begin the next one."""
-        cpu = time.process_time() - self.cpu
-        wall = time.perf_counter() - self.wall
-        figures = {"CPU s": round(cpu, 1), "wall s": round(wall, 1), "peak GiB": round(peak(), 2)}
-        self.rows.append({"stage": name, **figures})
-        print(self.rows[-1], file=sys.stderr, flush=True)
-        self.start()
+
+def size_of(path: Path) -> int:
+    """Count the bytes of the files of a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def measure_panel(folder: Path) -> list[dict[str, float | str]]:
     """Do with one panel what users do, in this process."""
-    warnings.filterwarnings("ignore")
-    logging.disable(logging.WARNING)
-    import anndata as ad
-
-    from stimpute import StImputeModel
-
     stages = Stages()
     spatial, reference = (ad.read_h5ad(folder / f"{name}.h5ad") for name in ("spatial", "reference"))
     stages.end("read files")
@@ -134,59 +210,76 @@ def measure_panel(folder: Path) -> list[dict[str, float | str]]:
     return stages.rows
 
 
-def peak() -> float:
-    """Peak memory of this process so far, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
-def run(*arguments: str | Path | int) -> str:
-    """Run this file in a process of its own, and return the last line that it prints."""
+def run(*arguments: str | Path | int) -> list[Row]:
+    """Run this file in a process of its own, and return the rows that it prints at last."""
     command = [sys.executable, __file__, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return "".join(done.stdout.splitlines()[-1:])
+    return json.loads("".join(done.stdout.splitlines()[-1:]) or "[]")
 
 
-def by_cells(args: argparse.Namespace) -> str:
-    """Measure each number of cells."""
+def in_processes(sizes: list[int], kind: str, args: argparse.Namespace) -> list[Row]:
+    """Simulate and measure each size in processes of its own."""
     rows = []
-    for n_cells in args.cells:
-        with tempfile.TemporaryDirectory() as folder:
-            run("--simulate", folder, "--cells", n_cells, "--genes", args.genes)
-            rows.append(json.loads(run("--measure", folder, "--recipe", args.recipe)))
-    return section(f"Scaling of {args.recipe}", pd.DataFrame(rows))
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) if args.data is None else args.data / f"{kind}{size}"
+            folder.mkdir(parents=True, exist_ok=True)
+            options = [f"--{kind}", size, "--recipe", args.recipe, "--lazy", args.lazy]
+            if not (folder / "spatial.h5ad").exists():
+                run("--simulate", folder, *options)
+            for old in folder.glob("*.zarr"):
+                shutil.rmtree(old)
+            rows += run("--measure", folder, *options)
+    return rows
 
 
-def by_panel(args: argparse.Namespace) -> str:
-    """Measure each panel; one row per stage."""
-    rows = []
-    for n_panel in args.panels:
-        with tempfile.TemporaryDirectory() as folder:
-            run("--simulate", folder, "--panels", n_panel)
-            rows += [{"shared genes": n_panel, **row} for row in json.loads(run("--measure", folder, "--panels", 0))]
-    n_cells, n_reference, n_genes = PANEL_DATA
-    note = f"; {n_cells:,} spatial cells, a reference of {n_reference:,} cells × {n_genes:,} genes"
-    return section("Panels of any size", pd.DataFrame(rows), note)
+def exponent(rows: list[Row], stage: str) -> str:
+    """Say how the CPU time of a stage grows with the number of cells."""
+    found = [(row["cells"], row["CPU s"]) for row in rows if row["stage"].startswith(stage)]
+    steps = []
+    for (cells, cpu), (more, longer) in itertools.pairwise(found):
+        steps.append(f"{np.log(longer / cpu) / np.log(more / cells):.2f} from {cells:,} to {more:,} cells")
+    return "; CPU seconds of imputing grow with the exponent " + ", ".join(steps) if steps else ""
 
 
 def main() -> None:
     """Run every size in fresh processes and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, nargs="+", default=[2000, 20_000, 100_000])
-    parser.add_argument("--genes", type=int, default=1000)
+    parser.add_argument("--cells", type=int, nargs="+")
+    parser.add_argument("--schedulers", type=int, nargs="+", help="numbers of cells")
+    parser.add_argument("--panels", type=int, nargs="+", help="numbers of shared genes")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="crossfit")
-    parser.add_argument("--panels", type=int, nargs="+", help="numbers of shared genes, in place of numbers of cells")
+    parser.add_argument("--lazy", type=int, default=1000, help="genes of the lazy result")
+    parser.add_argument("--data", type=Path, help="folder for simulated data, which are kept")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--simulate", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.simulate is not None and args.panels:
-        simulate_panel(args.simulate, args.panels[0], *PANEL_DATA)
-    elif args.simulate is not None:
-        simulate(args.simulate, args.cells[0], args.genes)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    if args.simulate is not None:
+        if args.panels:
+            simulate_panel(args.simulate, args.panels[0], *PANEL_DATA)
+        else:
+            simulate_section(args.simulate, (args.cells or args.schedulers)[0], *SECTION_DATA)
+    elif args.measure is not None and args.panels:
+        rows = measure_panel(args.measure)
+        print(json.dumps([{"shared genes": args.panels[0], **row} for row in rows]))
+    elif args.measure is not None and args.schedulers:
+        print(json.dumps(measure_schedulers(args.measure)))
     elif args.measure is not None:
-        print(json.dumps(measure_panel(args.measure) if args.panels else measure(args.measure, args.recipe)))
+        print(json.dumps(measure_cells(args.measure, args.recipe, args.lazy)))
+    elif args.panels:
+        n_cells, n_reference, n_genes = PANEL_DATA
+        note = f"; {n_cells:,} spatial cells, a reference of {n_reference:,} cells × {n_genes:,} genes"
+        show(section("Panels of any size", pd.DataFrame(in_processes(args.panels, "panels", args)), note), args.out)
+    elif args.schedulers:
+        rows = in_processes(args.schedulers, "schedulers", args)
+        show(section("Schedulers of Dask", pd.DataFrame(rows).fillna("")), args.out)
     else:
-        show(by_panel(args) if args.panels else by_cells(args), args.out)
+        rows = in_processes(args.cells or [10_000, 100_000], "cells", args)
+        note = exponent(rows, "impute")
+        show(section(f"Scaling of {args.recipe}", pd.DataFrame(rows).fillna(""), note), args.out)
 
 
 if __name__ == "__main__":
