@@ -148,9 +148,8 @@ def main() -> None:
         print(f"  {name}: {value:,.0f}")
     print(f"  result: {4 * large.n_cells * large.n_genes / 2**40:.1f} TiB before compression")
     multiplications = large.n_cells * large.n_genes * large.width
-    print(
-        f"  products: {multiplications:.1e} multiplications, {multiplications / MULTIPLICATIONS_PER_SECOND / 3600:.0f} h of one core"
-    )
+    hours = multiplications / MULTIPLICATIONS_PER_SECOND / 3600
+    print(f"  products: {multiplications:.1e} multiplications, {hours:.0f} h of one core")
 
 
 if __name__ == "__main__":
