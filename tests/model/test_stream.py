@@ -124,7 +124,7 @@ def test_a_chunk_of_cells_holds_its_neighbors_and_no_others(work):
 
 
 def test_values_are_written_where_they_belong(work, options, imputed):
-    """In memory cells are visited along a curve through space, in a store in their own order."""
+    """In memory cells are visited along a curve through space; a chunk of a store is written once, as it is."""
 
     class Store:
         """Takes values as a zarr array does."""
@@ -143,7 +143,7 @@ def test_values_are_written_where_they_belong(work, options, imputed):
     with dask.config.set(scheduler="synchronous"):
         predict_chunks(predictor, cells, chunks, blocks, {"X": store}, OutputOptions(), batch_size=40, progress=False)
     np.testing.assert_allclose(store.array, imputed.X, atol=1e-5)
-    assert store.order == list(range(0, N_CELLS, 40))
+    assert sorted(store.order) == list(range(0, N_CELLS, 40))
 
 
 # ---------------------------------------------------------------- size

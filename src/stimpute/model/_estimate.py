@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 N_CELLS = 8 * CELLS_PER_CHUNK  # of the part that is measured, at most
 N_GENES = GENES_PER_CHUNK
 BYTES_PER_CELL = 100  # positions, totals, neighbors, order and names
+SCRATCH = 2**25  # bytes, for chunks of cells that are encoded
+PARTS_AT_ONCE = 10  # of cells that are not in memory
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,11 @@ def estimate(
     if isinstance(training.expression, LazyRows):
         per_cell += reading / min(len(training), len(cells) * ROWS_PER_BLOCK // CELLS_PER_CHUNK)
     n_values = n_cells * n_genes
-    chunks = 4 * CELLS_PER_CHUNK * GENES_PER_CHUNK * 4 * len(values)
+    chunks = 4 * CELLS_PER_CHUNK * GENES_PER_CHUNK * 4 * len(values) + SCRATCH
+    if isinstance(training.expression, LazyRows):
+        chunks += (
+            PARTS_AT_ONCE * ROWS_PER_BLOCK * n_bytes([cells.expression.data, cells.expression.indices]) // len(cells)
+        )
     return Estimate(
         cpu_seconds=describing / len(genes) * n_genes + per_cell * n_cells + per_value * n_values,
         memory_bytes=int(BYTES_PER_CELL * n_cells + n_bytes(block) / len(genes) * n_genes + chunks),
