@@ -38,9 +38,9 @@ def history(
     """Plot the losses and correlations of a training: one panel per phase and quantity.
 
     A line is the average over a quarter of the epochs; a faint line shows the values of single epochs, which differ
-    because every epoch masks other genes. The dotted line is the value of the untrained network over the batches of the
-    first epoch: training helps if a loss ends below it and a correlation above it. The legend gives that value and the
-    end of the line. Validation, and a history without such values, has the start of the line in its place.
+    because every epoch masks other genes. The dotted line is the value of the untrained network over a fifth of all
+    batches: training helps if a loss ends below it and a correlation above it. The legend gives that value and the end
+    of the line. Validation, and a history without such values, has the start of the line in its place.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from stimpute._messages import check_at_least
 
 Sums: TypeAlias = dict[str, tuple[torch.Tensor | float, int]]  # of values over rows, and the number of rows
 
+UNTRAINED_EVERY = 5  # batches: the untrained network meets the same data as the others, at a small cost
 ADAM_BETAS = (0.9, 0.98)  # a short memory of squared gradients suits a few hundred steps
 
 
@@ -40,7 +41,7 @@ class LossPlan(TrainingPlan):
 
     @property
     def untrained(self) -> dict[str, float]:
-        """Means over the batches of the first epoch with the weights from before training, by the logged names."""
+        """Means over every fifth batch of the training with the weights from before it, by the logged names."""
         return {name: float(total / n) for name, (total, n) in self._untrained_sums.items()}
 
     def forward(self, batch: dict[str, torch.Tensor]) -> LossOutput:
@@ -78,8 +79,8 @@ class LossPlan(TrainingPlan):
         self._add_to(self._untrained_sums, output, "train")
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
-        """Compute the training loss of one batch; in the first epoch, also that of the untrained network."""
-        if self.current_epoch == 0:
+        """Compute the training loss of one batch, and now and then also that of the untrained network."""
+        if self.global_step % UNTRAINED_EVERY == 0:
             self._evaluate_untrained(batch)
         output = self(batch)
         self._add_to_epoch(output, "train")
