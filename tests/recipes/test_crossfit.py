@@ -211,6 +211,7 @@ def test_parts_can_be_left_out(tissue, options):
     assert (model.predictor().n_spatial_neighbors is None) == (options.get("use_space") is False)
 
 
+@pytest.mark.filterwarnings("ignore:.*trained without the positions")
 @pytest.mark.parametrize(("placed", "max_exact_genes"), [(True, 1000), (False, 1000), (True, 10)])
 def test_what_is_trained_is_what_predicts(tissue, placed, max_exact_genes):
     """The training module and the predictor give the same z-score, with positions and without."""

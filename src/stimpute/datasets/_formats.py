@@ -114,16 +114,19 @@ def _unknown_format(path: Path) -> str:
 def _read_10x_h5(path: Path) -> ad.AnnData:
     import scanpy as sc
 
-    return _with_unique_genes(sc.read_10x_h5(path))
+    return _with_unique_genes(sc.read_10x_h5, path)
 
 
 def _read_10x_folder(path: Path) -> ad.AnnData:
     import scanpy as sc
 
-    return _with_unique_genes(sc.read_10x_mtx(path))
+    return _with_unique_genes(sc.read_10x_mtx, path)
 
 
-def _with_unique_genes(adata: ad.AnnData) -> ad.AnnData:
+def _with_unique_genes(reader: Callable[[Path], ad.AnnData], path: Path) -> ad.AnnData:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Variable names are not unique")  # they are made so
+        adata = reader(path)
     adata.var_names_make_unique()
     return adata
 
@@ -236,7 +239,9 @@ def _centroids(sdata: SpatialData, table: ad.AnnData) -> Any:
     positions = pd.DataFrame(index=table.obs_names, columns=["x", "y"], dtype=float)
     for name in names:
         is_inside = (table.obs[region_key] == name).to_numpy()
-        centers = get_centroids(sdata[name]).compute()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The index of the dataframe is not monotonic")  # rows are found by name
+            centers = get_centroids(sdata[name]).compute()
         positions[is_inside] = centers.loc[table.obs[instance_key][is_inside], ["x", "y"]].to_numpy()
     return positions.to_numpy()
 

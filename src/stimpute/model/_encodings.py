@@ -56,13 +56,21 @@ class Encodings:
                 self._chunks[fold, position] = self.file.write(block)
 
 
+class TemporaryFile:
+    """A temporary file without a name, which is closed when nothing refers to this object any more."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the next line
+        weakref.finalize(self, self.file.close)
+
+
 class SpillFile:
     """A temporary file without a name, which is gone when nothing reads it any more, or the process ends."""
 
     def __init__(self) -> None:
         self.size = 0
         self.limit = int(DISK_SHARE * shutil.disk_usage(tempfile.gettempdir()).free)
-        self._file: Any = None
+        self._opened: TemporaryFile | None = None
 
     def has_room(self, size: int) -> bool:
         """Tell whether some bytes more can be written."""
@@ -70,24 +78,26 @@ class SpillFile:
 
     def write(self, block: Any) -> Spilled:
         """Append the arrays of an encoded chunk."""
-        if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
-        return Spilled(map_arrays(block, self._append))
+        if self._opened is None:
+            self._opened = TemporaryFile()
+        opened = self._opened
+        return Spilled(map_arrays(block, lambda array: self._append(array, opened)))
 
-    def _append(self, array: Any) -> StoredArray:
+    def _append(self, array: Any, opened: TemporaryFile) -> StoredArray:
         values = np.ascontiguousarray(array)
-        start = self._file.seek(-(-self._file.seek(0, 2) // ALIGNMENT) * ALIGNMENT)
-        values.tofile(self._file)
-        self._file.flush()
+        end = opened.file.seek(0, 2)
+        start = opened.file.seek(-(-end // ALIGNMENT) * ALIGNMENT)
+        values.tofile(opened.file)
+        opened.file.flush()
         self.size += values.nbytes
-        return StoredArray(self._file, start, values.shape, values.dtype, isinstance(array, torch.Tensor))
+        return StoredArray(opened, start, values.shape, values.dtype, isinstance(array, torch.Tensor))
 
 
 @dataclass(frozen=True)
 class StoredArray:
-    """Where an array is in a file."""
+    """Where an array is in a temporary file."""
 
-    file: Any
+    opened: TemporaryFile
     start: int
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -98,7 +108,7 @@ class StoredArray:
         if 0 in self.shape:
             values = np.empty(self.shape, self.dtype)
         else:
-            values = np.memmap(self.file, self.dtype, "c", self.start, self.shape)
+            values = np.memmap(self.opened.file, self.dtype, "c", self.start, self.shape)
         return torch.from_numpy(values) if self.is_tensor else values
 
 
