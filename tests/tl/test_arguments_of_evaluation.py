@@ -76,6 +76,7 @@ CROSS_VALIDATE = {
     "interval": (0.5, layers),
     "methods": ({"noise": noise}, layers),
     "baselines": (False, layers),
+    "null": (True, layers),
     "groupby": ("cell_type", lambda result: result.groups is None),
     # arguments of the model
     "recipe": ("linear", of_model),
