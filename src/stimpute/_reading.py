@@ -7,6 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def check_file_or_folder(path: Path) -> None:
+    """Refuse a named pipe or a device, whose reader may wait for ever; a path with nothing there passes.
+
+    Raises
+    ------
+    ValueError
+        If there is one at this path.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(
+            f"{path} is a named pipe or a device; expected a file or a folder. Write its content to a file first."
+        )
+
+
 @contextlib.contextmanager
 def readable(path: str | Path, advice: str) -> Iterator[None]:
     """Turn whatever the reader of a damaged file raises into one error that names the file.
@@ -23,8 +37,9 @@ def readable(path: str | Path, advice: str) -> Iterator[None]:
     FileNotFoundError, PermissionError, ImportError
         As they are: the file is not damaged.
     ValueError
-        For every other error. One that names the file stays as it is.
+        For every other error. One that names the file stays as it is. Also for a named pipe, before it is opened.
     """
+    check_file_or_folder(Path(path))
     try:
         yield
     except (FileNotFoundError, PermissionError, ImportError):

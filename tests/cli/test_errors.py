@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import warnings
 
@@ -89,6 +90,14 @@ def test_a_model_that_is_none(run, data, tmp_path):
     result = run("impute", *data, "--model", "model", "-o", "out.h5ad")
     assert result.status == 2
     assert "model" in result.err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_named_pipe_as_the_reference(run, data, tmp_path):
+    os.mkfifo(tmp_path / "pipe.h5ad")
+    result = run("impute", *data[:2], "--reference", "pipe.h5ad", "-o", "out.h5ad")
+    assert result.status == 2
+    assert "pipe.h5ad is a named pipe or a device; expected a file or a folder." in result.err
 
 
 # ------------------------------------------------------------ options

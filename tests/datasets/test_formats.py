@@ -1,5 +1,7 @@
 """Every format is read into the same cells × genes, with counts, names and positions."""
 
+import os
+
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -149,6 +151,14 @@ def test_without_the_extra_the_error_names_it_and_the_function(cells, tmp_path, 
 
 
 # ---------------------------------------------------------------- nothing known
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("name", ["cells.h5ad", "cells.csv"])
+def test_a_named_pipe_is_refused_before_anything_waits_for_it(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name} is a named pipe or a device; expected a file or a folder"):
+        read(tmp_path / name)
 
 
 def test_unknown_formats_are_told_what_is_known(cells, tmp_path):

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from stimpute._messages import missing_extra
+from stimpute._reading import check_file_or_folder
 
 if TYPE_CHECKING:
     from spatialdata import SpatialData
@@ -80,7 +81,7 @@ def read(path: str | Path) -> ad.AnnData:
     FileNotFoundError
         If there is nothing at this path.
     ValueError
-        If the format is not known; the message lists those that are.
+        If the format is not known; the message lists those that are. If there is a named pipe at this path.
     ImportError
         If the format needs an extra that is not installed; the message names it, and the function that reads it.
 
@@ -92,6 +93,7 @@ def read(path: str | Path) -> ad.AnnData:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")
+    check_file_or_folder(path)
     for form in FORMATS:
         if form.matches(path):
             return form.read(path)
