@@ -82,6 +82,7 @@ def test_a_reference_with_gene_symbols_is_recognized(recipe):
     np.testing.assert_allclose(model.get_latent_representation(bare(reference[20:50])), expected[20:50], atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The spatial cells are cells of the reference")
 def test_spatial_cells_can_be_embedded_as_such(model, pair, latent):
     """The same cells, read as one dataset or the other, are not the same cells."""
     as_spatial = model.get_latent_representation(pair[1], dataset="spatial")

@@ -3,11 +3,12 @@
 import json
 import warnings
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from small import N_CELLS, N_MEASURED, N_REFERENCE, bare, shuffled_genes, small_pair
+from small import N_CELLS, N_MEASURED, N_REFERENCE, bare, fit, set_up, shuffled_genes, small_pair
 
 from stimpute import StImputeModel
 from stimpute.data._expression import read_expression
@@ -148,6 +149,51 @@ def test_recognizing_the_reference_warns_of_nothing(both):
         warnings.simplefilter("error")
         assert not is_from_reference(everything, attached)
     assert record.relations == ()
+
+
+COPIED = "The spatial cells are cells of the reference"
+
+
+def without_positions(section, reference):
+    StImputeModel.setup_anndata(section, spatial_key=None)
+    StImputeModel.setup_anndata(reference)
+    return StImputeModel(section, reference, recipe="linear")
+
+
+def test_cells_of_the_reference_as_spatial_cells_are_told_once(both):
+    _, reference, record, _ = both
+    shared = list(record.shared_genes)
+    dense = bare(reference[:, shared])
+    dense.X = dense.X.toarray()
+    for section in (bare(reference[:, shared]), bare(reference[::-2, shared[::-1]]), dense):
+        with pytest.warns(UserWarning, match=COPIED):
+            model = without_positions(section, bare(reference))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.data.read_cells(None)
+
+
+def test_the_reference_as_another_section_is_told(both):
+    spatial, reference, _, _ = both
+    model = fit(*set_up(bare(spatial), bare(reference)), "linear")
+    lazy = bare(reference)
+    lazy.X = da.from_array(lazy.X.toarray(), chunks=(50, -1))
+    for section in (model.reference, bare(reference[:, ::-1]), lazy):
+        with pytest.warns(UserWarning, match=COPIED):
+            model.impute(adata=section, genes="Gene40", progress=False)
+
+
+def test_cells_with_equal_names_or_values_alone_are_spatial_cells(both):
+    _, reference, record, _ = both
+    renamed = bare(reference[:, list(record.shared_genes)])
+    renamed.obs_names = [f"spot {name}" for name in renamed.obs_names]
+    changed = bare(reference[:, list(record.shared_genes)])
+    changed.X = changed.X.toarray()
+    changed.X[7, 3] += 1
+    for section in (renamed, changed):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            without_positions(section, bare(reference))
 
 
 # ---------------------------------------------------------------- what is missing

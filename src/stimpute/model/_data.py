@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scvi import settings
 
 from stimpute._messages import check_type
 from stimpute.data._expression import read_gene_names
@@ -17,7 +19,7 @@ from stimpute.data._lazy import Scans
 from stimpute.data._spatial import SpatialCells
 from stimpute.model._read import read_cells, warn_of_empty_cells
 from stimpute.model._record import DataRecord
-from stimpute.model._reference import AttachedReference
+from stimpute.model._reference import AttachedReference, are_reference_cells
 
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
@@ -26,6 +28,11 @@ NO_CELLS = "The model was loaded without spatial data. Pass them: `adata=spatial
 NO_REFERENCE = (
     "The model was loaded without its reference. Load it with "
     "`StImputeModel.load(path, adata=spatial, reference=reference)`."
+)
+REFERENCE_CELLS = (
+    "The spatial cells are cells of the reference: the names of the first ones and their values of all shared genes "
+    "are equal. Pass the cells that were measured in space: `StImputeModel(spatial, reference)`, or "
+    "`model.impute(adata=section)`."
 )
 
 
@@ -53,6 +60,7 @@ class ModelData:
         self._model = model
         self.attached: AttachedReference | None = None
         self._warned_of: list[weakref.ref[AnnData]] = []
+        self._compared: list[weakref.ref[AnnData]] = []
         self.scans: Scans = {}
 
     @property
@@ -99,13 +107,22 @@ class ModelData:
         return read_gene_names(self.section(adata), self._model.spatial_setup["gene_symbols"])
 
     def read_cells(self, adata: AnnData | None) -> SpatialCells:
-        """Read a section, see :func:`read_cells`; the first time, warn of empty cells."""
+        """Read a section, see :func:`read_cells`; the first time, warn of empty cells and of cells of the reference."""
         section = self.section(adata)
         cells, n_empty = read_cells(section, self._model.spatial_setup, self.record, self.scans)
+        self.compare_with_reference(section)
         if all(known() is not section for known in self._warned_of):
             self._warned_of.append(weakref.ref(section))
             warn_of_empty_cells(cells, n_empty, uses_space=self._model.recipe.capabilities.uses_space)
         return cells
+
+    def compare_with_reference(self, section: AnnData) -> None:
+        """Warn, once, of spatial cells that are cells of the reference."""
+        if self.attached is None or any(known() is section for known in self._compared):
+            return
+        self._compared.append(weakref.ref(section))
+        if are_reference_cells(section, self._model.spatial_setup, self.attached):
+            warnings.warn(REFERENCE_CELLS, UserWarning, stacklevel=settings.warnings_stacklevel)
 
     def locate(self, genes: str | Sequence[str] | None, adata: AnnData | None) -> tuple[np.ndarray, pd.Index]:
         """Find positions and names of the genes to predict: the given ones, or all that are not measured.

@@ -121,6 +121,7 @@ class StImputeModel(SetupMixin, SaveMixin):
             )
             if dataset_setups:
                 self.release(reference)  # nobody else knows the joined reference
+            self.data.compare_with_reference(spatial)
             n_cells = min(spatial.n_obs, MAX_CELLS)
             self.data_record_ = dataclasses.replace(record, n_cells=n_cells).to_dict()
             with seeded(0):

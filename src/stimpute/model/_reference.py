@@ -10,12 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from stimpute._messages import name_list
 from stimpute.data._annotations import has_lazy_annotations, with_annotations
-from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
+from stimpute.data._expression import (
+    ExpressionMatrix,
+    expression_arguments,
+    find_matrix,
+    read_expression,
+    read_gene_names,
+)
 from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
 from stimpute.data._relations import load_relations
+from stimpute.data._rows import read_all
 from stimpute.model._record import DataRecord
 from stimpute.model._setup import read_datasets
 from stimpute.recipes import Recipe
@@ -156,3 +164,39 @@ def is_from_reference(adata: AnnData, attached: AttachedReference) -> bool:
     known = {row.tobytes() for row in expression.dense(attached.reference.shared)}
     expressing = found[found.any(1)]
     return len(expressing) > 0 and all(row.tobytes() in known for row in expressing)
+
+
+def are_reference_cells(adata: AnnData, setup: Mapping[str, Any], attached: AttachedReference) -> bool:
+    """Tell whether spatial cells are cells of the reference, by their names and all values of the shared genes.
+
+    The first cells are compared, values as they are: `False` proves nothing.
+
+    Parameters
+    ----------
+    adata
+        Spatial cells.
+    setup
+        Arguments of `setup_anndata` for them.
+    attached
+        The reference.
+    """
+    known = attached.adata.obs_names
+    names = adata.obs_names[:N_COMPARED]
+    if not known.is_unique or not names.isin(known).all():
+        return False
+    shared = attached.reference.expression.genes[attached.reference.shared]
+    rows = known.get_indexer(names)
+    order = np.argsort(rows)  # files are read in their own order
+    own = _values(adata[:N_COMPARED], setup, shared)
+    theirs = _values(attached.adata[rows[order]], attached.setup, shared)
+    if own is None or theirs is None:
+        return False
+    return bool(own.nnz > 0 and (own[order] != theirs).nnz == 0)
+
+
+def _values(adata: AnnData, setup: Mapping[str, Any], genes: pd.Index) -> sparse.csr_matrix | None:
+    """Read the values of some genes as they are; None if a gene is missing."""
+    position = read_gene_names(adata, setup.get("gene_symbols")).get_indexer(genes)
+    if (position < 0).any():
+        return None
+    return sparse.csr_matrix(read_all(find_matrix(adata, setup.get("layer"))))[:, position]
