@@ -38,6 +38,19 @@ def test_clustering_of_few_genes_and_unlabeled_cells(tissue, imputed):
     assert np.isfinite(table["value"]).all()
 
 
+@pytest.mark.slow
+def test_clustering_of_more_cells_than_scanpy_searches_exactly(monkeypatch):
+    def one_cluster(adata, key_added, **kwargs):
+        assert adata.obsp["connectivities"].nnz >= adata.n_obs
+        adata.obs[key_added] = pd.Categorical(["0"] * adata.n_obs)
+
+    monkeypatch.setattr("scanpy.tl.leiden", one_cluster)
+    x = np.random.default_rng(0).poisson(3, (8300, 2)).astype(np.float32)
+    spatial = ad.AnnData(x, obs=pd.DataFrame({"cell_type": "a"}, index=[f"cell{i}" for i in range(len(x))]))
+    table = tl.clustering_scores(spatial, spatial, expression="counts", resolutions=(1.0,), n_neighbors=3)
+    assert (table["n_clusters"] == 1).all()
+
+
 def test_clustering_errors(tissue, imputed):
     with pytest.raises(KeyError, match="cell_type"):
         tl.clustering_scores(tissue.spatial, imputed, "kind")
