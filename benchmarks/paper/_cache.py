@@ -68,6 +68,17 @@ def read(name: str, study: Study) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["pair", "seed"])
 
 
+def coverage(name: str, study: Study) -> pd.DataFrame:
+    """Tell which seeds were measured: one row per part, one column per pair, empty where there is none."""
+    done = [task for task in tasks_of(name, study) if is_measured(task)]
+    table = pd.DataFrame("", index=pd.Index(study.parts, name="part"), columns=list(study.pairs))
+    for part in study.parts:
+        for pair in study.pairs:
+            seeds = [str(task.seed) for task in done if (task.part, task.pair) == (part, pair)]
+            table.loc[part, pair] = ", ".join(seeds)
+    return table
+
+
 def commits(name: str) -> list[str]:
     """Return the commits at which the tables of a study were measured."""
     paths = sorted((RESULTS / name).glob("*.json"))

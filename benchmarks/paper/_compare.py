@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from benchmarks.paper._study import PAIRS
 from scipy.stats import wilcoxon
 
 if TYPE_CHECKING:
@@ -16,23 +17,21 @@ if TYPE_CHECKING:
 from stimpute.tl import LOWER_IS_BETTER
 
 ALPHA = 0.05
-MAX_DESCRIBED = 5  # rows of a test that are written out
+MAX_DESCRIBED = 4  # rows of a test that are written out
+MIN_PAIRS = 2  # that a verdict needs
+SIMULATED = "SYNTHETIC"  # shown in the tables, but no verdict rests on it
 
 
 def wide(values: pd.Series, column: str) -> pd.DataFrame:
-    """Put one level of the index into columns, with rows and columns in the order in which they come.
+    """Put one level of the index into columns, rows and columns as they come, pairs as in `PAIRS`.
 
     `unstack(sort=False)` of pandas puts values into wrong places where combinations are missing.
     """
     rows = values.reset_index(column).index.unique()
     columns = values.index.get_level_values(column).unique()
+    if column == "pair":
+        columns = sorted(columns, key=PAIRS.index)
     return values.unstack(column).reindex(index=rows, columns=columns)
-
-
-def by_gene(results: pd.DataFrame, column: str, method: str = "method") -> pd.DataFrame:
-    """Average a column over seeds: one row per pair and gene, one column per method."""
-    genes = results[results["axis"] == "gene"] if "axis" in results else results
-    return wide(genes.groupby(["pair", "gene", method], sort=False)[column].mean(), method)
 
 
 def means(results: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ("pair", "method")) -> pd.DataFrame:
@@ -56,28 +55,41 @@ def paired(
 ) -> pd.DataFrame:
     """Test whether a method is better than others, over the genes of each pair.
 
-    Values are means over seeds. The test is the signed-rank test of Wilcoxon; p is corrected by the method of Holm
-    over all rows. A positive difference means that the first method is better, for every metric.
+    Values are means over the seeds that both methods have. The test is the signed-rank test of Wilcoxon; p is corrected
+    by the method of Holm over all rows. A positive difference means that the first method is better, for every metric.
+    The synthetic tissue is left out.
 
     Returns
     -------
-    Rows pair and other method; columns `difference` (mean over genes), `better` (share of the genes), `p`, `n`.
+    Rows pair and other method; columns `difference` (mean over genes), `low` and `high` (its 95 % interval, from the
+    deviation over genes), `better` (share of the genes), `p`, `genes`, `seeds`.
     """
-    table = by_gene(results, column, method)
+    genes = results[results["axis"] == "gene"] if "axis" in results else results
+    genes = genes[genes["pair"] != SIMULATED]
     sign = -1 if column.removesuffix("_calibrated") in LOWER_IS_BETTER else 1
     rows = []
-    for pair, genes in table.groupby(level="pair", sort=False):
-        if first not in genes or genes[first].isna().all():
-            continue
-        for other in others or genes.columns.drop(first):
-            if other not in genes or genes[other].isna().all():
+    for pair, of_pair in genes.groupby("pair", sort=False):
+        values = sign * of_pair.pivot_table(index=["seed", "gene"], columns=method, values=column)
+        for other in others or of_pair[method].unique():
+            if other == first or not {first, other} <= set(values):
                 continue
-            difference = (sign * (genes[first] - genes[other])).dropna().to_numpy()
-            p = wilcoxon(difference).pvalue if np.any(difference != 0) else 1.0
-            rows.append((pair, other, difference.mean(), (difference > 0).mean(), p, len(difference)))
-    found = pd.DataFrame(rows, columns=["pair", "compared with", "difference", "better", "p", "n"])
+            difference = (values[first] - values[other]).dropna()
+            if len(difference):
+                n_seeds = difference.index.get_level_values("seed").nunique()
+                by_gene = difference.groupby(level="gene").mean().to_numpy()
+                rows.append((pair, other, *_test(by_gene), len(by_gene), n_seeds))
+    columns = ["pair", "compared with", "difference", "low", "high", "better", "p", "genes", "seeds"]
+    found = pd.DataFrame(rows, columns=columns)
     found["p"] = holm(found["p"].to_numpy())
     return found.set_index(["pair", "compared with"])
+
+
+def _test(difference: np.ndarray) -> tuple[float, float, float, float, float]:
+    """Compute the mean, its 95 % interval, the share above zero and the p value of Wilcoxon."""
+    mean = difference.mean()
+    half = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.nan
+    p = wilcoxon(difference).pvalue if np.any(difference != 0) else 1.0
+    return mean, mean - half, mean + half, (difference > 0).mean(), p
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -89,38 +101,82 @@ def holm(p: np.ndarray) -> np.ndarray:
     return result
 
 
-def judge(tests: pd.DataFrame) -> Verdict:
-    """Judge "the first method is better" from the rows of :func:`paired`, by one rule for all claims.
+def judge(yes: Sequence[bool], pairs: Sequence[str]) -> Verdict:
+    """Judge a claim from whether each comparison supports it, by one rule for all claims.
 
-    "holds": the difference is positive and significant in every row. "holds in part": in some row. "does not hold": in
-    none.
+    "holds": all do. "holds in part": some do. "does not hold": none does. "too few data": fewer than two real pairs.
     """
-    yes = (tests["difference"] > 0) & (tests["p"] < ALPHA)
-    if yes.all():
+    if len(set(pairs) - {SIMULATED}) < MIN_PAIRS:
+        return "too few data"
+    if all(yes):
         return "holds"
-    return "holds in part" if yes.any() else "does not hold"
+    return "holds in part" if any(yes) else "does not hold"
 
 
 def add_verdict(page: Page, claim: str, where: str, tests: pd.DataFrame) -> None:
-    """Add a claim and its verdict to the page, if it was tested at all."""
+    """Add "the first method is better", judged from the rows of :func:`paired`, if it was tested at all."""
     if len(tests):
-        page.verdict(claim, where, judge(tests), describe(tests))
+        page.verdict(claim, where, judge(list(is_better(tests)), tests.index.get_level_values("pair")), describe(tests))
+
+
+def add_verdict_of_no_gain(page: Page, claim: str, where: str, tests: pd.DataFrame) -> None:
+    """Add "the first method is not significantly better", judged from the rows of :func:`paired`."""
+    if len(tests):
+        yes = list(~is_better(tests))
+        page.verdict(claim, where, judge(yes, tests.index.get_level_values("pair")), describe(tests))
+
+
+def add_verdict_without_test(page: Page, claim: str, where: str, gains: pd.Series, unit: str = "") -> None:
+    """Add a claim that holds where a number is above zero; `gains` has one number per pair, means over seeds."""
+    gains = gains.drop(SIMULATED, errors="ignore").dropna()
+    if len(gains):
+        evidence = "; ".join(f"{pair}: {gain:+.3f}" for pair, gain in gains.items())
+        page.verdict(claim, where, judge(list(gains > 0), gains.index), f"{evidence}{unit} (no test)")
+
+
+def is_better(tests: pd.DataFrame) -> pd.Series:
+    """Tell in which rows of :func:`paired` the first method is significantly better."""
+    return (tests["difference"] > 0) & (tests["p"] < ALPHA)
+
+
+def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Write the rows of :func:`paired` for a table of the page."""
+    shown = tests[["difference"]].map(lambda value: f"{value:+.{digits}f}")
+    intervals = zip(tests["low"], tests["high"], strict=True)
+    shown["95 % interval"] = [f"{low:+.{digits}f} to {high:+.{digits}f}" for low, high in intervals]
+    shown["better"] = tests["better"].map("{:.0%} of genes".format)
+    shown["p"] = tests["p"].map(_write_p)
+    return shown.join(tests[["genes", "seeds"]])
 
 
 def describe(tests: pd.DataFrame) -> str:
-    """Write the rows of :func:`paired` as text: difference, p and the pair; many rows are counted."""
+    """Write the rows of :func:`paired` as text: difference, interval and p; many rows are counted."""
     if len(tests) > MAX_DESCRIBED:
-        return _count(tests)
+        return _count(tests) + "; " + _seeds(tests)
+    others = tests.index.get_level_values("compared with").nunique()
     rows = []
     for (pair, other), row in tests.iterrows():
-        p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.2g}"
-        rows.append(f"{pair}: {row['difference']:+.3f} against {other} ({p}, {int(row['n'])} genes)")
-    return "; ".join(rows)
+        against = f" against {other}" if others > 1 else ""
+        interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+        rows.append(f"{pair}: {row['difference']:+.3f} {interval}{against}, p {_write_p(row['p'], '= ')}")
+    return "; ".join([*rows, _seeds(tests)])
+
+
+def _write_p(p: float, prefix: str = "") -> str:
+    return "< 0.001" if p < 0.001 else f"{prefix}{p:.2g}"
+
+
+def _seeds(tests: pd.DataFrame) -> str:
+    fewest, most = tests["seeds"].min(), tests["seeds"].max()
+    if fewest == most:
+        return f"{fewest} seed{'s' if fewest > 1 else ''}"
+    return f"{fewest} to {most} seeds"
 
 
 def _count(tests: pd.DataFrame) -> str:
-    better = ((tests["difference"] > 0) & (tests["p"] < ALPHA)).sum()
+    better = is_better(tests).sum()
     worse = ((tests["difference"] < 0) & (tests["p"] < ALPHA)).sum()
+    n_pairs = tests.index.get_level_values("pair").nunique()
     pair, other = tests["difference"].idxmin()
-    text = f"of {len(tests)} comparisons better in {better}, worse in {worse}, at p < {ALPHA} (Holm)"
-    return text + f"; least: {tests['difference'].min():+.3f} on {pair} against {other}"
+    text = f"{len(tests)} comparisons on {n_pairs} pairs: better in {better}, worse in {worse} at p < {ALPHA}"
+    return text + f"; least {tests['difference'].min():+.3f} on {pair} against {other}"

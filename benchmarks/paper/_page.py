@@ -7,59 +7,132 @@ from pathlib import Path
 
 import pandas as pd
 from benchmarks.paper import _cache
-from benchmarks.paper._study import Study, Verdict, all_studies
+from benchmarks.paper._claims import add_claims
+from benchmarks.paper._study import Study, Verdict, all_studies, tasks_of
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FIGURES = "_static/paper"
 INTRODUCTION = Path(__file__).parent / "introduction.md"
+NO_SUMMARY = (
+    '**The central claim of the paper is not tested yet with `recipe="paper"`**: that a gene network made from a '
+    "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 is no "
+    "better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
+)
+ORDER = ("holds", "holds in part", "does not hold", "too few data", "cannot be tested", "not measured yet")
+OWN = "docs"
 
 
 @dataclass
 class Page:
-    """Sections in Markdown, figures, and verdicts."""
+    """Sections in Markdown, figures, and verdicts.
 
+    Attributes
+    ----------
+    docs
+        Folder of the docs, where figures are saved.
+    summary
+        What was found on the paper's central claim: the first lines of the page.
+    """
+
+    docs: Path = DOCS
     parts: list[str] = field(default_factory=list)
     verdicts: list[dict[str, str]] = field(default_factory=list)
+    summary: str = NO_SUMMARY
 
     def text(self, *paragraphs: str) -> None:
         """Add paragraphs."""
         self.parts += [f"{paragraph}\n" for paragraph in paragraphs]
 
-    def table(self, table: pd.DataFrame, caption: str, digits: int = 3) -> None:
-        """Add a table; an index is shown as its first columns."""
+    def table(self, table: pd.DataFrame, caption: str, digits: int = 3, *, folded: bool = False) -> None:
+        """Add a table; an index is shown as its first columns. A folded table is shown when the caption is clicked."""
         shown = table.reset_index() if table.index.names != [None] else table
-        self.text(f"**{caption}**", shown.round(digits).to_markdown(index=False))
+        markdown = to_markdown(shown, digits)
+        if folded:
+            self.text(f"<details><summary>{caption}</summary>", markdown, "</details>")
+        else:
+            self.text(f"**{caption}**", markdown)
 
     def figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save a figure as PNG and add it."""
-        folder = DOCS / FIGURES
+        folder = self.docs / FIGURES
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-        self.text(f"```{{figure}} {FIGURES}/{name}.png\n:alt: {caption}\n\n{caption}\n```")
+        self.text(figure_text(name, caption))
 
     def verdict(self, claim: str, source: str, verdict: Verdict, evidence: str) -> None:
         """Add a claim of the paper (`source="Fig. 2"`) or of these docs (`source="docs"`) to the table of verdicts."""
         self.verdicts.append({"claim": claim, "where": source, "verdict": verdict, "evidence": evidence})
 
 
-def write_page(path: Path = DOCS / "paper.md") -> Page:
-    """Write the page from all studies of which something was measured."""
-    page = Page()
+def figure_text(name: str, caption: str) -> str:
+    """Write the directive of a figure."""
+    return f"```{{figure}} {FIGURES}/{name}.png\n:alt: {caption}\n\n{caption}\n```"
+
+
+def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
+    """Write a table without its index: as many decimals in every row, and nothing where there is no value."""
+    shown = table.astype(object)
+    for position in range(table.shape[1]):
+        column = table.iloc[:, position]
+        if pd.api.types.is_float_dtype(column):
+            decimals = 0 if (column.dropna() % 1 == 0).all() else digits
+            texts = [f"{value:.{decimals}f}" for value in column]
+            shown.isetitem(position, texts)
+    shown = shown.where(table.notna().to_numpy(), "")
+    return shown.to_markdown(index=False, disable_numparse=True)
+
+
+def write_page(docs: Path = DOCS) -> Page:
+    """Write `paper.md` and its figures from whatever was measured."""
+    page = Page(docs)
     for name, study in all_studies().items():
         results = _cache.read(name, study)
         if len(results):
             _write_section(name, study, results, page)
-    verdicts = pd.DataFrame(page.verdicts).to_markdown(index=False) if page.verdicts else ""
-    introduction = INTRODUCTION.read_text() if INTRODUCTION.exists() else "# The paper, re-examined\n"
-    path.write_text("\n".join([introduction, "## Verdicts", "", verdicts, "", *page.parts]))
+        else:
+            command = f"`python -m benchmarks.paper {name}`"
+            page.verdict(study.title, study.paper or OWN, "not measured yet", command)
+    add_claims(page)
+    introduction = INTRODUCTION.read_text().replace("{summary}", page.summary)
+    (docs / "paper.md").write_text("\n".join([introduction, *_verdicts(page), *page.parts]))
     return page
 
 
 def _write_section(name: str, study: Study, results: pd.DataFrame, page: Page) -> None:
     page.text(f"## {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
-    missing = [pair for pair in study.pairs if pair not in set(results["pair"])]
+    _say_what_is_missing(name, study, page)
     study.show(results, page)
     commits = ", ".join(_cache.commits(name))
-    command = f"`python -m benchmarks.paper {name}`, commit {commits}"
-    page.text(command + (f"; not measured: {', '.join(missing)}." if missing else "."))
+    page.text(f"`python -m benchmarks.paper {name}`, commit {commits}.")
+
+
+def _say_what_is_missing(name: str, study: Study, page: Page) -> None:
+    """Name pairs of which nothing was measured, and list the seeds of all parts."""
+    tasks = tasks_of(name, study)
+    n_measured = sum(_cache.is_measured(task) for task in tasks)
+    if n_measured == len(tasks):
+        return
+    coverage = _cache.coverage(name, study)
+    without = [pair for pair in coverage if not coverage[pair].any()]
+    seeds = sorted({task.seed for task in tasks if _cache.is_measured(task)})
+    text = f"**Measured in part**: {n_measured} of {len(tasks)} runs; seeds {', '.join(map(str, seeds))}."
+    if len(seeds) == 1:
+        text = text.replace("seeds", "one seed,")
+    page.text(text + (f" Nothing yet on {', '.join(without)}." if without else ""))
+    if len(study.parts) > 1:
+        page.table(coverage, "Seeds that were measured, by part and pair", folded=True)
+
+
+def _verdicts(page: Page) -> list[str]:
+    table = pd.DataFrame(page.verdicts, columns=["claim", "where", "verdict", "evidence"])
+    table = table.sort_values("verdict", key=lambda column: column.map(ORDER.index), kind="stable")
+    parts = ["## Verdicts\n"]
+    for title, chosen in (
+        ("Claims of the paper", table[table["where"] != OWN]),
+        ("Claims of these docs", table[table["where"] == OWN].drop(columns="where")),
+    ):
+        counts = chosen["verdict"].value_counts().reindex(ORDER).dropna().astype(int)
+        counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        parts += [f"### {title}\n", f"{len(chosen)} claims: {counted}.\n", to_markdown(chosen), ""]
+    return parts

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REAL_PAIRS = ("OSMFISH", "MERFISH_HYPOTHALAMUS", "STARMAP_V1")
 PAIRS = (*REAL_PAIRS, "OSMFISH_VISP", "SYNTHETIC")
-Verdict = Literal["holds", "holds in part", "does not hold", "cannot be tested"]
+Verdict = Literal["holds", "holds in part", "does not hold", "too few data", "cannot be tested", "not measured yet"]
 
 
 @dataclass(frozen=True)

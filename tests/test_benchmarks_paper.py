@@ -1,0 +1,273 @@
+"""The page on the paper is made from tables of any studies, whole or in part; nothing is measured here."""
+
+import re
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stimpute.recipes import _registry
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="runs in the repository")
+GENES = [f"gene{i}" for i in range(8)]
+METHODS = ("measured", "paper", "crossfit", "kNN", "SpaGE", "paper, reference permuted", "crossfit, reference permuted")
+QUANTILES = ("mean", "lowest 5 %", "lower quarter", "median", "upper quarter", "highest 5 %")
+SCORES = ["css", "js", "mse", "pcc", "rmse_z", "spearman", "ssim", "r2", "pcc_partial", "pcc_within"]
+CALIBRATED = ["css_calibrated", "mse_calibrated", "js_calibrated", "r2_calibrated", "pcc_calibrated"]
+OTHERS = ["reliability", "reference_mean", "reference_std", "post_hoc", "post_hoc_noisy"]
+
+
+@pytest.fixture(scope="module")
+def paper():
+    """The package of the studies; the recipes that it registers are removed afterwards."""
+    registered = dict(_registry._registered)
+    sys.path.insert(0, str(ROOT))
+    from benchmarks.paper import _cache, _page, _study
+
+    yield _page, _cache, _study.all_studies()
+    sys.path.remove(str(ROOT))
+    _registry._registered.clear()
+    _registry._registered.update(registered)
+
+
+def numbers(columns, n_rows, seed):
+    random = np.random.default_rng(seed)
+    return pd.DataFrame(random.uniform(0.1, 0.9, (n_rows, len(columns))), columns=list(columns))
+
+
+def grid(**levels):
+    return pd.DataFrame(list(product(*levels.values())), columns=list(levels))
+
+
+def with_numbers(table, columns, seed):
+    return table.join(numbers(columns, len(table), seed))
+
+
+def by_gene_and_cell(methods, seed):
+    genes = grid(method=methods, gene=GENES).assign(axis="gene", fold=np.tile(np.arange(8) % 2, len(methods)))
+    cells = grid(method=methods, gene=QUANTILES).assign(axis="cell")
+    table = pd.concat([genes, cells], ignore_index=True)
+    return with_numbers(table, [*SCORES, *CALIBRATED, *OTHERS], seed)
+
+
+def split(part):
+    name, rest = part.split("; ")
+    return [name] if name != "plain" else ["kNN", "ridge", "constant"], rest
+
+
+def accuracy(pair, seed, part):
+    name = part.removesuffix(", published totals")
+    plain = ["constant", "reference mean, calibrated", "kNN", "ridge", "ridge + mean of the visible panel"]
+    oracles = ["the gene itself, learned in other cells (oracle)"]
+    methods = {"plain": plain, "own values": oracles}.get(name, [name])
+    return by_gene_and_cell(methods, seed).assign(totals="input" if name == part else "all")
+
+
+def data(pair, seed, part):
+    columns = ["cells", "genes", "median count per cell", "median genes per cell", "zeros", "shared genes"]
+    return with_numbers(grid(data=["spatial", "reference"]), columns, seed)
+
+
+def nulls(pair, seed, part):
+    methods, null = split(part)
+    return by_gene_and_cell(methods, seed).assign(null=null)
+
+
+def reserved(pair, seed, part):
+    methods, percent = split(part)
+    table = by_gene_and_cell(methods, seed).assign(percent=int(percent.split()[0]))
+    cells = ["all cells", "cells that were trained on", "cells that were not trained on"]
+    return pd.concat([table.assign(cells=name) for name in (cells if len(methods) == 1 else cells[:1])])
+
+
+def preprocessing(pair, seed, part):
+    methods, variant = split(part)
+    return by_gene_and_cell(methods, seed).assign(preprocessing=variant)
+
+
+def reliability(pair, seed, part):
+    return with_numbers(grid(exchanged=[0, 0.5, 1], gene=GENES), ["reliability", "pcc"], seed).assign(method=part)
+
+
+def ablations(pair, seed, part):
+    return by_gene_and_cell([part], seed)
+
+
+def sensitivity(pair, seed, part):
+    recipe, option = part.split("; ")
+    tables = [by_gene_and_cell([recipe], seed).assign(option=option, value=value) for value in ("1", "2")]
+    return pd.concat(tables)
+
+
+def systems(pair, seed, part):
+    methods = ["constant", "kNN", "SpaGE", "stimpute, crossfit", "stimpute, paper"]
+    columns = [*SCORES, "css_calibrated", "mse_calibrated", "ssim_calibrated", "js_calibrated", "cell_pcc", "cell_css"]
+    columns += ["cell_pcc_calibrated", "cell_css_calibrated"]
+    columns += ["cpu_seconds", "wall_seconds", "peak_gib", "coverage", "above_zero", "width"]
+    table = with_numbers(grid(method=methods, gene=[*GENES, ""]), columns, seed)
+    whole = table["gene"] == ""
+    table = table.assign(device=np.where(whole, "cpu", None), error=None)
+    return pd.concat([table, pd.DataFrame([{"method": "stPlus", "error": "RuntimeError: no CUDA"}])])
+
+
+def clusters(methods, seed):
+    table = grid(method=methods, resolution=[0.25, 0.5, 1.0, 1.5, 2.0])
+    columns = ["ari", "fmi", "completeness", "ami", "homogeneity", "nmi", "v_measure"]
+    return with_numbers(table, columns, seed).assign(n_clusters=5)
+
+
+def clustering(pair, seed, part):
+    table = clusters([*METHODS, "measured, labels permuted"], seed).assign(part="scores")
+    if seed:
+        return table
+    maps = grid(part=["map"], method=["measured", "paper", "crossfit"], cell_type=["a", "b"])
+    return pd.concat([table, with_numbers(maps, ["x", "y"], seed)])
+
+
+def unmeasured(pair, seed, part):
+    tables = [clusters(METHODS[1:], seed).assign(genes=name) for name in ("all genes, PCA", "50 most variable genes")]
+    panel = ["measured", "measured, genes of the reference only", "measured, labels permuted"]
+    return pd.concat([*tables, clusters(panel, seed)]).assign(n_genes=50)
+
+
+def modules(pair, seed, part):
+    columns = ["ari", "correlation of correlations", "nearest found", "mean absolute correlation"]
+    columns.append("measured mean absolute correlation")
+    agreement = with_numbers(grid(method=[*METHODS[1:], "reference itself", "measured, cells permuted"]), columns, seed)
+    agreement = agreement.assign(part="agreement", modules=3, **{"modules measured": 4})
+    named = grid(**{"pair of genes": ["C1qa, C1qb", "Lyz2, Pf4"], "method": ["in the data", *METHODS[1:]]})
+    named = with_numbers(named, ["correlation of the two", "same module by chance"], seed).assign(
+        part="named", both=True
+    )
+    return pd.concat([agreement, named.assign(rank=2, n_genes=50, modules=3, **{"same module": True})])
+
+
+def patterns(pair, seed, part):
+    genes = ["Rorb", "Gfap"]
+    columns = ["pcc", "css", "mse", "ssim", "PCC within types", "mean, predicted / measured"]
+    columns += ["sd, predicted / measured", "Moran's I measured", "Moran's I"]
+    tables = [with_numbers(grid(part=["scores"], method=METHODS[1:], gene=genes), columns, seed)]
+    regions = grid(part=["regions"], method=METHODS, gene=genes, region=["layer 2", "layer 4"])
+    tables.append(with_numbers(regions, ["mean"], seed))
+    if seed == 0:
+        maps = [f"{gene}, {name}" for gene in genes for name in ("measured", "paper", "crossfit")]
+        tables.append(numbers(["x", "y", *maps], 5, seed).assign(part="map"))
+    return pd.concat(tables)
+
+
+def downstream(pair, seed, part):
+    columns = ["type accuracy", "markers per type", "marker rank", "top markers found", "false markers", "domain ARI"]
+    columns += ["Moran's I", "Moran's I higher", "Moran's I rank"]
+    table = with_numbers(grid(method=[*METHODS, "measured, cells permuted"]), columns, seed)
+    return table.assign(types=5, genes=8)
+
+
+def ligand_receptor(pair, seed, part):
+    columns = ["significant", "of these measured", "of the measured, found", "rank correlation of scores"]
+    table = grid(genes=["random pairs of genes", "Pnoc, Oprl1"], method=[*METHODS, "measured, cells permuted"])
+    return with_numbers(table, columns, seed).assign(tests=100)
+
+
+def needs(pair, seed, part):
+    levels = [("all", "all"), ("shared genes", "5"), ("shared genes", "10"), ("reference cells", "100")]
+    levels += [("depth of the reference", "50%"), ("cells of the section", "100")]
+    levels += [("noise in positions, cell distances", "1"), ("clusters of the reference, of 8", "4")]
+    table = grid(level=levels, method=["crossfit", "paper", "kNN"])
+    table[["needs", "level"]] = table["level"].tolist()
+    metrics = ["pcc", "spearman", "css", "mse"]
+    table = with_numbers(table, [*metrics, *(f"{name}, all data" for name in metrics)], seed)
+    return table.assign(genes=10, cells=100, refused=0.0, **{"reference cells": 100})
+
+
+def cost(pair, seed, part):
+    table = grid(cells=[1000, 4000, 16_000], method=["paper", "crossfit"])
+    stages = ["train_seconds", "impute_seconds", "seconds", "cpu_seconds", "peak_gib", "gib"]
+    return with_numbers(table, stages, seed)
+
+
+MADE_UP = {
+    function.__name__: function
+    for function in (accuracy, data, nulls, reserved, preprocessing, reliability, ablations, sensitivity, systems)
+    + (clustering, unmeasured, modules, patterns, downstream, ligand_receptor, needs, cost)
+}
+
+
+def keep(cache, task):
+    """Write a made-up table where a measured one would be."""
+    path = cache.path_of(task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    MADE_UP[task.study](task.pair, task.seed, task.part).to_csv(path, index=False)
+    path.with_suffix(".json").write_text('{"commit": "1234567"}')
+
+
+@pytest.fixture
+def only_text(monkeypatch, paper):
+    """Save no figures: that takes most of the time."""
+    page, *_ = paper
+    monkeypatch.setattr(page.Page, "figure", lambda self, figure, name, text: self.text(page.figure_text(name, text)))
+
+
+def test_every_study_has_its_parts(paper):
+    *_, studies = paper
+    assert set(studies) == set(MADE_UP)
+    for name, study in studies.items():
+        assert study.title, name
+        assert "?" in study.question, name
+        assert len(set(study.parts)) == len(study.parts), name
+
+
+def test_page_of_all_studies(paper, tmp_path, monkeypatch, only_text):
+    page, cache, studies = paper
+    from benchmarks.paper._study import tasks_of
+
+    monkeypatch.setattr(cache, "RESULTS", tmp_path / "results")
+    for name, study in studies.items():
+        pairs = [pair for pair in ("OSMFISH", "MERFISH_HYPOTHALAMUS", "SYNTHETIC") if pair in study.pairs]
+        for task in tasks_of(name, study):
+            if task.pair in pairs[:2] and task.seed == 0:
+                keep(cache, task)
+    written = page.write_page(tmp_path)
+    text = (tmp_path / "paper.md").read_text()
+    for study in studies.values():
+        assert f"\n## {study.title}\n" in text
+    assert "nan" not in re.findall(r"\w+", text)
+    assert {verdict["verdict"] for verdict in written.verdicts} <= set(page.ORDER)
+
+
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_sections_of_studies_that_were_measured_in_part(n_parts, paper, tmp_path, monkeypatch, only_text):
+    page, cache, studies = paper
+    from benchmarks.paper._study import Task
+
+    monkeypatch.setattr(cache, "RESULTS", tmp_path / "results")
+    for name, study in studies.items():
+        for part in study.parts[-n_parts:]:
+            keep(cache, Task(name, study.pairs[0], 0, part))
+    written = page.write_page(tmp_path)
+    assert "**Measured in part**" in (tmp_path / "paper.md").read_text()
+    tested = [verdict for verdict in written.verdicts if "OSMFISH:" in verdict["evidence"]]
+    sources = [verdict["evidence"] for verdict in tested if verdict["verdict"] in ("holds", "holds in part")]
+    assert all("RESULTS.md" in evidence for evidence in sources)  # one pair is too few
+
+
+def test_page_without_results(paper, tmp_path, monkeypatch):
+    page, cache, studies = paper
+    monkeypatch.setattr(cache, "RESULTS", tmp_path / "results")
+    written = page.write_page(tmp_path)
+    missing = [verdict["claim"] for verdict in written.verdicts if verdict["verdict"] == "not measured yet"]
+    assert missing == [study.title for study in studies.values()]
+
+
+def test_page_is_made_from_the_results_that_are_kept(paper, tmp_path, only_text):
+    page, *_ = paper
+    page.write_page(tmp_path)
+    made, kept = ((folder / "paper.md").read_text() for folder in (tmp_path, ROOT / "docs"))
+    without_commits = [re.sub(r", commit [0-9a-f, ]+\.", ".", text) for text in (made, kept)]
+    assert without_commits[0] == without_commits[1], "run `python -m benchmarks.paper --page`"
+    figures = re.findall(r"{figure} (\S+)", kept)
+    assert len(figures) <= 12
+    assert all((ROOT / "docs" / path).stat().st_size < 150_000 for path in figures)
