@@ -19,14 +19,20 @@ from benchmarks.paper._compare import (
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
 
-RIVALS = ("kNN", "kNN over principal components", "ridge", "ridge + mean of the visible panel", "boosting")
+RIVALS = (
+    "kNN",
+    "kNN over principal components",
+    "kNN of a smoothed reference",
+    "ridge",
+    "ridge + mean of the visible panel",
+    "boosting",
+    "mean of the matched given type",
+    "mean of the visible panel",
+)
 METHODS = (
     "crossfit",
     "paper",
     *RIVALS,
-    "kNN of a smoothed reference",
-    "mean of the matched given type",
-    "mean of the visible panel",
     "reference mean, calibrated",
     "constant",
     "the gene itself, learned in other cells (oracle)",
@@ -101,10 +107,10 @@ def _pairs_of_numbers(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame
 def _show_calibrated(free: pd.DataFrame, page: Page) -> None:
     page.text(
         "**Levels.** MSE and CSS depend on the level of a gene, which any method could calibrate on the measured "
-        "genes. In the next tables the second number is that after the same calibration for all: mean and standard deviation "
-        "of a gene are regressed on those of its prediction and of its reference values, and one slope scales the "
-        "shape, all fitted on the genes of the other folds. Correlations per gene hardly change. What then differs "
-        "between two rows is shape. A method that has good levels of its own can lose by it."
+        "genes. In the next tables the second number is that after the same calibration for all: mean and standard "
+        "deviation of a gene are regressed on those of its prediction and of its reference values, and one slope "
+        "scales the shape, all fitted on the genes of the other folds. Correlations per gene hardly change. What then "
+        "differs between two rows is shape. A method that has good levels of its own can lose by it."
     )
     for column in ("mse", "css"):
         both = means(free, [column, f"{column}_calibrated"])

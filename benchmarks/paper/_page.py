@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FIGURES = "_static/paper"
+FRONT = "front"
 INTRODUCTION = Path(__file__).parent / "introduction.md"
 NO_SUMMARY = (
     '**The central claim of the paper is not tested yet with `recipe="paper"`**: that a gene network made from a '
-    "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 is no "
-    "better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
+    "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 "
+    "is no better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
 )
 ORDER = ("holds", "holds in part", "does not hold", "too few data", "cannot be tested", "not measured yet")
 OWN = "docs"
@@ -33,12 +34,15 @@ class Page:
         Folder of the docs, where figures are saved.
     summary
         What was found on the paper's central claim: the first lines of the page.
+    front
+        The figure that follows.
     """
 
     docs: Path = DOCS
     parts: list[str] = field(default_factory=list)
     verdicts: list[dict[str, str]] = field(default_factory=list)
     summary: str = NO_SUMMARY
+    front: str = ""
 
     def text(self, *paragraphs: str) -> None:
         """Add paragraphs."""
@@ -54,11 +58,14 @@ class Page:
             self.text(f"**{caption}**", markdown)
 
     def figure(self, figure: Figure, name: str, caption: str) -> None:
-        """Save a figure as PNG and add it."""
+        """Save a figure as PNG and add it; the one with the name "front" is put at the top of the page."""
         folder = self.docs / FIGURES
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-        self.text(figure_text(name, caption))
+        if name == FRONT:
+            self.front = figure_text(name, caption)
+        else:
+            self.text(figure_text(name, caption))
 
     def verdict(self, claim: str, source: str, verdict: Verdict, evidence: str) -> None:
         """Add a claim of the paper (`source="Fig. 2"`) or of these docs (`source="docs"`) to the table of verdicts."""
@@ -94,7 +101,7 @@ def write_page(docs: Path = DOCS) -> Page:
             command = f"`python -m benchmarks.paper {name}`"
             page.verdict(study.title, study.paper or OWN, "not measured yet", command)
     add_claims(page)
-    introduction = INTRODUCTION.read_text().replace("{summary}", page.summary)
+    introduction = INTRODUCTION.read_text().replace("{summary}", f"{page.summary}\n\n{page.front}".strip())
     (docs / "paper.md").write_text("\n".join([introduction, *_verdicts(page), *page.parts]))
     return page
 
@@ -132,7 +139,11 @@ def _verdicts(page: Page) -> list[str]:
         ("Claims of the paper", table[table["where"] != OWN]),
         ("Claims of these docs", table[table["where"] == OWN].drop(columns="where")),
     ):
-        counts = chosen["verdict"].value_counts().reindex(ORDER).dropna().astype(int)
+        judged = chosen[chosen["verdict"] != ORDER[-1]]
+        counts = judged["verdict"].value_counts().reindex(ORDER).dropna().astype(int)
         counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        parts += [f"### {title}\n", f"{len(chosen)} claims: {counted}.\n", to_markdown(chosen), ""]
+        parts += [f"### {title}\n", f"{len(judged)} claims: {counted}.\n", to_markdown(judged), ""]
+        missing = chosen.loc[chosen["verdict"] == ORDER[-1], "claim"]
+        if len(missing):
+            parts.append(f"Studies whose claims are not measured yet: {'; '.join(missing)}.\n")
     return parts
