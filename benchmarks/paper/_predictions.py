@@ -30,8 +30,8 @@ SPAGE = Path(__file__).resolve().parents[1] / "peers" / "spage.py"
 def methods(seed: int) -> dict[str, Predict]:
     """Make both recipes, two peers that take no time, and the controls.
 
-    SpaGE is left out where it is not installed. In a control the reference values of the genes to predict are permuted among the cells, each gene by itself: what is
-    still found does not come from what the reference knows of these genes.
+    SpaGE is left out where it is not installed. In a control the reference values of the genes to predict are permuted
+    among the cells, each gene by itself: what is still found does not come from what the reference knows of them.
     """
     made = {name: stimpute(name, seed=seed) for name in RECIPES}
     made["kNN"] = baselines()["kNN"]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import scanpy as sc
 from _pairs import Pair
+from benchmarks.paper._figures import MAX_TYPES, OTHER, line, panels, scatter
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import MEASURED, held_out
+from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES, held_out
+from benchmarks.paper._scalars import RULE, add_verdict, differences, judge, seeds_of
 from benchmarks.paper._study import Study
+from matplotlib.axes import Axes
 
 from stimpute import tl
 
@@ -17,6 +23,10 @@ ORDER = 50
 RESOLUTIONS = (0.25, 0.5, 1.0, 1.5, 2.0)
 N_DRAWN = 500  # cells of a map
 LABELS_PERMUTED = "measured, labels permuted"
+DEFAULT = 1.0  # resolution of Leiden in scanpy
+LOW = 0.5
+METRICS = {"ari": "ARI", "fmi": "FMI", "completeness": "completeness", "ami": "AMI"}
+MAP_PAIR = "MERFISH_HYPOTHALAMUS"
 
 
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
@@ -54,6 +64,87 @@ def _umap(predicted: ad.AnnData, name: str) -> pd.DataFrame:
 
 def show(results: pd.DataFrame, page: Page) -> None:
     """Write tables, maps and verdicts."""
+    found = results[results["part"] == "scores"]
+    page.text(
+        "Cells are clustered by principal components and Leiden, as in the paper. Every gene was predicted with its "
+        "fold held out, so that the clusters are of predictions alone. Two things limit what can be concluded. **The "
+        "labels were made from the measured genes**, by clustering them: the measured genes have an advantage, and so "
+        "has everything that resembles them. And agreement says little about single genes: a method that only tells "
+        "which type a cell is finds all types.",
+        f'"{LABELS_PERMUTED}" is what chance gives. In "{RECIPES[0]}{CONTROL}" the reference does not know the '
+        f"predicted genes: what is left comes from the measured genes, without the reference. {seeds_of(results)}",
+        RULE,
+    )
+    for pair, of_pair in found.groupby("pair", sort=False):
+        page.table(_table(of_pair), f"{pair}: agreement with the cell types at resolution {DEFAULT}")
+    figure = panels(list(found["pair"].unique()), 3, partial(_draw_resolutions, found), (2.8, 2.5))
+    page.figure(figure, "clustering_resolutions", "ARI against the resolution of Leiden (Fig. S16).")
+    plt.close(figure)
+    _show_map(results[results["part"] == "map"], page)
+    _judge(found, page)
+
+
+def _table(of_pair: pd.DataFrame) -> pd.DataFrame:
+    """Average over seeds: agreement at the default resolution, and the best ARI over all."""
+    at_default = of_pair[of_pair["resolution"] == DEFAULT].groupby("method", sort=False)
+    table = at_default[[*METRICS, "n_clusters"]].mean().rename(columns={**METRICS, "n_clusters": "clusters"})
+    ari = of_pair.groupby(["method", "resolution"], sort=False)["ari"].mean()
+    return table.assign(**{"ARI, best resolution": ari.groupby("method", sort=False).max()})
+
+
+def _draw_resolutions(found: pd.DataFrame, ax: Axes, pair: str) -> None:
+    for method, rows in found[found["pair"] == pair].groupby("method", sort=False):
+        ari = rows.groupby("resolution")["ari"].mean()
+        ax.plot(ari.index, ari, label=method, **line(method))
+    ax.set_xlabel("resolution", fontsize=8)
+    ax.set_ylabel("ARI", fontsize=8)
+
+
+def _show_map(maps: pd.DataFrame, page: Page) -> None:
+    """Draw the maps of one pair: the one that the paper draws, if it was measured."""
+    if maps.empty:
+        return
+    pairs = set(maps["pair"])
+    pair = MAP_PAIR if MAP_PAIR in pairs else maps["pair"].iloc[0]
+    maps = maps[maps["pair"] == pair]
+    frequent = list(maps["cell_type"].value_counts().index[:MAX_TYPES])
+
+    def draw(ax: Axes, method: str) -> None:
+        of_method = maps[maps["method"] == method]
+        rest = of_method[~of_method["cell_type"].isin(frequent)]
+        if len(rest):
+            scatter(ax, rest["x"], rest["y"], color=OTHER, label="other types")
+        for number, name in enumerate(frequent):
+            cells = of_method[of_method["cell_type"] == name]
+            scatter(ax, cells["x"], cells["y"], color=plt.get_cmap("tab10")(number), label=name)
+
+    figure = panels(list(maps["method"].unique()), 3, draw, (2.6, 2.6))
+    text = (
+        f"UMAP of the measured and of the predicted genes, {pair}, {N_DRAWN} cells at most, colored by type (Fig. 3c)."
+    )
+    page.figure(figure, "clustering_umap", text)
+    plt.close(figure)
+
+
+def _judge(found: pd.DataFrame, page: Page) -> None:
+    at_default = found[found["resolution"] == DEFAULT]
+    for column, where in (("ari", "Fig. 3a"), ("fmi", "Fig. 3b"), ("completeness", "Fig. S8")):
+        claim = (
+            f"Clusters of genes predicted by the paper's method agree best with cell types ({METRICS[column]}; here: "
+        )
+        add_verdict(page, claim + "against kNN and SpaGE)", where, differences(at_default, column, "paper", PEERS))
+    control = differences(at_default, "ari", "paper", [f"paper{CONTROL}"])
+    claim = "What the reference knows of the predicted genes helps to tell cell types apart (`paper`, ARI)"
+    add_verdict(page, claim, "Fig. 3", control)
+    chance = differences(at_default, "ari", "paper", [LABELS_PERMUTED])
+    add_verdict(page, "Predicted genes keep the heterogeneity of cells (ARI above chance)", "Fig. 3", chance)
+    best = found[found["method"] == MEASURED].groupby(["pair", "resolution"], sort=False)["ari"].mean()
+    best = best.groupby("pair", sort=False).max()
+    text = "; ".join(f"{pair}: at best {ari:.3f}" for pair, ari in best.items())
+    claim = f"Agreement is low even for measured genes, at every resolution (rule: ARI below {LOW})"
+    page.verdict(claim, "Fig. S16", judge(list(best < LOW)), text)
+    ours = differences(at_default, "ari", "crossfit", ["paper", *PEERS])
+    add_verdict(page, "Clusters by `crossfit` agree better than those by `paper`, kNN and SpaGE (ARI)", "docs", ours)
 
 
 STUDY = Study(

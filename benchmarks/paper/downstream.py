@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from _pairs import Pair
-from benchmarks.paper._page import Page
+from benchmarks.paper._downstream_page import show
 from benchmarks.paper._predictions import MEASURED, held_out
 from benchmarks.paper._study import Study
 from benchmarks.paper.patterns import morans_i
@@ -118,10 +118,6 @@ def _false_markers(found: pd.DataFrame, measured: pd.DataFrame) -> float:
     both = found.merge(measured, on=["type", "names"], suffixes=("", " measured"))
     called = both[(both["pvals_adj"] < 0.05) & (both["scores"] > 0)]
     return float((called["scores measured"] <= 0).mean()) if len(called) else np.nan
-
-
-def show(results: pd.DataFrame, page: Page) -> None:
-    """Write tables and verdicts."""
 
 
 STUDY = Study(

@@ -10,6 +10,7 @@ import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import MEASURED, held_out
+from benchmarks.paper._scalars import judge, seeds_of
 from benchmarks.paper._study import Study
 from scipy.stats import spearmanr
 
@@ -21,6 +22,7 @@ N_RANDOM = 100
 N_PERMUTATIONS = 200
 LEVEL = 0.05
 MIN_CELLS = 15
+TRUSTED = 0.8  # share of the calls that are also made in measured values
 
 
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
@@ -89,6 +91,42 @@ def _mean_rank(truth: np.ndarray, scores: np.ndarray) -> float:
 
 def show(results: pd.DataFrame, page: Page) -> None:
     """Write a table and a warning."""
+    page.text(
+        "```{warning}\nDo not run a ligand-receptor analysis on imputed genes and report what it finds. Every imputed "
+        "gene is computed from the same measured genes, which tell the cell types apart, so that differences between "
+        "types can be sharper in imputed genes than in tissue. The test below, of CellPhoneDB's kind, asks whether two "
+        "means are high in two types. It never asks whether cells are near each other, and it knows nothing of proteins.\n```",
+        "Hardly any panel has a ligand and its receptor. Pairs of random measured genes stand for them: they say how "
+        "often the test agrees with itself on measured and on held-out predicted values of the same two genes. No pair "
+        f"of genes here is a finding. {seeds_of(results)}",
+    )
+    names = {
+        "significant": "called",
+        "of these measured": "of these, also measured",
+        "of the measured, found": "of the measured, called",
+        "rank correlation of scores": "rank of the scores",
+    }
+    for pair, of_pair in results.groupby("pair", sort=False):
+        table = of_pair.groupby(["genes", "method"], sort=False)[list(names)].mean().rename(columns=names)
+        page.table(table, f"{pair}: calls at p < {LEVEL}, not corrected, over pairs of genes and of types")
+    _judge(results, page)
+
+
+def _judge(results: pd.DataFrame, page: Page) -> None:
+    random = results[results["genes"] == RANDOM]
+    ours = random[random["method"] == "crossfit"].groupby("pair", sort=False)["of these measured"].mean().dropna()
+    if len(ours):
+        text = "; ".join(
+            f"{pair}: {share:.0%} of the calls are also made in measured values" for pair, share in ours.items()
+        )
+        claim = (
+            "Ligand-receptor scores of imputed genes are not to be trusted (rule: fewer than 80% of the calls measured)"
+        )
+        page.verdict(claim, "docs", judge(list(ours < TRUSTED)), text)
+    known = results[results["genes"] != RANDOM]["genes"].unique()
+    if not len(known):
+        text = "None of the pairs that were measured has both genes of a known ligand and receptor."
+        page.verdict("Known ligands and receptors are found in imputed genes", "docs", "cannot be tested", text)
 
 
 STUDY = Study(

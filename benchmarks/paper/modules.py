@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from _pairs import Pair
+from benchmarks.paper._modules_page import PERMUTED, REFERENCE, show_agreement, show_named
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import folds, held_out, unmeasured, unmeasured_fold
 from benchmarks.paper._study import Study
@@ -20,8 +21,6 @@ ORDER = 55
 GROUPS = (("C1qa", "C1qb"), ("Lyz2", "Pf4"), ("Lyz2", "Ccl24"), ("Pf4", "Ccl24"), ("Pax3", "Pax7"), ("Irx3", "Irx5"))
 NAMED = sorted({gene for group in GROUPS for gene in group})
 N_NEAREST = 5
-REFERENCE = "reference itself"
-PERMUTED = "measured, cells permuted"
 
 
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
@@ -107,6 +106,8 @@ def _named(pair: Pair, seed: int) -> Iterator[dict]:
 
 def show(results: pd.DataFrame, page: Page) -> None:
     """Write tables and verdicts."""
+    show_agreement(results[results["part"] == "agreement"], page)
+    show_named(results[results["part"] == "named"], page)
 
 
 STUDY = Study(

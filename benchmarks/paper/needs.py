@@ -12,7 +12,7 @@ import pandas as pd
 import scanpy as sc
 from _methods import baselines, stimpute
 from _pairs import Pair
-from benchmarks.paper._page import Page
+from benchmarks.paper._needs_page import ALL, show
 from benchmarks.paper._predictions import folds
 from benchmarks.paper._study import Study
 from scipy import sparse
@@ -26,7 +26,6 @@ ORDER = 70
 METRICS = ("pcc", "spearman", "css", "mse")
 MIN_GENES = 20  # a second fold is taken if the first one hides fewer
 N_CLUSTERS = 8  # of the reference, for its composition
-ALL = "all"
 Change = Callable[[GeneFold, np.random.Generator], GeneFold]
 
 
@@ -177,10 +176,6 @@ def _with_molecules(fold: GeneFold, kept: np.ndarray) -> ad.AnnData:
     genes = fold.reference.var_names.isin(fold.spatial.var_names)
     total = np.asarray(fold.reference.X[:, genes].sum(1)).ravel()
     return fold.reference[kept[total[kept] > 0]].copy()
-
-
-def show(results: pd.DataFrame, page: Page) -> None:
-    """Write a figure and a table."""
 
 
 STUDY = Study(

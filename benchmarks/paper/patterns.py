@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from _pairs import Pair
-from benchmarks.paper._page import Page
+from benchmarks.paper._patterns_page import show
 from benchmarks.paper._predictions import MEASURED, RECIPES, held_out
 from benchmarks.paper._study import Study
 from sklearn.neighbors import kneighbors_graph
@@ -93,10 +93,6 @@ def _maps(predicted: ad.AnnData) -> pd.DataFrame:
         for i, gene in enumerate(predicted.var_names):
             table[f"{gene}, {name}"] = values[drawn, i].round(2)
     return table
-
-
-def show(results: pd.DataFrame, page: Page) -> None:
-    """Write maps, a table and verdicts."""
 
 
 STUDY = Study(

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import MEASURED, unmeasured, unmeasured_fold
+from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, unmeasured, unmeasured_fold
+from benchmarks.paper._scalars import RULE, add_verdict, differences, seeds_of
 from benchmarks.paper._study import REAL_PAIRS, Study
-from benchmarks.paper.clustering import LABELS_PERMUTED, scores
+from benchmarks.paper.clustering import DEFAULT, LABELS_PERMUTED, METRICS, scores
 
 from stimpute.tl import gene_folds
 
@@ -44,6 +45,38 @@ def _panels(pair: Pair) -> dict[str, np.ndarray]:
 
 def show(results: pd.DataFrame, page: Page) -> None:
     """Write tables and verdicts."""
+    page.text(
+        "All measured genes are input, and up to 2000 genes that only the reference has are predicted: those that vary "
+        "most in the reference. There is no truth for them. As in the paper, the clusters of cells by these genes are "
+        "compared with the cell types, over principal components and over the 50 genes that vary most. The comparison "
+        f'that counts is with "{INPUTS}", from which everything was predicted: prediction adds something on the cells '
+        "only where it is ahead of that row. **The labels were made from the measured genes.** OSMFISH has another "
+        "reference here, of the motor cortex, because its own has no further genes. It shares 16 genes with it.",
+        f"{seeds_of(results)} {RULE}",
+    )
+    at_default = results[results["resolution"] == DEFAULT]
+    for pair, of_pair in at_default.groupby("pair", sort=False):
+        groups = of_pair.fillna({"genes": ""}).groupby(["method", "genes"], sort=False)
+        columns = {"n_genes": "number of genes", **METRICS, "n_clusters": "clusters"}
+        table = groups[list(columns)].mean().rename(columns=columns)
+        page.table(table, f"{pair}: agreement with the cell types at resolution {DEFAULT}")
+    _judge(at_default, page)
+
+
+def _judge(at_default: pd.DataFrame, page: Page) -> None:
+    panel = at_default[at_default["genes"].isna()]
+    for genes in MATRICES:
+        found = pd.concat([at_default[at_default["genes"] == genes], panel])
+        claim = "Clusters of unmeasured genes predicted by the paper's method agree best with cell types"
+        against = differences(found, "ari", "paper", PEERS)
+        add_verdict(page, f"{claim} (ARI, {genes}; here: against kNN and SpaGE)", "Fig. S9", against)
+        for recipe, where in (("paper", "Fig. S9"), ("crossfit", "docs")):
+            claim = f"Unmeasured genes add to what the measured ones say about cell types (`{recipe}`, ARI, {genes})"
+            add_verdict(page, claim, where, differences(found, "ari", recipe, [INPUTS]))
+    found = at_default[at_default["genes"] == next(iter(MATRICES))]
+    control = differences(found, "ari", "paper", [f"paper{CONTROL}"])
+    claim = "What the reference knows of the unmeasured genes is what makes their clusters agree (`paper`, ARI)"
+    add_verdict(page, claim, "Fig. S9", control)
 
 
 STUDY = Study(

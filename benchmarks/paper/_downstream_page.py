@@ -1,0 +1,82 @@
+"""Write the section on what an analysis finds in predicted genes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from benchmarks.paper._compare import wide
+from benchmarks.paper._figures import color, panels
+from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS
+from benchmarks.paper._scalars import RULE, add_verdict, differences, judge, seeds_of
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+    from matplotlib.axes import Axes
+
+TYPES = ["type accuracy", "markers per type", "marker rank", "top markers found", "false markers", "domain ARI"]
+SPACE = ["Moran's I", "Moran's I rank", "Moran's I higher"]
+DRAWN = ["type accuracy", "false markers", "domain ARI"]
+MANY_FALSE = 0.1
+
+
+def show(results: pd.DataFrame, page: Page) -> None:
+    """Write tables, a figure and verdicts."""
+    page.text(
+        "Each analysis is done with the measured genes, with every method's predictions of the same genes, held out, "
+        "and with measured genes whose cells are exchanged. **The types were made from the measured genes**, which "
+        "favors these. Type accuracy: balanced accuracy of a logistic regression, five-fold over cells. Markers: "
+        "Wilcoxon test of each gene in each type against all other cells, at p < 0.05 (Benjamini-Hochberg). Marker "
+        "rank: Spearman over genes of the test's score, measured and predicted. False markers: share of the markers "
+        "found that are not higher in that type in the measurement, at no level of significance. Domain ARI: k-means "
+        "of the means over 15 neighbors against the regions that come with the data; empty without regions.",
+        f"{seeds_of(results)} {RULE}",
+    )
+    for pair, of_pair in results.groupby("pair", sort=False):
+        about = of_pair.iloc[0]
+        caption = f"{pair}: types, markers and domains ({about['types']:.0f} types, {about['genes']:.0f} genes)"
+        page.table(of_pair.groupby("method", sort=False)[TYPES].mean().dropna(axis=1, how="all"), caption)
+    moran = results.groupby(["pair", "method"], sort=False)[SPACE].mean()
+    names = {"Moran's I rank": "Spearman with measured", "Moran's I higher": "share of genes above measured"}
+    page.table(moran.rename(columns=names), "Moran's I: mean over genes, order of the genes, inflation")
+    figure = panels(DRAWN, 3, partial(_draw, results), (2.7, 2.6))
+    page.figure(figure, "downstream", "What an analysis finds, per pair; measured genes in black.")
+    plt.close(figure)
+    _judge(results, page)
+
+
+def _draw(results: pd.DataFrame, ax: Axes, column: str) -> None:
+    table = wide(results.groupby(["pair", "method"], sort=False)[column].mean(), "method")
+    methods = [name for name in (MEASURED, "paper", f"paper{CONTROL}", "crossfit", *PEERS) if name in table]
+    width = 0.8 / len(methods)
+    for number, name in enumerate(methods):
+        is_control = name.endswith(CONTROL)
+        style = {"color": "w" if is_control else color(name), "edgecolor": color(name), "linewidth": 0.8}
+        positions = [index + number * width for index in range(len(table))]
+        ax.bar(positions, table[name], 0.9 * width, label=name, **style)
+    ax.set_xticks(range(len(table)), table.index, rotation=25, ha="left", fontsize=6)
+
+
+def _judge(results: pd.DataFrame, page: Page) -> None:
+    accuracy = "type accuracy"
+    claim = "Cell populations are identified better in the paper's predictions than in others (here: kNN and SpaGE)"
+    add_verdict(page, claim, "Abstract", differences(results, accuracy, "paper", PEERS))
+    claim = "What the reference knows of a gene helps to identify cell populations (`paper`, type accuracy)"
+    add_verdict(page, claim, "Abstract", differences(results, accuracy, "paper", [f"paper{CONTROL}"]))
+    claim = "`crossfit` finds types better than `paper`, kNN and SpaGE (type accuracy)"
+    add_verdict(page, claim, "docs", differences(results, accuracy, "crossfit", ["paper", *PEERS]))
+    claim = "Imputed genes tell types apart better than the same genes measured (`crossfit`, type accuracy)"
+    add_verdict(page, claim, "docs", differences(results, accuracy, "crossfit", [MEASURED]))
+    ours = results[results["method"] == "crossfit"].groupby("pair", sort=False)[[*SPACE, "false markers"]].mean()
+    if ours.empty:
+        return
+    higher = ours["Moran's I higher"]
+    text = "; ".join(f"{pair}: higher for {share:.0%} of the genes" for pair, share in higher.items())
+    claim = "Moran's I of an imputed gene is not that of the gene: imputation raises it (`crossfit`; most genes)"
+    page.verdict(claim, "docs", judge(list(higher > 0.5)), text)
+    false = ours["false markers"].dropna()
+    text = "; ".join(f"{pair}: {share:.0%}" for pair, share in false.items())
+    claim = f"Tests on imputed genes call false markers (`crossfit`; rule: more than {MANY_FALSE:.0%} of the calls)"
+    page.verdict(claim, "docs", judge(list(false > MANY_FALSE)), text)

@@ -1,0 +1,97 @@
+"""Write the section on what the method needs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from benchmarks.paper._compare import wide
+from benchmarks.paper._figures import line, panels
+from benchmarks.paper._scalars import judge, seeds_of
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+    from matplotlib.axes import Axes
+
+ALL = "all"
+GENES = "shared genes"
+LOSS = 0.05  # of PCC that counts
+LOST = "crossfit: lost"
+
+
+def show(results: pd.DataFrame, page: Page) -> None:
+    """Write a figure and a table for each pair, and verdicts."""
+    page.text(
+        "The genes of one fold are hidden (two folds of small panels), and the data are reduced: fewer shared genes, "
+        "fewer cells on either side, fewer molecules in the reference (binomial), positions moved at random by "
+        "multiples of the median distance to the nearest cell, and a reference that has only some of eight clusters. "
+        "The last column of each table is what `crossfit` loses against all data, on the same cells and genes. Levels "
+        f"are drawn once per seed, so that curves need not be smooth. {seeds_of(results)}"
+    )
+    for pair, of_pair in results.groupby("pair", sort=False):
+        page.table(_table(of_pair), f"{pair}: mean PCC of the hidden genes")
+        needs = [name for name in of_pair["needs"].unique() if name != ALL]
+        if needs:
+            figure = panels(needs, 3, partial(_draw, of_pair), (2.6, 2.2))
+            caption = (
+                f"{pair}: mean PCC of hidden genes against what the data offer. Dotted: with all data, same cells."
+            )
+            page.figure(figure, f"needs_{pair.lower()}", caption)
+            plt.close(figure)
+    _judge(results, page)
+
+
+def _table(of_pair: pd.DataFrame) -> pd.DataFrame:
+    groups = of_pair.groupby(["needs", "level", "method"], sort=False)[["pcc", "pcc, all data"]].mean()
+    table = wide(groups["pcc"], "method")
+    if "crossfit" in table:
+        ours = groups.xs("crossfit", level="method")
+        table[LOST] = (ours["pcc, all data"] - ours["pcc"]).reindex(table.index)
+    return table.astype(object).where(table.notna(), "")
+
+
+def _position(level: str) -> float:
+    """Turn the name of a level into a number: `"20 %"` and `"20"` into 20."""
+    return float(str(level).rstrip("% "))
+
+
+def _draw(of_pair: pd.DataFrame, ax: Axes, need: str) -> None:
+    rows = of_pair[of_pair["needs"] == need]
+    rows = rows.assign(position=rows["level"].map(_position))
+    for method, of_method in rows.groupby("method", sort=False):
+        curve = of_method.groupby("position")[["pcc", "pcc, all data"]].mean()
+        style = line(method)
+        ax.plot(curve.index, curve["pcc"], marker=".", label=method, **style)
+        ax.plot(curve.index, curve["pcc, all data"], **{**style, "linestyle": ":", "linewidth": 1})
+    ax.set_xscale("log")
+    positions = np.sort(rows["position"].unique())
+    ax.set_xticks(positions, [f"{position:g}" for position in positions], fontsize=6)
+    ax.minorticks_off()
+    ax.set_ylabel("PCC", fontsize=8)
+
+
+def _lost(results: pd.DataFrame, need: str, level: str) -> pd.Series:
+    """Compute the PCC that `crossfit` loses at a level, by pair; pairs where it was refused are left out."""
+    chosen = results[
+        (results["needs"] == need) & (results["level"].astype(str) == level) & (results["method"] == "crossfit")
+    ]
+    return (chosen["pcc, all data"] - chosen["pcc"]).groupby(chosen["pair"], sort=False).mean().dropna()
+
+
+def _judge(results: pd.DataFrame, page: Page) -> None:
+    claims = {
+        "Ten shared genes are too few; the section should have dozens": (GENES, "10"),
+        "A hundred reference cells are too few": ("reference cells", "100"),
+        "A reference with a twentieth of the molecules is worse": ("depth of the reference", "5%"),
+        "A section of 100 cells is worse than a whole one": ("cells of the section", "100"),
+        "Positions matter to `crossfit` (moved by 1000 cell distances)": ("noise in positions, cell distances", "1000"),
+        "A reference that has one of eight clusters is worse": ("clusters of the reference, of 8", "1"),
+    }
+    for claim, (need, level) in claims.items():
+        lost = _lost(results, need, level)
+        if len(lost):
+            text = "; ".join(f"{pair}: {value:+.3f} lost" for pair, value in lost.items())
+            page.verdict(f"{claim} (rule: loses more than {LOSS} PCC)", "docs", judge(list(lost > LOSS)), text)

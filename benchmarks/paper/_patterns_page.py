@@ -1,0 +1,133 @@
+"""Write the section on spatial patterns of single genes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from benchmarks.paper._compare import wide
+from benchmarks.paper._figures import scatter
+from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES
+from benchmarks.paper._scalars import judge, seeds_of
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+
+SHOWN = ("paper", f"paper{CONTROL}", "crossfit", *PEERS)
+FIGURES = {"Fig. 4": ("Rorb", "Slc32a1"), "Fig. S12": ("Aldoc", "Gfap")}
+PATTERN = 0.3  # PCC
+LEVELS = (0.5, 2.0)  # predicted mean, divided by the measured one
+EXCESS = 1.2
+MEAN = "mean, predicted / measured"
+MAX_MAPS = 2  # pairs that are drawn
+
+
+def show(results: pd.DataFrame, page: Page) -> None:
+    """Write maps, a table and verdicts."""
+    found = results[results["part"] == "scores"]
+    page.text(
+        "The four genes of the paper's maps, each predicted with its fold held out, on all cells. PCC within types is "
+        "what is left when the mean of the given cell type is subtracted from both: a map that only shows where the "
+        "types are has 0. Moran's I is over the six nearest cells, imputed and measured; a higher one than measured is "
+        f"not a better one. {seeds_of(found)}"
+    )
+    for pair, of_pair in found.groupby("pair", sort=False):
+        page.table(_table(of_pair), f"{pair}: single genes")
+    _show_maps(results[results["part"] == "map"], page)
+    _show_regions(results[results["part"] == "regions"], page)
+    _judge(found, page)
+
+
+def _table(of_pair: pd.DataFrame) -> pd.DataFrame:
+    groups = of_pair[of_pair["method"].isin(SHOWN)].groupby(["gene", "method"], sort=False)
+    columns = {"css": "CSS", "mse": "MSE", "pcc": "PCC", "PCC within types": "PCC within types", MEAN: "mean, ratio"}
+    table = groups[list(columns)].mean().rename(columns=columns)
+    moran = groups[["Moran's I", "Moran's I measured"]].mean()
+    table["Moran's I"] = [f"{a:.2f} ({b:.2f})" for a, b in moran.to_numpy()]
+    return table
+
+
+def _show_maps(maps: pd.DataFrame, page: Page) -> None:
+    for pair in list(maps["pair"].unique())[:MAX_MAPS]:
+        values = maps[maps["pair"] == pair].dropna(axis=1, how="all")
+        genes = [gene for gene in sum(FIGURES.values(), ()) if f"{gene}, {MEASURED}" in values]
+        methods = [name for name in (MEASURED, *RECIPES) if f"{genes[0]}, {name}" in values] if genes else []
+        if not genes:
+            continue
+        figure, axes = plt.subplots(
+            len(genes),
+            len(methods),
+            figsize=(2.3 * len(methods), 2.1 * len(genes)),
+            squeeze=False,
+            layout="constrained",
+        )
+        for row, gene in zip(axes, genes, strict=True):
+            top = max(np.quantile(values[f"{gene}, {MEASURED}"], 0.98), 0.1)
+            for ax, name in zip(row, methods, strict=True):
+                order = np.argsort(values[f"{gene}, {name}"].to_numpy(), kind="stable")
+                drawn = values.iloc[order]
+                scatter(ax, drawn["x"], drawn["y"], c=drawn[f"{gene}, {name}"], vmin=0, vmax=top, cmap="viridis")
+                ax.set_aspect("equal")
+                ax.set_title(f"{gene}, {name}", fontsize=8)
+        caption = (
+            f"{pair}: measured and imputed expression of the same {len(values)} cells. Each row has one color scale, "
+            "up to the 98th percentile of the measured values (Fig. 4, S12)."
+        )
+        page.figure(figure, f"patterns_{pair.lower()}", caption)
+        plt.close(figure)
+
+
+def _show_regions(regions: pd.DataFrame, page: Page) -> None:
+    """Show where Rorb is, layer by layer, and judge what the paper says of the top curve."""
+    regions = regions[regions["gene"] == "Rorb"] if len(regions) else regions
+    verdicts = []
+    for pair, of_pair in regions.groupby("pair", sort=False):
+        means = wide(of_pair.groupby(["region", "method"], sort=False)["mean"].mean(), "method")
+        means = means[[name for name in (MEASURED, *SHOWN) if name in means]]
+        page.table(means.sort_values(MEASURED, ascending=False), f"{pair}: mean of Rorb in each region")
+        top = means[means.index.str.contains("Pia")]
+        if len(top) and "paper" in means:
+            share = (top / means.mean()).mean()
+            verdicts.append((pair, share["paper"], share[MEASURED]))
+    if verdicts:
+        text = "; ".join(
+            f"{pair}: {ours:.2f} of the mean of all regions, measured {truth:.2f}" for pair, ours, truth in verdicts
+        )
+        is_so = [ours > EXCESS * truth for _, ours, truth in verdicts]
+        claim = (
+            f"Imputed Rorb has additional expression on the top curve (rule: {EXCESS} times the measured share, pia)"
+        )
+        page.verdict(claim, "Fig. 4a", judge(is_so), text)
+
+
+def _judge(found: pd.DataFrame, page: Page) -> None:
+    means = found.groupby(["pair", "gene", "method"], sort=False)[["css", "mse", "pcc", MEAN]].mean().reset_index()
+    for where, genes in FIGURES.items():
+        chosen = means[means["gene"].isin(genes)]
+        ours = chosen[chosen["method"] == "paper"].set_index(["pair", "gene"])
+        names = " and ".join(genes)
+        peers = chosen[chosen["method"].isin(PEERS)].groupby(["pair", "gene"], sort=False)
+        best = peers.agg(css=("css", "max"), mse=("mse", "min")).reindex(ours.index)
+        if len(ours) and len(best.dropna()):
+            is_best = (ours["css"] > best["css"]) & (ours["mse"] < best["mse"])
+            text = "; ".join(
+                f"{pair}, {gene}: CSS {row['css']:.2f}, best other {best.loc[(pair, gene), 'css']:.2f}; "
+                f"MSE {row['mse']:.2f}, best other {best.loc[(pair, gene), 'mse']:.2f}"
+                for (pair, gene), row in ours.iterrows()
+            )
+            claim = f"{names}: the paper's method has the best CSS and MSE (here: of `paper`, {', '.join(PEERS)})"
+            page.verdict(claim, where, judge(list(is_best)), text)
+        for recipe, source in (("paper", where), ("crossfit", "docs")):
+            rows = chosen[chosen["method"] == recipe]
+            if len(rows):
+                text = "; ".join(f"{row['pair']}, {row['gene']}: PCC {row['pcc']:.2f}" for _, row in rows.iterrows())
+                claim = f"{names}: `{recipe}` shows the measured pattern (rule: PCC of at least {PATTERN})"
+                page.verdict(claim, source, judge(list(rows["pcc"] >= PATTERN)), text)
+        if len(ours):
+            text = "; ".join(f"{pair}, {gene}: {row[MEAN]:.2f}" for (pair, gene), row in ours.iterrows())
+            claim = (
+                f"{names}: neither over- nor under-expressed by `paper` (rule: mean within {LEVELS} of the measured)"
+            )
+            page.verdict(claim, where, judge(list(ours[MEAN].between(*LEVELS))), text)

@@ -1,0 +1,81 @@
+"""Compare methods by one number per pair and seed, where there are no genes to test over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from benchmarks.paper._compare import MAX_DESCRIBED, wide
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+    from benchmarks.paper._study import Verdict
+
+MARGIN = 0.02
+RULE = (
+    "There is one number per pair and seed here, so that no test over genes is possible. The rule of the verdicts: a "
+    f"method is better on a pair if it is ahead by more than {MARGIN} with every seed. A claim holds if that is so in "
+    "every comparison, it holds in part if it is so in some, and it does not hold if it is so in none."
+)
+
+
+def seeds_of(results: pd.DataFrame) -> str:
+    """Say on how many seeds the numbers of a section rest."""
+    n_seeds = results.groupby("pair", sort=False)["seed"].nunique()
+    if n_seeds.max() == 1:
+        return "Measured with one seed: there is no spread to show, and small differences may be chance."
+    counts = ", ".join(f"{pair} {n}" for pair, n in n_seeds.items())
+    return f"Number of seeds: {counts}. Where there are several, numbers are means over them."
+
+
+def differences(
+    results: pd.DataFrame, column: str, first: str, others: Sequence[str], margin: float = MARGIN
+) -> pd.DataFrame:
+    """Compare a method with others on each pair; what was not measured is left out.
+
+    Returns
+    -------
+    Rows pair and other method; columns `first`, `other` (means over seeds), `difference`, `better`, `seeds`.
+    """
+    of_seed = wide(results.groupby(["pair", "seed", "method"], sort=False)[column].mean(), "method")
+    rows = []
+    for pair, seeds in of_seed.groupby(level="pair", sort=False):
+        for other in others:
+            if not {first, other} <= set(seeds):
+                continue
+            both = seeds[[first, other]].dropna()
+            if len(both):
+                difference = both[first] - both[other]
+                found = (both[first].mean(), both[other].mean(), difference.mean(), bool((difference > margin).all()))
+                rows.append((pair, other, *found, len(both)))
+    columns = ["pair", "compared with", "first", "other", "difference", "better", "seeds"]
+    return pd.DataFrame(rows, columns=columns).set_index(["pair", "compared with"])
+
+
+def judge(is_so: Sequence[bool]) -> Verdict:
+    """Judge a claim from what was found in every comparison."""
+    if not len(is_so):
+        return "cannot be tested"
+    if all(is_so):
+        return "holds"
+    return "holds in part" if any(is_so) else "does not hold"
+
+
+def add_verdict(page: Page, claim: str, where: str, found: pd.DataFrame) -> None:
+    """Add a claim and its verdict to the page, if anything was compared."""
+    if len(found):
+        page.verdict(claim, where, judge(list(found["better"])), describe(found))
+
+
+def describe(found: pd.DataFrame) -> str:
+    """Write the rows of :func:`differences` as text; many rows are counted."""
+    seeds = f"{found['seeds'].min()} seed" + ("s" if found["seeds"].min() > 1 else "")
+    if len(found) > MAX_DESCRIBED:
+        pair, other = found["difference"].idxmin()
+        least = f"least: {found['difference'].min():+.3f} on {pair} against {other}"
+        return f"of {len(found)} comparisons ahead in {found['better'].sum()}; {least} ({seeds})"
+    rows = [
+        f"{pair}: {row['first']:.3f} against {row['other']:.3f} of {other}" for (pair, other), row in found.iterrows()
+    ]
+    return "; ".join(rows) + f" ({seeds})"

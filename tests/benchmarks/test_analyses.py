@@ -1,0 +1,167 @@
+"""The sections on what predictions are good for, from made-up tables."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks.paper import (
+    _modules_page,
+    _page,
+    _scalars,
+    clustering,
+    cost,
+    downstream,
+    ligand_receptor,
+    modules,
+    needs,
+    patterns,
+    unmeasured,
+)
+from benchmarks.paper._page import Page
+
+METHODS = ("paper", "crossfit", "kNN", "SpaGE", "paper, reference permuted", "crossfit, reference permuted", "measured")
+VERDICTS = {"holds", "holds in part", "does not hold", "cannot be tested"}
+
+
+@pytest.fixture(autouse=True)
+def docs(tmp_path, monkeypatch):
+    """Write figures into a temporary folder."""
+    monkeypatch.setattr(_page, "DOCS", tmp_path)
+    return tmp_path
+
+
+def table(levels, columns, **fixed):
+    """Make one row per combination of levels, with random columns."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(list(itertools.product(*levels.values())), columns=list(levels))
+    return rows.assign(**{column: rng.uniform(0.1, 0.9, len(rows)) for column in columns}, **fixed)
+
+
+def clusters(**fixed):
+    levels = {"pair": ["OSMFISH"], "seed": [0], "method": [*METHODS, clustering.LABELS_PERMUTED]}
+    return table(levels | {"resolution": [0.5, 1.0]}, [*clustering.METRICS, "n_clusters"], **fixed)
+
+
+def made_up():
+    """Make tables of every study, as they come from the cache."""
+    at = {"pair": ["OSMFISH"], "seed": [0]}
+    by_method = at | {"method": METHODS}
+    maps = table(at | {"method": METHODS[:2], "cell_type": list("ab") * 9}, ["x", "y"], part="map")
+    genes = [unmeasured.MATRICES | {}]
+    yield "clustering", clustering, pd.concat([clusters(part="scores"), maps])
+    of_matrix = [clusters(genes=name, n_genes=50) for name in genes[0]]
+    inputs = clusters(genes=np.nan, n_genes=9).replace({"method": {"kNN": unmeasured.INPUTS}})
+    yield "unmeasured", unmeasured, pd.concat([*of_matrix, inputs])
+    agreement = table(
+        at | {"method": [*METHODS, _modules_page.REFERENCE, _modules_page.PERMUTED]},
+        ["modules", "modules measured", "ari", _modules_page.STRUCTURE, "nearest found"]
+        + ["mean absolute correlation", "measured mean absolute correlation"],
+        part="agreement",
+    )
+    names = ["C1qa, C1qb", "Lyz2, Pf4"]
+    is_there = table(at | {_modules_page.GENES: [*names, "Pax3, Pax7"], "method": ["in the data"]}, [], part="named")
+    is_there["both"] = [True, True, False]
+    ranked = table(
+        at | {_modules_page.GENES: names, "method": [*METHODS[:5], _modules_page.REFERENCE]},
+        ["same module by chance"],
+        part="named",
+        rank=3,
+        n_genes=1000,
+    )
+    ranked["same module"] = True
+    yield "modules", modules, pd.concat([agreement, is_there, ranked])
+    scored = table(
+        by_method | {"gene": ["Rorb", "Gfap"]},
+        ["css", "mse", "pcc", "PCC within types", "mean, predicted / measured", "Moran's I", "Moran's I measured"],
+        part="scores",
+    )
+    regions = table(by_method | {"gene": ["Rorb"], "region": ["Pia Layer 1", "Layer 4"]}, ["mean"], part="regions")
+    drawn = table(at | {"x": range(5), "y": range(5)}, ["Rorb, measured", "Rorb, paper", "Rorb, crossfit"], part="map")
+    yield "patterns", patterns, pd.concat([scored, regions, drawn])
+    numbers = ["type accuracy", "markers per type", "marker rank", "top markers found", "false markers", "domain ARI"]
+    numbers += ["Moran's I", "Moran's I rank", "Moran's I higher"]
+    yield "downstream", downstream, table(by_method, numbers, types=5, genes=20)
+    numbers = ["significant", "of these measured", "of the measured, found", "rank correlation of scores"]
+    tested = table(by_method | {"genes": [ligand_receptor.RANDOM]}, numbers)
+    yield "ligand_receptor", ligand_receptor, tested
+    reduced = table(
+        at | {"method": METHODS[:3], "level": ["10", "100"], "needs": ["shared genes"]}, ["pcc", "pcc, all data"]
+    )
+    depth = reduced.assign(needs="depth of the reference", level=["5%", "20%"] * 3)
+    yield "needs", needs, pd.concat([reduced.head(0), reduced, depth])
+    seconds = {"train, CPU s": 5.0, "impute, CPU s": 2.0, "imputed": 1.5}
+    yield (
+        "cost",
+        cost,
+        table({"pair": ["SYNTHETIC"], "seed": [0], "method": METHODS[:2], "cells": [1000, 4000]}, [], **seconds),
+    )
+
+
+TABLES = {name: (module, results) for name, module, results in made_up()}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_section_has_tables_and_verdicts(name, docs):
+    module, results = TABLES[name]
+    page = Page()
+    module.STUDY.show(results, page)
+    text = "\n".join(page.parts)
+    assert "|" in text
+    assert "nan" not in text
+    assert page.verdicts
+    assert {verdict["verdict"] for verdict in page.verdicts} <= VERDICTS
+    for figure in docs.rglob("*.png"):
+        assert figure.stat().st_size < 150_000
+        assert f"{figure.stem}.png" in text
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("missing", [("SpaGE",), ("SpaGE", "kNN"), ("crossfit",), ("paper",)])
+def test_a_section_is_written_without_some_methods(name, missing):
+    module, results = TABLES[name]
+    kept = results[~results["method"].isin(missing)] if "method" in results else results
+    page = Page()
+    module.STUDY.show(kept, page)
+    assert page.parts
+
+
+def test_several_pairs_and_seeds_are_shown():
+    module, results = TABLES["clustering"]
+    others = [results.assign(pair=pair, seed=seed) for pair, seed in (("STARMAP_V1", 0), ("STARMAP_V1", 1))]
+    page = Page()
+    module.STUDY.show(pd.concat([results, *others]), page)
+    text = "\n".join(page.parts)
+    assert "STARMAP_V1: agreement" in text
+    assert "OSMFISH 1, STARMAP_V1 2" in text
+
+
+def results_of(values):
+    rows = [("A", seed, method, value) for method, seeds in values.items() for seed, value in enumerate(seeds)]
+    return pd.DataFrame(rows, columns=["pair", "seed", "method", "ari"])
+
+
+def test_ahead_means_by_the_margin_with_every_seed():
+    results = results_of({"ours": [0.5, 0.5], "close": [0.49, 0.49], "unsure": [0.4, 0.5], "behind": [0.4, 0.4]})
+    found = _scalars.differences(results, "ari", "ours", ["close", "unsure", "behind", "absent"])
+    assert list(found["better"]) == [False, False, True]
+    assert _scalars.judge(list(found["better"])) == "holds in part"
+
+
+def test_verdicts():
+    assert _scalars.judge([]) == "cannot be tested"
+    assert _scalars.judge([True, True]) == "holds"
+    assert _scalars.judge([False]) == "does not hold"
+
+
+def test_genes_that_no_reference_has_cannot_be_tested():
+    module, results = TABLES["modules"]
+    page = Page()
+    module.STUDY.show(results, page)
+    verdicts = {verdict["claim"][:13]: verdict["verdict"] for verdict in page.verdicts}
+    assert verdicts["Pax3 and Pax7"] == "cannot be tested"
+    assert verdicts["C1qa and C1qb"] == "holds"
