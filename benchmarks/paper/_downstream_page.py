@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.paper._compare import wide
 from benchmarks.paper._figures import color, panels
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS
-from benchmarks.paper._scalars import RULE, add_verdict, differences, judge, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, judge, peers_of, seeds_of
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -61,14 +61,15 @@ def _draw(results: pd.DataFrame, ax: Axes, column: str) -> None:
 
 def _judge(results: pd.DataFrame, page: Page) -> None:
     accuracy = "type accuracy"
-    claim = "Cell populations are identified better in the paper's predictions than in others (here: kNN and SpaGE)"
-    add_verdict(page, claim, "Abstract", differences(results, accuracy, "paper", PEERS))
+    peers = peers_of(results)
+    claim = f"Cell populations are identified better in the paper's predictions than in others ({' and '.join(peers)})"
+    add_verdict(page, claim, "Abstract", differences(results, accuracy, "paper", peers))
     claim = "What the reference knows of a gene helps to identify cell populations (`paper`, type accuracy)"
     add_verdict(page, claim, "Abstract", differences(results, accuracy, "paper", [f"paper{CONTROL}"]))
-    claim = "`crossfit` finds types better than `paper`, kNN and SpaGE (type accuracy)"
-    add_verdict(page, claim, "docs", differences(results, accuracy, "crossfit", ["paper", *PEERS]))
+    claim = "Types are found better in the predictions of `crossfit` than in those of others (type accuracy)"
+    add_verdict(page, claim, ASKED_HERE, differences(results, accuracy, "crossfit", ["paper", *peers]))
     claim = "Imputed genes tell types apart better than the same genes measured (`crossfit`, type accuracy)"
-    add_verdict(page, claim, "docs", differences(results, accuracy, "crossfit", [MEASURED]))
+    add_verdict(page, claim, ASKED_HERE, differences(results, accuracy, "crossfit", [MEASURED]))
     ours = results[results["method"] == "crossfit"].groupby("pair", sort=False)[[*SPACE, "false markers"]].mean()
     if ours.empty:
         return
@@ -79,4 +80,4 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
     false = ours["false markers"].dropna()
     text = "; ".join(f"{pair}: {share:.0%}" for pair, share in false.items())
     claim = f"Tests on imputed genes call false markers (`crossfit`; rule: more than {MANY_FALSE:.0%} of the calls)"
-    page.verdict(claim, "docs", judge(list(false > MANY_FALSE)), text)
+    page.verdict(claim, ASKED_HERE, judge(list(false > MANY_FALSE)), text)

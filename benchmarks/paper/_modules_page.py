@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from benchmarks.paper._compare import wide
 from benchmarks.paper._predictions import CONTROL, PEERS
-from benchmarks.paper._scalars import RULE, add_verdict, differences, judge, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, judge, seeds_of
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -47,7 +47,7 @@ def show_agreement(found: pd.DataFrame, page: Page) -> None:
         "Correlation of correlations: Spearman over all pairs of genes. Nearest found: share of the genes whose most "
         "correlated gene is among the five that correlate most in the prediction. Strength: mean absolute correlation "
         "of two genes, divided by that of the measured genes; above 1, predicted genes look more co-expressed than "
-        "they are, so that any network of predicted genes has too many edges."
+        "they are, so that a network of predicted genes has too many edges."
     )
     _judge_agreement(found, page)
 
@@ -56,7 +56,7 @@ def _judge_agreement(found: pd.DataFrame, page: Page) -> None:
     chance = differences(found, STRUCTURE, "paper", [PERMUTED])
     claim = "Predicted genes keep the co-expression of the measured genes (`paper`, above chance)"
     add_verdict(page, claim, "Fig. S10, S11", chance)
-    for recipe, where in (("paper", "Fig. S10, S11"), ("crossfit", "docs")):
+    for recipe, where in (("paper", "Fig. S10, S11"), ("crossfit", ASKED_HERE)):
         claim = f"Co-expression of genes predicted by `{recipe}` is closer to the section than that of the reference"
         add_verdict(page, claim, where, differences(found, STRUCTURE, recipe, [REFERENCE]))
     strength = found.assign(strength=found["mean absolute correlation"] / found["measured mean absolute correlation"])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from benchmarks.paper._compare import wide
 from benchmarks.paper._figures import line, panels
-from benchmarks.paper._scalars import judge, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, count_seeds, judge
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -29,7 +29,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "fewer cells on either side, fewer molecules in the reference (binomial), positions moved at random by "
         "multiples of the median distance to the nearest cell, and a reference that has only some of eight clusters. "
         "The last column of each table is what `crossfit` loses against all data, on the same cells and genes. Levels "
-        f"are drawn once per seed, so that curves need not be smooth. {seeds_of(results)}"
+        f"are drawn once per seed, so that curves need not be smooth. {count_seeds(results)}"
     )
     for pair, of_pair in results.groupby("pair", sort=False):
         page.table(_table(of_pair), f"{pair}: mean PCC of the hidden genes")
@@ -93,5 +93,6 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
     for claim, (need, level) in claims.items():
         lost = _lost(results, need, level)
         if len(lost):
+            where = "docs" if need == GENES else ASKED_HERE
             text = "; ".join(f"{pair}: {value:+.3f} lost" for pair, value in lost.items())
-            page.verdict(f"{claim} (rule: loses more than {LOSS} PCC)", "docs", judge(list(lost > LOSS)), text)
+            page.verdict(f"{claim} (rule: loses more than {LOSS} PCC)", where, judge(list(lost > LOSS)), text)

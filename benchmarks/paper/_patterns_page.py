@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.paper._compare import wide
 from benchmarks.paper._figures import scatter
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES
-from benchmarks.paper._scalars import judge, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, judge, peers_of, seeds_of
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -106,28 +106,39 @@ def _judge(found: pd.DataFrame, page: Page) -> None:
     means = found.groupby(["pair", "gene", "method"], sort=False)[["css", "mse", "pcc", MEAN]].mean().reset_index()
     for where, genes in FIGURES.items():
         chosen = means[means["gene"].isin(genes)]
-        ours = chosen[chosen["method"] == "paper"].set_index(["pair", "gene"])
         names = " and ".join(genes)
-        peers = chosen[chosen["method"].isin(PEERS)].groupby(["pair", "gene"], sort=False)
-        best = peers.agg(css=("css", "max"), mse=("mse", "min")).reindex(ours.index)
-        if len(ours) and len(best.dropna()):
-            is_best = (ours["css"] > best["css"]) & (ours["mse"] < best["mse"])
-            text = "; ".join(
-                f"{pair}, {gene}: CSS {row['css']:.2f}, best other {best.loc[(pair, gene), 'css']:.2f}; "
-                f"MSE {row['mse']:.2f}, best other {best.loc[(pair, gene), 'mse']:.2f}"
-                for (pair, gene), row in ours.iterrows()
-            )
-            claim = f"{names}: the paper's method has the best CSS and MSE (here: of `paper`, {', '.join(PEERS)})"
-            page.verdict(claim, where, judge(list(is_best)), text)
-        for recipe, source in (("paper", where), ("crossfit", "docs")):
-            rows = chosen[chosen["method"] == recipe]
-            if len(rows):
-                text = "; ".join(f"{row['pair']}, {row['gene']}: PCC {row['pcc']:.2f}" for _, row in rows.iterrows())
-                claim = f"{names}: `{recipe}` shows the measured pattern (rule: PCC of at least {PATTERN})"
-                page.verdict(claim, source, judge(list(rows["pcc"] >= PATTERN)), text)
-        if len(ours):
-            text = "; ".join(f"{pair}, {gene}: {row[MEAN]:.2f}" for (pair, gene), row in ours.iterrows())
-            claim = (
-                f"{names}: neither over- nor under-expressed by `paper` (rule: mean within {LEVELS} of the measured)"
-            )
-            page.verdict(claim, where, judge(list(ours[MEAN].between(*LEVELS))), text)
+        _judge_best(chosen, names, where, page)
+        for recipe, source in (("paper", where), ("crossfit", ASKED_HERE)):
+            claim = f"{names}: `{recipe}` shows the measured pattern (rule: PCC of at least {PATTERN})"
+            _judge_column(chosen[chosen["method"] == recipe], "pcc", (PATTERN, 1), claim, source, page)
+        low, high = LEVELS
+        claim = f"{names}: neither over- nor under-expressed by `paper` (rule: mean {low} to {high} times the measured)"
+        _judge_column(chosen[chosen["method"] == "paper"], MEAN, LEVELS, claim, where, page)
+
+
+def _judge_column(
+    rows: pd.DataFrame, column: str, limits: tuple[float, float], claim: str, where: str, page: Page
+) -> None:
+    """Judge whether a column is within limits for every pair and gene."""
+    if len(rows):
+        text = "; ".join(f"{row['pair']}, {row['gene']}: {row[column]:.2f}" for _, row in rows.iterrows())
+        page.verdict(claim, where, judge(list(rows[column].between(*limits))), text)
+
+
+def _judge_best(chosen: pd.DataFrame, names: str, where: str, page: Page) -> None:
+    """Judge whether the paper's method has both the highest CSS and the lowest MSE."""
+    ours = chosen[chosen["method"] == "paper"].set_index(["pair", "gene"])
+    peers = peers_of(chosen)
+    if ours.empty or not peers:
+        return
+    others = chosen[chosen["method"].isin(peers)].groupby(["pair", "gene"], sort=False)
+    best = others.agg(css=("css", "max"), mse=("mse", "min")).reindex(ours.index)
+    is_best = (ours["css"] > best["css"]) & (ours["mse"] < best["mse"])
+    rows = []
+    for (pair, gene), row in ours.iterrows():
+        other = best.loc[(pair, gene)]
+        rows.append(
+            f"{pair}, {gene}: CSS {row['css']:.2f} ({other['css']:.2f}), MSE {row['mse']:.2f} ({other['mse']:.2f})"
+        )
+    claim = f"{names}: the paper's method has the best CSS and MSE (here: of `paper`, {', '.join(peers)})"
+    page.verdict(claim, where, judge(list(is_best)), "; ".join(rows) + "; the best other method in brackets")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from benchmarks.paper._compare import MAX_DESCRIBED, wide
+from benchmarks.paper._predictions import PEERS
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -20,7 +21,22 @@ RULE = (
 )
 
 
+ASKED_HERE = "asked here"  # where a claim is neither in the paper nor in the docs
+
+
+def peers_of(results: pd.DataFrame) -> list[str]:
+    """Return the peers that were measured."""
+    measured = set(results["method"])
+    return [name for name in PEERS if name in measured]
+
+
 def seeds_of(results: pd.DataFrame) -> str:
+    """Say on how many seeds the numbers of a section rest, and which peer was not measured."""
+    missing = [name for name in PEERS if name not in set(results.get("method", PEERS))]
+    return count_seeds(results) + (f" Not measured: {', '.join(missing)}." if missing else "")
+
+
+def count_seeds(results: pd.DataFrame) -> str:
     """Say on how many seeds the numbers of a section rest."""
     n_seeds = results.groupby("pair", sort=False)["seed"].nunique()
     if n_seeds.max() == 1:

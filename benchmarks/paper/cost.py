@@ -14,6 +14,7 @@ import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import RECIPES
+from benchmarks.paper._scalars import ASKED_HERE
 from benchmarks.paper._study import Study
 
 ORDER = 75
@@ -69,7 +70,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
 
 
 def _judge(results: pd.DataFrame, page: Page) -> None:
-    for recipe, where in (("paper", "Discussion"), ("crossfit", "docs")):
+    for recipe, where in (("paper", "Discussion"), ("crossfit", ASKED_HERE)):
         rows = results[results["method"] == recipe].sort_values("cells")
         if rows.empty:
             continue

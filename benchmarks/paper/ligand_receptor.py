@@ -10,7 +10,7 @@ import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import MEASURED, held_out
-from benchmarks.paper._scalars import judge, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, judge, seeds_of
 from benchmarks.paper._study import Study
 from scipy.stats import spearmanr
 
@@ -95,7 +95,8 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "```{warning}\nDo not run a ligand-receptor analysis on imputed genes and report what it finds. Every imputed "
         "gene is computed from the same measured genes, which tell the cell types apart, so that differences between "
         "types can be sharper in imputed genes than in tissue. The test below, of CellPhoneDB's kind, asks whether two "
-        "means are high in two types. It never asks whether cells are near each other, and it knows nothing of proteins.\n```",
+        "means are high in two types. It never asks whether cells are near each other, and knows nothing of proteins."
+        "\n```",
         "Hardly any panel has a ligand and its receptor. Pairs of random measured genes stand for them: they say how "
         "often the test agrees with itself on measured and on held-out predicted values of the same two genes. No pair "
         f"of genes here is a finding. {seeds_of(results)}",
@@ -126,7 +127,7 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
     known = results[results["genes"] != RANDOM]["genes"].unique()
     if not len(known):
         text = "None of the pairs that were measured has both genes of a known ligand and receptor."
-        page.verdict("Known ligands and receptors are found in imputed genes", "docs", "cannot be tested", text)
+        page.verdict("Known ligands and receptors are found in imputed genes", ASKED_HERE, "cannot be tested", text)
 
 
 STUDY = Study(

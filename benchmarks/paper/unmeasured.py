@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, unmeasured, unmeasured_fold
-from benchmarks.paper._scalars import RULE, add_verdict, differences, seeds_of
+from benchmarks.paper._predictions import CONTROL, MEASURED, unmeasured, unmeasured_fold
+from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, peers_of, seeds_of
 from benchmarks.paper._study import REAL_PAIRS, Study
 from benchmarks.paper.clustering import DEFAULT, LABELS_PERMUTED, METRICS, scores
 
@@ -68,9 +68,10 @@ def _judge(at_default: pd.DataFrame, page: Page) -> None:
     for genes in MATRICES:
         found = pd.concat([at_default[at_default["genes"] == genes], panel])
         claim = "Clusters of unmeasured genes predicted by the paper's method agree best with cell types"
-        against = differences(found, "ari", "paper", PEERS)
-        add_verdict(page, f"{claim} (ARI, {genes}; here: against kNN and SpaGE)", "Fig. S9", against)
-        for recipe, where in (("paper", "Fig. S9"), ("crossfit", "docs")):
+        peers = peers_of(found)
+        against = differences(found, "ari", "paper", peers)
+        add_verdict(page, f"{claim} (ARI, {genes}; here: against {' and '.join(peers)})", "Fig. S9", against)
+        for recipe, where in (("paper", "Fig. S9"), ("crossfit", ASKED_HERE)):
             claim = f"Unmeasured genes add to what the measured ones say about cell types (`{recipe}`, ARI, {genes})"
             add_verdict(page, claim, where, differences(found, "ari", recipe, [INPUTS]))
     found = at_default[at_default["genes"] == next(iter(MATRICES))]
