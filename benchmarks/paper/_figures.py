@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 COLORS = {MEASURED: "k", "paper": "#d95f02", "crossfit": "#1f5f8b", "kNN": "0.5", "SpaGE": "#5aae61"}
 OTHER = "0.75"
+LEGEND = 2.0  # inches
 MAX_TYPES = 10  # that have a color of their own
 
 
@@ -30,7 +31,7 @@ def panels(names: list[str], n_columns: int, draw: Callable[[Axes, str], None], 
     n_columns = min(n_columns, len(names))
     n_rows = -(-len(names) // n_columns)
     figure, axes = plt.subplots(
-        n_rows, n_columns, figsize=(size[0] * n_columns, size[1] * n_rows), squeeze=False, layout="constrained"
+        n_rows, n_columns, figsize=(size[0] * n_columns + LEGEND, size[1] * n_rows), squeeze=False, layout="constrained"
     )
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
