@@ -83,7 +83,9 @@ def rows(path):
 
 def test_each_result_adds_its_sections(model, validation, path):
     report.write(path, model=model, n_maps=1)
-    assert headings(path) == ["Reliability of genes", "All genes", "Maps", "Genes and cells", "What made this page"]
+    cells = "Cells that the reference explains"
+    rest = ["All genes", "Maps", "Genes and cells", "What made this page"]
+    assert headings(path) == ["Reliability of genes", cells, *rest]
     report.write(path, validation=validation, n_maps=1)
     assert headings(path)[:2] == ["Accuracy on held-out genes", "Reliability of genes"]
     assert headings(path)[2:5] == ["All genes", "Maps", "Intervals"]
@@ -315,6 +317,7 @@ def test_a_result_of_measured_genes_has_maps(model, path):
     assert headings(path) == ["All genes", "Maps", "What made this page"]
 
 
+@pytest.mark.filterwarnings("ignore:.*is trained without the positions")
 def test_data_without_positions_have_no_maps(path):
     bare = synthetic_tissue(n_cells=120, n_reference=100, n_measured=16, n_unmeasured=5)
     del bare.spatial.obsm["spatial"]

@@ -79,7 +79,8 @@ def _map(coords: np.ndarray, values: np.ndarray, size: float, ax: Axes) -> None:
         cmap="RdBu",
         norm=TwoSlopeNorm(0, -END, END),
         plotnonfinite=True,
-        linewidths=0,
+        edgecolors=LIGHT_GREY,  # cells at 0 are white
+        linewidths=0.2,
         rasterized=True,
     )
     ax.set_aspect("equal")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stimpute._atomic import replacing
 from stimpute._messages import missing_extra
-from stimpute.report import _accuracy, _genes, _groups, _maps, _methods, _reliability
+from stimpute.report import _accuracy, _cells, _genes, _groups, _maps, _methods, _reliability
 from stimpute.report._methods import Origin
 from stimpute.report._results import Results
 from stimpute.tl import MODEL_NAME
@@ -93,6 +93,7 @@ def write(
         _accuracy.accuracy(results),
         _groups.groups(results),
         _reliability.reliability(results),
+        _cells.explained_cells(results),
         _genes.all_genes(results),
         _maps.maps(results),
         _reliability.intervals(results),
