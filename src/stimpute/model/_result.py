@@ -156,7 +156,7 @@ def values(
 def put(result: AnnData, arrays: Mapping[str, Any]) -> None:
     """Put arrays into a result: `X`, and layers by their names."""
     result.X = arrays["X"]
-    for name in arrays.keys() - {"X"}:
+    for name in (layer for layer in arrays if layer != "X"):
         result.layers[name] = arrays[name]
 
 
