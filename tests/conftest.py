@@ -1,8 +1,10 @@
 import logging
+import random
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import linear_recipe  # noqa: F401 - registers a recipe that only the tests have
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -44,6 +46,16 @@ def _same_number_of_threads():
     torch.set_num_threads(N_THREADS)
 
 
+@pytest.fixture(autouse=True)
+def _same_random_states():
+    """What a test seeds is not what the next one draws."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    yield
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    random.setstate(states[2])
+
+
 @pytest.fixture(scope="session", params=sorted(RECIPES))
 def recipe(request) -> str:
     """The name of each recipe."""
@@ -53,7 +65,12 @@ def recipe(request) -> str:
 @pytest.fixture(scope="session")
 def pair():
     """Spatial data and reference, set up; tests may not change them."""
-    return set_up(*small_pair())
+    pair = set_up(*small_pair())
+    yield pair
+    for adata, expected in zip(pair, small_pair(), strict=True):
+        assert (adata.X != expected.X).nnz == 0
+        assert adata.obs_names.equals(expected.obs_names)
+        assert adata.var_names.equals(expected.var_names)
 
 
 @pytest.fixture

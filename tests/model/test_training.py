@@ -132,18 +132,14 @@ def test_global_random_states_do_not_matter(pair, model, recipe):
 
 @pytest.fixture
 def settings_seed():
-    """Set the seed of scvi-tools' settings, and restore it and all random states afterwards."""
+    """Set the seed of scvi-tools' settings, and restore it afterwards."""
     before = scvi.settings.seed
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
 
     def set_seed(seed):
         scvi.settings.seed = seed
 
     yield set_seed
     scvi.settings.seed = before
-    torch.set_rng_state(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
-    random.setstate(states[2])
 
 
 def test_the_seed_of_the_settings_is_used_if_no_seed_is_given(pair, model, recipe, settings_seed):
