@@ -178,5 +178,6 @@ def _count(tests: pd.DataFrame) -> str:
     worse = ((tests["difference"] < 0) & (tests["p"] < ALPHA)).sum()
     n_pairs = tests.index.get_level_values("pair").nunique()
     pair, other = tests["difference"].idxmin()
-    text = f"{len(tests)} comparisons on {n_pairs} pairs: better in {better}, worse in {worse} at p < {ALPHA}"
+    on = f"{n_pairs} pairs" if n_pairs > 1 else "one pair"
+    text = f"{len(tests)} comparisons on {on}: better in {better}, worse in {worse} at p < {ALPHA}"
     return text + f"; least {tests['difference'].min():+.3f} on {pair} against {other}"

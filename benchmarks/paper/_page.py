@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +54,8 @@ class Page:
         shown = table.reset_index() if table.index.names != [None] else table
         markdown = to_markdown(shown, digits)
         if folded:
-            self.text(f"<details><summary>{caption}</summary>", markdown, "</details>")
+            summary = re.sub("`(.+?)`", r"<code>\1</code>", caption)
+            self.text(f"<details><summary>{summary}</summary>", markdown, "</details>")
         else:
             self.text(f"**{caption}**", markdown)
 

@@ -62,7 +62,6 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "what is left comes from the total that all genes of a cell are divided by."
     )
     _show_nulls(true.merge(results[["pair", "seed"]].drop_duplicates()), results, page)
-    _show_partial(true[~true["method"].str.contains("(oracle)", regex=False)], page)
     _judge(true, results, page)
 
 
@@ -74,35 +73,12 @@ def _show_nulls(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
     page.table(table[names], "Mean PCC with the true data, and with permuted data, on the same seeds")
 
 
-def _show_partial(shown: pd.DataFrame, page: Page) -> None:
-    page.text(
-        "**Depth and type.** The second number of each cell is the correlation of what the log total of a cell and the "
-        "mean of its visible panel leave of truth and prediction. The third is the mean over the cell types of the "
-        "section with at least 20 cells."
-    )
-    shown = shown[~shown["method"].isin(["constant", "reference mean, calibrated"])]
-    table = means(shown, ["pcc", "pcc_partial", "pcc_within"])
-    text = table.apply(lambda row: " / ".join(f"{value:.2f}" for value in row), axis=1)
-    page.table(wide(text, "pair").fillna(""), "Mean PCC: all cells / without depth / within cell types")
-    page.text(
-        "R² is one minus the error divided by the variance of the gene. Below 0 the level is so wrong that the gene's "
-        "own mean would be better; the second number is that with the calibration that all methods share."
-    )
-    table = means(shown, ["r2", "r2_calibrated"])
-    text = table.apply(lambda row: " / ".join(f"{value:.2f}" for value in row), axis=1)
-    page.table(wide(text, "pair").fillna(""), "Mean R² over genes: as predicted / calibrated alike", folded=True)
-
-
 def _judge(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
     for name in ("crossfit", "paper"):
         null = results[(results["method"] == name) & (results["null"] == REFERENCE)].assign(method="its null row")
         tests = paired(pd.concat([true[true["method"] == name], null]), "pcc", name)
         claim = f"`{name}` learns about the gene from the reference (PCC above its null row)"
         add_verdict(page, claim, "docs" if name == "crossfit" else "Fig. 2", tests)
-    for other in ("kNN", "ridge + mean of the visible panel"):
-        for column, text in (("pcc_within", "within cell types"), ("pcc_partial", "without the depth of cells")):
-            tests = paired(true, column, "crossfit", [other])
-            add_verdict(page, f"`crossfit` is better than {other} {text} (PCC)", "docs", tests)
 
 
 STUDY = Study(
