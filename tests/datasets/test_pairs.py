@@ -60,7 +60,7 @@ def test_the_published_loom_is_converted(tmp_path, monkeypatch):
             loom[f"col_attrs/{name}"] = values
     monkeypatch.delenv("STIMPUTE_DATA", raising=False)
     monkeypatch.setattr(_pairs, "_download", lambda url: path)
-    adata = _pairs._load("OSMFISH/spatial.h5ad", None, "", "url", _pairs._read_osmfish_loom)
+    adata = _pairs._load("OSMFISH/spatial.h5ad", None, "", "url", _pairs.read_osmfish_loom)
     assert list(adata.obs_names) == ["7", "9"]
     assert list(adata.obs["cell_type"]) == ["a", "c"]
     np.testing.assert_array_equal(adata[:, "Rorb"].X.toarray().ravel(), [3, 5])

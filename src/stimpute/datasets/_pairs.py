@@ -66,7 +66,7 @@ def osmfish_cortex(
     reference_url = SSP_H5AD if reference == "ssp" else None
 
     def load() -> Pair:
-        spatial = _load("OSMFISH/spatial.h5ad", data_dir, source, OSMFISH_LOOM, _read_osmfish_loom)
+        spatial = _load("OSMFISH/spatial.h5ad", data_dir, source, OSMFISH_LOOM, read_osmfish_loom)
         return spatial, _load(files[reference], data_dir, source, reference_url)
 
     return _load_or(load, lambda: _stand_in.osmfish_cortex(reference), simulate)
@@ -184,8 +184,14 @@ def _load(
 
 
 def _download(url: str) -> Path:
-    # No checksum is published for these files; pooch logs the one that it found.
-    return Path(pooch.retrieve(url, known_hash=None, path=pooch.os_cache("stimpute"), progressbar=False))
+    path = Path(pooch.retrieve(url, known_hash=None, path=pooch.os_cache("stimpute"), progressbar=False))
+    warnings.warn(
+        f"No checksum is published for {url}, so that the file could not be verified. Its SHA-256 is "
+        f"{pooch.file_hash(path)}.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return path
 
 
 def _as_counts(adata: AnnData) -> AnnData:
@@ -195,7 +201,7 @@ def _as_counts(adata: AnnData) -> AnnData:
     return adata
 
 
-def _read_osmfish_loom(path: Path) -> AnnData:
+def read_osmfish_loom(path: Path) -> AnnData:
     """Read the valid cells of the published loom file, whose matrix has shape (n_genes, n_cells)."""
     with h5py.File(path) as loom:
         columns = loom["col_attrs"]
