@@ -48,10 +48,20 @@ def test_predictions_by_hand():
 def test_statistics_far_from_those_of_the_panel_are_clipped():
     moments = from_coefficients([1.0, 2], [0.0, 0])
     assert moments.predict(np.array([[100.0]]))[0] == moments.predict(np.array([[3.0]]))[0]
+    assert from_coefficients([10.0, 2], [0.0, 0]).predict(np.array([[-100.0]]))[0] == 4
 
 
 def test_the_standard_deviation_has_a_minimum():
-    assert from_coefficients([0.0, 0], [-50.0, 0]).predict(np.zeros((1, 1)))[1] == MIN_STD
+    assert from_coefficients([0.0, 0], [-50.0, 0]).predict(np.zeros((1, 1)))[1] == 1e-3
+
+
+def test_the_regressions_are_of_the_mean_and_the_logarithm_of_the_standard_deviation(rng):
+    statistics = rng.gamma(1.0, size=(9, 6)) * [1, 10, 0.1, 1, 5, 2]
+    mean = rng.uniform(0, 2, 9)
+    std = np.append(0, rng.uniform(0.5, 1, 8))
+    x = (statistics - statistics.mean(0)) / statistics.std(0)
+    expected = [_fit_mixture(x, mean, MATCHED_MEAN), _fit_mixture(x, np.log(std + MIN_STD), MATCHED_STD)]
+    np.testing.assert_allclose(Moments.fit(statistics, mean, std).coefficients, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_ridge_regression_is_that_of_scikit_learn(rng):
@@ -75,6 +85,23 @@ def test_with_few_genes_the_line_prevails(rng):
         mixed.append(np.delete(_fit_mixture(x, y, MATCHED_MEAN)[1:], MATCHED_MEAN))
         ridge.append(np.delete(_ridge(x, y)[0][1:], MATCHED_MEAN))
     assert np.mean(np.square(mixed)) < 0.1 * np.mean(np.square(ridge))
+
+
+def test_the_share_of_the_ridge_regression_is_that_of_the_equation_between_0_and_1(rng):
+    shares = []
+    for n_genes in [4, 8, 30] * 20:
+        x = rng.normal(size=(n_genes, 6))
+        y = 100 * (x @ [1, 1, 1, 0, 1, 1]) if n_genes == 8 else rng.normal(size=n_genes)
+        line, line_left_out = _ridge(x[:, [2]], y)
+        full, full_left_out = _ridge(x, y)
+        difference = full_left_out - line_left_out
+        error = y - line_left_out
+        share = (difference * error).sum() / ((difference**2).sum() + 5 * (error**2).mean())
+        shares.append(share)
+        expected = np.clip(share, 0, 1) * full
+        expected[[0, 3]] += (1 - np.clip(share, 0, 1)) * line
+        np.testing.assert_allclose(_fit_mixture(x, y, 2), expected, atol=1e-9)
+    assert min(shares) < 0
 
 
 @pytest.mark.parametrize("column", [MATCHED_MEAN, MATCHED_STD])

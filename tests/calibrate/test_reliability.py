@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from stimpute.calibrate._reliability import EXCESS_SHARE, ReliabilityRegression
 
@@ -23,6 +24,22 @@ def test_with_few_genes_the_level_is_near_that_of_a_calibrated_prediction(rng):
     features, observed, predicted_std = rng.normal(size=(5, 4)), np.full(5, 0.9), np.full(5, 0.2)
     model = ReliabilityRegression.fit(features, observed, predicted_std)
     assert 0.2 < model.predict(features, predicted_std, MANY_CELLS[:5]).mean() < 0.5
+
+
+def test_the_regression_is_of_the_departure_from_a_calibrated_prediction(rng):
+    features = rng.normal(size=(20, 3)) * [1, 10, 0.1]
+    observed = rng.uniform(0, 0.7, 20)
+    predicted_std = rng.uniform(0, 0.5, 20)
+    model = ReliabilityRegression.fit(features, observed, predicted_std)
+    expected = Ridge(10).fit((features - features.mean(0)) / features.std(0), observed - predicted_std)
+    np.testing.assert_allclose(model.coefficients[0], expected.intercept_ * 20 / 120)
+    np.testing.assert_allclose(model.coefficients[1:], expected.coef_, rtol=1e-4)
+
+
+def test_a_feature_that_is_constant_says_nothing(rng):
+    features = np.column_stack([rng.normal(size=20), np.ones(20)])
+    model = ReliabilityRegression.fit(features, rng.uniform(0, 0.7, 20), np.full(20, 0.3))
+    assert model.coefficients[2] == 0
 
 
 def test_predictions_are_hardly_above_the_best_that_was_observed(rng):
@@ -58,10 +75,13 @@ def test_genes_that_few_reference_cells_express_are_less_reliable(rng):
 
 def test_out_of_fold_predictions_do_not_depend_on_the_fold_itself(rng):
     features, observed = rng.normal(size=(40, 4)), rng.uniform(0, 0.7, 40)
-    fold, predicted_std, n_cells = np.arange(40) % 5, np.full(40, 0.3), MANY_CELLS[:40]
+    fold, predicted_std, n_cells = np.arange(40) % 5, rng.uniform(0, 0.5, 40), rng.integers(1, 50, 40)
     same_fold = fold == 2
     before = ReliabilityRegression.out_of_fold(features, observed, predicted_std, n_cells, fold)
     observed[same_fold] = -1
     after = ReliabilityRegression.out_of_fold(features, observed, predicted_std, n_cells, fold)
     np.testing.assert_array_equal(before[same_fold], after[same_fold])
     assert not np.allclose(before[~same_fold], after[~same_fold])
+    model = ReliabilityRegression.fit(features[~same_fold], observed[~same_fold], predicted_std[~same_fold])
+    by_hand = model.predict(features[same_fold], predicted_std[same_fold], n_cells[same_fold])
+    np.testing.assert_array_equal(after[same_fold], by_hand)
