@@ -114,16 +114,20 @@ def judge(yes: Sequence[bool], pairs: Sequence[str]) -> Verdict:
 
 
 def add_verdict(page: Page, claim: str, where: str, tests: pd.DataFrame) -> None:
-    """Add "the first method is better", judged from the rows of :func:`paired`, if it was tested at all."""
-    if len(tests):
-        page.verdict(claim, where, judge(list(is_better(tests)), tests.index.get_level_values("pair")), describe(tests))
+    """Add "the first method is better", judged from the rows of :func:`paired`."""
+    _add_judged(page, claim, where, tests, is_better(tests))
 
 
 def add_verdict_of_no_gain(page: Page, claim: str, where: str, tests: pd.DataFrame) -> None:
     """Add "the first method is not significantly better", judged from the rows of :func:`paired`."""
+    _add_judged(page, claim, where, tests, ~is_better(tests))
+
+
+def _add_judged(page: Page, claim: str, where: str, tests: pd.DataFrame, yes: pd.Series) -> None:
     if len(tests):
-        yes = list(~is_better(tests))
-        page.verdict(claim, where, judge(yes, tests.index.get_level_values("pair")), describe(tests))
+        page.verdict(claim, where, judge(list(yes), tests.index.get_level_values("pair")), describe(tests))
+    else:
+        page.verdict(claim, where, "not measured yet", "")
 
 
 def add_verdict_without_test(page: Page, claim: str, where: str, gains: pd.Series, unit: str = "") -> None:

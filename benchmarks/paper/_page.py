@@ -147,5 +147,5 @@ def _verdicts(page: Page) -> list[str]:
         parts += [f"### {title}\n", f"{len(judged)} claims: {counted}.\n", to_markdown(judged), ""]
         missing = chosen.loc[chosen["verdict"] == ORDER[-1], "claim"]
         if len(missing):
-            parts.append(f"Studies whose claims are not measured yet: {'; '.join(missing)}.\n")
+            parts.append(f"Not measured yet: {'; '.join(missing)}.\n")
     return parts
