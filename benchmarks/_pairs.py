@@ -35,14 +35,18 @@ class Pair:
 def load_pair(name: str, max_cells: int | None = None, seed: int = 0) -> Pair:
     """Read a pair, draw cells reproducibly, and keep shared genes that the reference expresses.
 
-    `"SYNTHETIC"` is the tissue of `datasets.synthetic_tissue`, with the genes that it measured.
+    `"SYNTHETIC"` is the tissue of `datasets.synthetic_tissue`, with the genes that it measured. Names of
+    `datasets.paper_pairs` are read from where somebody saved them, see `datasets.paper_pair`.
     """
     if name == "SYNTHETIC":
         tissue = datasets.synthetic_tissue()
         spatial = _draw(tissue.spatial, max_cells, np.random.RandomState(seed))
         return Pair(name, spatial, tissue.reference, tissue.proteins)
-    spatial = ad.read_h5ad(DATA / name / "spatial.h5ad")
-    reference = ad.read_h5ad(DATA / name / "reference.h5ad")
+    if name in datasets.paper_pairs():
+        spatial, reference = _of_paper(name)
+    else:
+        spatial = ad.read_h5ad(DATA / name / "spatial.h5ad")
+        reference = ad.read_h5ad(DATA / name / "reference.h5ad")
     rng = np.random.RandomState(seed)
     spatial, reference = (_draw(a, n, rng) for a, n in ((spatial, max_cells), (reference, MAX_REFERENCE)))
     shared = np.array(sorted(set(spatial.var_names) & set(reference.var_names)))
@@ -51,7 +55,25 @@ def load_pair(name: str, max_cells: int | None = None, seed: int = 0) -> Pair:
     expressed = np.asarray(reference[:, shared].X.sum(0)).ravel() > 0
     spatial = spatial[:, expressed].copy()
     spatial.X = sparse.csr_matrix(spatial.X)
-    return Pair(name, spatial, reference, DATA / PROTEINS[name])
+    return Pair(name, spatial, reference, DATA / PROTEINS.get(name, PROTEINS["STARMAP_V1"]))
+
+
+def is_here(name: str) -> bool:
+    """Tell whether somebody saved files of a pair of the paper."""
+    return (DATA / name).is_dir()
+
+
+def _of_paper(name: str) -> tuple[ad.AnnData, ad.AnnData]:
+    """Read a pair of the paper, and check that it has what the studies need."""
+    spatial, reference = datasets.paper_pair(name, data_dir=DATA)
+    save = f"save it as {DATA / name / 'spatial.h5ad'}, and the reference beside it."
+    if "spatial" not in spatial.obsm:
+        raise ValueError(f"The section of {name} has no positions; add obsm['spatial'], {save}")
+    if np.any(sparse.csr_matrix(spatial.X).data % 1):
+        raise ValueError(f"The section of {name} does not hold counts; recover them from the published values, {save}")
+    if "cell_type" not in spatial.obs:
+        spatial.obs["cell_type"] = "unknown"
+    return spatial, reference
 
 
 def _draw(adata: ad.AnnData, n: int | None, rng: np.random.RandomState) -> ad.AnnData:

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.paper` does everything; `python -m benchmarks.paper ablations --pair OSMFISH --seeds 0` a part;
 `--jobs 8` measures in eight processes of one thread each; `--again` measures what is kept; `--page` only writes the
-page. A run that was stopped goes on where it was: the first seed of every study comes first.
+page. A run that was stopped goes on where it was: the first seed of every study comes first. The pairs of the paper
+(`datasets.paper_pairs`) are measured, too, where the folder of the data has a folder of that name.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from _pairs import is_here
 from benchmarks.paper import _cache
 from benchmarks.paper._page import write_page
-from benchmarks.paper._study import PAIRS, Task, all_studies, tasks_of
+from benchmarks.paper._study import PAIRS, PAPER_PAIRS, Task, all_studies, tasks_of
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -48,9 +50,10 @@ def main() -> None:
 
 
 def _arguments(studies: dict) -> argparse.Namespace:
+    here = [*PAIRS, *filter(is_here, PAPER_PAIRS)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=f"some of {', '.join(studies)}; all if none")
-    parser.add_argument("--pair", nargs="+", choices=PAIRS, default=list(PAIRS))
+    parser.add_argument("--pair", nargs="+", choices=[*PAIRS, *PAPER_PAIRS], default=here)
     parser.add_argument("--seeds", type=int, nargs="+", help="the seeds of each study if not given")
     parser.add_argument("--part", nargs="+", help="the parts of each study if not given")
     parser.add_argument("--jobs", type=int, default=1, help="number of processes")

@@ -44,6 +44,8 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
 
 def scores(cells: ad.AnnData, name: str, values: np.ndarray, seed: int, suffix: str = "") -> pd.DataFrame:
     """Cluster cells by `values`, and compare the clusters with their labels."""
+    if cells.obs["cell_type"].nunique() < 2:
+        raise ValueError("The section has no cell types to compare clusters with.")
     matrix = ad.AnnData(values, obs=cells.obs[["cell_type"]], var=cells.var[[]])
     table = tl.clustering_scores(cells, matrix, expression="normalized", resolutions=RESOLUTIONS, seed=seed)
     table = table[table["matrix"] == f"imputed{suffix}"]

@@ -87,14 +87,13 @@ def _read_folder(name: str, folder: Path | None) -> Pair | None:
     """Read a pair from a folder; None if it is not there."""
     if folder is None or not folder.is_dir():
         return None
-    own = [_only(folder, side) for side in ("spatial", "reference")]
-    if all(own):
-        spatial, reference = (read(path) for path in own)
-        return spatial, reference
+    spatial, reference = (_only(folder, side) for side in ("spatial", "reference"))
+    if spatial is not None and reference is not None:
+        return read(spatial), read(reference)
     if name not in PUBLISHED_FILES:
         return None
-    files = {file: next(iter(sorted(folder.rglob(file))), None) for file in PUBLISHED_FILES[name]}
-    return read_published(name, files) if all(files.values()) else None
+    files = {file: path for file in PUBLISHED_FILES[name] for path in sorted(folder.rglob(file))[:1]}
+    return read_published(files) if len(files) == len(PUBLISHED_FILES[name]) else None
 
 
 def _only(folder: Path, side: str) -> Path | None:

@@ -36,7 +36,7 @@ PUBLISHED_FILES = {
 }
 
 
-def read_published(name: str, files: Files) -> Pair:
+def read_published(files: Files) -> Pair:
     """Read a pair from its published files, by name, with the cells and genes of Table 1."""
     section = next(reader for file, reader in SECTIONS.items() if file in files)
     reference = next(reader for file, reader in REFERENCES.items() if file in files)
