@@ -43,7 +43,7 @@ def panels(names: list[str], n_columns: int, draw: Callable[[Axes, str], None], 
     handles = {}
     for ax in axes.flat:
         handles |= {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), fontsize=7, frameon=False, loc="outside right upper")
+    figure.legend(handles.values(), handles.keys(), fontsize=7, frameon=False, markerscale=2, loc="outside right upper")
     return figure
 
 
