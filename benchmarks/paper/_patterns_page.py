@@ -21,7 +21,9 @@ PATTERN = 0.3  # PCC
 LEVELS = (0.5, 2.0)  # predicted mean, divided by the measured one
 EXCESS = 1.2
 MEAN = "mean, predicted / measured"
+MAX_CELLS = 550  # that are drawn
 MAX_MAPS = 2  # pairs that are drawn
+COLORS = plt.get_cmap("viridis", 8)  # few, so that the picture is small
 
 
 def show(results: pd.DataFrame, page: Page) -> None:
@@ -52,6 +54,7 @@ def _table(of_pair: pd.DataFrame) -> pd.DataFrame:
 def _show_maps(maps: pd.DataFrame, page: Page) -> None:
     for pair in list(maps["pair"].unique())[:MAX_MAPS]:
         values = maps[maps["pair"] == pair].dropna(axis=1, how="all")
+        values = values.sample(min(MAX_CELLS, len(values)), random_state=0)
         genes = [gene for gene in sum(FIGURES.values(), ()) if f"{gene}, {MEASURED}" in values]
         methods = [name for name in (MEASURED, *RECIPES) if f"{genes[0]}, {name}" in values] if genes else []
         if not genes:
@@ -59,7 +62,7 @@ def _show_maps(maps: pd.DataFrame, page: Page) -> None:
         figure, axes = plt.subplots(
             len(genes),
             len(methods),
-            figsize=(2.3 * len(methods), 2.1 * len(genes)),
+            figsize=(1.7 * len(methods), 1.5 * len(genes)),
             squeeze=False,
             layout="constrained",
         )
@@ -68,7 +71,7 @@ def _show_maps(maps: pd.DataFrame, page: Page) -> None:
             for ax, name in zip(row, methods, strict=True):
                 order = np.argsort(values[f"{gene}, {name}"].to_numpy(), kind="stable")
                 drawn = values.iloc[order]
-                scatter(ax, drawn["x"], drawn["y"], c=drawn[f"{gene}, {name}"], vmin=0, vmax=top, cmap="viridis")
+                scatter(ax, drawn["x"], drawn["y"], c=drawn[f"{gene}, {name}"], vmin=0, vmax=top, cmap=COLORS)
                 ax.set_aspect("equal")
                 ax.set_title(f"{gene}, {name}", fontsize=8)
         caption = (
