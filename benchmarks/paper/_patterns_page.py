@@ -21,7 +21,7 @@ PATTERN = 0.3  # PCC
 LEVELS = (0.5, 2.0)  # predicted mean, divided by the measured one
 EXCESS = 1.2
 MEAN = "mean, predicted / measured"
-MAX_CELLS = 550  # that are drawn
+MAX_CELLS = 500  # that are drawn
 MAX_MAPS = 2  # pairs that are drawn
 COLORS = plt.get_cmap("viridis", 8)  # few, so that the picture is small
 
@@ -62,7 +62,7 @@ def _show_maps(maps: pd.DataFrame, page: Page) -> None:
         figure, axes = plt.subplots(
             len(genes),
             len(methods),
-            figsize=(1.7 * len(methods), 1.5 * len(genes)),
+            figsize=(1.4 * len(methods), 1.5 * len(genes)),
             squeeze=False,
             layout="constrained",
         )
