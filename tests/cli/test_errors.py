@@ -112,7 +112,7 @@ def test_a_named_pipe_as_the_reference(run, data, tmp_path):
         (("-o", "out.h5ad", "--report", "page.pdf"), "ends in .html"),
         (("-o", "out.h5ad", "--recipe", "magic"), "crossfit"),
         (("-o", "out.h5ad", "--interval", "2"), "between 0 and 1"),
-        (("-o", "out.h5ad", "--interval", "0.9", "--recipe", "paper"), "no intervals"),
+        (("-o", "out.h5ad", "--interval", "0.9", "--recipe", "paper", "--relations", "coexpression"), "no intervals"),
         (("-o", "out.h5ad", "--variance", "wide"), "wide"),
         (("-o", "out.h5ad", "--genes", "gene00x"), "did you mean"),
         (("-o", "out.h5ad", "--genes", ","), "empty"),

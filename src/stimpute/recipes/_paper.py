@@ -117,9 +117,9 @@ class PaperRecipe(Recipe):
         if PROTEIN in available:
             return [PROTEIN]
         warnings.warn(
-            'The reference has no protein vectors. The recipe "paper" relates genes by co-expression instead. Add '
-            "vectors by `stimpute.pp.add_protein_embeddings`, or choose co-expression by "
-            '`relations=["coexpression"]`.',
+            'The reference has no protein vectors. The recipe "paper" relates genes by co-expression instead. Call '
+            "`stimpute.pp.add_protein_embeddings(reference, path)` before, or choose co-expression by "
+            '`relations="coexpression"`.',
             UserWarning,
             stacklevel=2,
         )
