@@ -21,6 +21,8 @@ NO_SUMMARY = (
     "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 "
     "is no better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
 )
+MIN_PAIRS = 2  # real ones; on fewer nothing is judged
+TOO_FEW = dict.fromkeys(("holds", "holds in part", "does not hold"), "too few data")
 ORDER = ("holds", "holds in part", "does not hold", "too few data", "cannot be tested", "not measured yet")
 OWN = "docs"
 
@@ -111,14 +113,18 @@ def write_page(docs: Path = DOCS) -> Page:
 def _write_section(name: str, study: Study, results: pd.DataFrame, page: Page) -> None:
     page.text(f"## {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
     _say_what_is_missing(name, study, page)
+    n_verdicts = len(page.verdicts)
     study.show(results, page)
+    if len(set(results["pair"]) - {"SYNTHETIC"}) < MIN_PAIRS:
+        for verdict in page.verdicts[n_verdicts:]:
+            verdict["verdict"] = TOO_FEW.get(verdict["verdict"], verdict["verdict"])
     commits = ", ".join(_cache.commits(name))
     page.text(f"`python -m benchmarks.paper {name}`, commit {commits}.")
 
 
 def _say_what_is_missing(name: str, study: Study, page: Page) -> None:
     """Name pairs of which nothing was measured, and list the seeds of all parts."""
-    tasks = tasks_of(name, study)
+    tasks = [task for task in tasks_of(name, study) if task.pair in study.pairs or _cache.is_measured(task)]
     n_measured = sum(_cache.is_measured(task) for task in tasks)
     if n_measured == len(tasks):
         return

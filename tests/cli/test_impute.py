@@ -32,7 +32,9 @@ def test_streaming_and_a_report(run, data, fast, folder, read_page, tmp_path):
     assert (result.status, result.out, result.err) == (0, "", "")
     assert ad.read_zarr(tmp_path / "imputed.zarr").shape == (120, 5)
     page = read_page(tmp_path / "page.html")
-    assert page.headings == ["Reliability of genes", "All genes", "Maps", "Genes and cells", "What made this page"]
+    cells = "Cells that the reference explains"
+    rest = ["All genes", "Maps", "Genes and cells", "What made this page"]
+    assert page.headings == ["Reliability of genes", cells, *rest]
     assert "has protein" in page.text
 
 

@@ -50,6 +50,7 @@ def test_a_report_is_one_page_without_requests(run, data, fast, folder, read_pag
     assert page.headings == [
         "Accuracy on held-out genes",
         "Reliability of genes",
+        "Cells that the reference explains",
         "All genes",
         "Maps",
         "Intervals",

@@ -283,7 +283,7 @@ def test_the_batch_size_of_impute_is_the_number_of_cells_per_chunk(crossfit, mon
 
     monkeypatch.setattr(encoder, "encode", spy)
     crossfit.impute(genes=["Gene40"], batch_size=64, progress=False)
-    assert sizes == [64, 64, 22]
+    assert sorted(sizes) == [22, 64, 64]
 
 
 @pytest.mark.parametrize("method", ["impute", "gene_reliability"])

@@ -307,12 +307,13 @@ def let_a_worker_die(client, folder):
 def test_a_worker_that_dies_changes_nothing(model, all_genes, expected, tmp_path, cluster):
     section = bare(model.adata)
     options = {"genes": all_genes, "batch_size": 40, "progress": False}
-    died = let_a_worker_die(cluster, tmp_path / "lazy")
-    np.testing.assert_array_equal(model.impute(section, lazy=True, **options).X.compute(), expected[2])
-    assert died.exists()
-    died = let_a_worker_die(cluster, tmp_path / "out")
-    stored = model.impute(section, out=tmp_path / "x.zarr", **options)
-    assert died.exists()
+    with cluster.as_current():
+        died = let_a_worker_die(cluster, tmp_path / "lazy")
+        np.testing.assert_array_equal(model.impute(section, lazy=True, **options).X.compute(), expected[2])
+        assert died.exists()
+        died = let_a_worker_die(cluster, tmp_path / "out")
+        stored = model.impute(section, out=tmp_path / "x.zarr", **options)
+        assert died.exists()
     np.testing.assert_array_equal(np.asarray(stored.X), expected[1])
 
 
