@@ -94,7 +94,7 @@ def made_up():
     )
     depth = reduced.assign(needs="depth of the reference", level=["5%", "20%"] * 3)
     yield "needs", needs, pd.concat([reduced.head(0), reduced, depth])
-    seconds = {"train, CPU s": 5.0, "impute, CPU s": 2.0, "imputed": 1.5}
+    seconds = {"train_seconds": 5.0, "impute_seconds": 2.0, "peak_gib": 1.5}
     yield (
         "cost",
         cost,
