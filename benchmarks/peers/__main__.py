@@ -4,7 +4,8 @@
 
 Every system, pair and seed, of the costly systems every fold, is measured in a process of its own, and kept; what is
 kept is not measured again. All systems with the first seed come first. `python -m benchmarks.paper systems` puts it
-together. `--trial 200` shows the scores of the first fold with 200 cells, and keeps nothing.
+together, system by system (`--part stplus`). `--trial 200` shows the scores of the first fold with 200 cells, and
+keeps nothing.
 """
 
 from __future__ import annotations
