@@ -79,10 +79,11 @@ def _per_gene(genes: pd.DataFrame, pair: str, metric: str = "pcc") -> pd.DataFra
 
 
 def _boxes(genes: pd.DataFrame) -> Figure:
-    pairs = list(genes["pair"].unique())
-    figure = Figure(figsize=(3.2 * len(pairs), 4.5), layout="constrained")
-    for axis, pair in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
-        table = _per_gene(genes, pair).drop(columns=list(BASELINES[:2]), errors="ignore")
+    compared = genes[~genes["method"].isin(BASELINES[:2])]
+    pairs = list(compared["pair"].unique())
+    figure = Figure(figsize=(3.2 * max(len(pairs), 1), 4.5), layout="constrained")
+    for axis, pair in zip(figure.subplots(1, max(len(pairs), 1), squeeze=False)[0], pairs, strict=False):
+        table = _per_gene(compared, pair)
         order = table.median().sort_values().index
         boxes = axis.boxplot([table[name].dropna() for name in order], vert=False, patch_artist=True, showfliers=False)
         for box, name in zip(boxes["boxes"], order, strict=True):

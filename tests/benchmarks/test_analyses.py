@@ -108,7 +108,7 @@ TABLES = {name: (module, results) for name, module, results in made_up()}
 @pytest.mark.parametrize("name", TABLES)
 def test_a_section_has_tables_and_verdicts(name, docs):
     module, results = TABLES[name]
-    page = Page()
+    page = Page(_page.DOCS)
     module.STUDY.show(results, page)
     text = "\n".join(page.parts)
     assert "|" in text
@@ -125,7 +125,7 @@ def test_a_section_has_tables_and_verdicts(name, docs):
 def test_a_section_is_written_without_some_methods(name, missing):
     module, results = TABLES[name]
     kept = results[~results["method"].isin(missing)] if "method" in results else results
-    page = Page()
+    page = Page(_page.DOCS)
     module.STUDY.show(kept, page)
     assert page.parts
 
@@ -133,7 +133,7 @@ def test_a_section_is_written_without_some_methods(name, missing):
 def test_several_pairs_and_seeds_are_shown():
     module, results = TABLES["clustering"]
     others = [results.assign(pair=pair, seed=seed) for pair, seed in (("STARMAP_V1", 0), ("STARMAP_V1", 1))]
-    page = Page()
+    page = Page(_page.DOCS)
     module.STUDY.show(pd.concat([results, *others]), page)
     text = "\n".join(page.parts)
     assert "STARMAP_V1: agreement" in text
@@ -160,7 +160,7 @@ def test_verdicts():
 
 def test_genes_that_no_reference_has_cannot_be_tested():
     module, results = TABLES["modules"]
-    page = Page()
+    page = Page(_page.DOCS)
     module.STUDY.show(results, page)
     verdicts = {verdict["claim"][:13]: verdict["verdict"] for verdict in page.verdicts}
     assert verdicts["Pax3 and Pax7"] == "cannot be tested"
