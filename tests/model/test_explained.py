@@ -78,6 +78,18 @@ def test_a_small_section_has_no_values(model, pair):
     assert model.get_explained(bare(pair[0][:49])).isna().all()
 
 
+def test_cells_without_counts_and_equal_cells_have_no_values(model, pair):
+    some = bare(pair[0])
+    some.X[:5] = 0
+    some.X.eliminate_zeros()
+    explained = model.get_explained(some)
+    assert explained.iloc[:5].isna().all()
+    assert explained.iloc[5:].notna().all()
+    equal = bare(pair[0][[0] * 60])
+    equal.obs_names_make_unique()
+    assert model.get_explained(equal).isna().all()
+
+
 def test_nothing_is_changed(model, pair):
     before = pair[0].copy()
     state = torch.random.get_rng_state()

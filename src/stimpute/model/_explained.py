@@ -59,7 +59,8 @@ def get_explained(self: StImputeModel, adata: AnnData | None = None) -> pd.Serie
     Returns
     -------
     One value per cell, at most about 1. At 1 the reference explains what sets cells like this one apart from the mean
-    of the section; at 0 it explains them no better than that mean does. NaN for a section of fewer than 50 cells.
+    of the section; at 0 it explains them no better than that mean does. NaN for cells without any count of a shared
+    gene, and for a section of fewer than 50 cells or of equal cells.
 
     Warns
     -----
@@ -74,10 +75,10 @@ def get_explained(self: StImputeModel, adata: AnnData | None = None) -> pd.Serie
     """
     cells = self.data.read_cells(adata)
     names = self.data.section(adata).obs_names
-    if len(cells) < MIN_CELLS:
-        return pd.Series(np.nan, index=names, name="explained")
     sampled = sample_cells(cells.order, N_SAMPLED, run=PATCH)
     sample = cells[sampled]
+    if len(cells) < MIN_CELLS or not _varies(sample):
+        return pd.Series(np.nan, index=names, name="explained")
     predicted = _predict_hidden_genes(self, sample)
     space = _CellSpace.fit(sample)
     measured = _hidden_genes(sample, self.predictor().folds)
@@ -152,7 +153,15 @@ class _CellSpace:
         standardized = (cells.log_normalized(split, self.target_sum) - self.mean) / self.std
         points = normalize(self.components.transform(standardized))
         nearest = NearestNeighbors(n_neighbors=N_NEAREST, algorithm="brute").fit(self.points)
-        return values[nearest.kneighbors(points, return_distance=False)].mean(1)
+        found = values[nearest.kneighbors(points, return_distance=False)].mean(1)
+        return np.where(cells.expression.getnnz(1) > 0, found, np.nan)
+
+
+def _varies(cells: SpatialCells) -> bool:
+    """Tell whether any shared gene differs between the cells."""
+    highest = cells.expression.max(0).toarray()
+    lowest = cells.expression.min(0).toarray()
+    return bool((highest > lowest).any())
 
 
 def _predict_hidden_genes(model: StImputeModel, sample: SpatialCells) -> np.ndarray:
