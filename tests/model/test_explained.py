@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lazy import in_form
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import normalize
-from small import N_CELLS, bare, set_up
+from small import N_CELLS, bare, fit, set_up
 
 from stimpute import StImputeModel
 from stimpute.datasets import synthetic_tissue
@@ -97,6 +97,11 @@ def test_nothing_is_changed(model, pair):
     assert torch.equal(torch.random.get_rng_state(), state)
     assert (pair[0].X != before.X).nnz == 0
     assert pair[0].obs.equals(before.obs)
+
+
+def test_without_attention_the_gene_graph_explains(pair):
+    model = fit(*pair, "crossfit", use_attention=False)
+    assert model.get_explained().std() > 0.01
 
 
 @pytest.mark.slow

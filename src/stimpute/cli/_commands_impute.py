@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -100,7 +101,7 @@ def impute(
         model.save(str(save_model), save_reference=save_reference)
         files.append(str(save_model))
     if model.adata is not None:  # the command's own copy, whose columns go into the result
-        model.adata.obs["explained"] = model.get_explained()
+        _add_explained(model)
     is_streamed = out.suffix == ".zarr"
     imputed = model.impute(
         genes=names,
@@ -122,6 +123,14 @@ def impute(
     written = [str(path) for path in (save_model, out, plots, report) if path is not None]
     console.print(f"Wrote {', '.join(written)}")
     console.write_result({"cells": imputed.n_obs, "genes": imputed.n_vars, "files": files})
+
+
+def _add_explained(model: StImputeModel) -> None:
+    """Add a column to the cells that says how well the reference explains them; one of that name is kept."""
+    if "explained" in model.adata.obs:
+        warnings.warn("The cells have a column 'explained' already, which is kept as it is.", UserWarning, stacklevel=2)
+    else:
+        model.adata.obs["explained"] = model.get_explained()
 
 
 def _untrained_or_loaded(saved: Path | None, data: opt.DataOptions, options: opt.ModelOptions) -> StImputeModel:

@@ -19,8 +19,8 @@ from stimpute.data._folds import GeneFolds, GeneSplit
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
 from stimpute.model._chunks import gene_chunks
-from stimpute.model._stream import describe_genes, predict_chunks
-from stimpute.recipes import GeneBlock, OutputOptions
+from stimpute.model._stream import predict_chunks
+from stimpute.recipes import OutputOptions
 
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
@@ -169,15 +169,10 @@ def _predict_hidden_genes(model: StImputeModel, sample: SpatialCells) -> np.ndar
     predictor = model.predictor()
     reference = model.data.need_reference().reference
     chunks = gene_chunks(predictor, reference.shared, reference)
-    blocks = [_from_reference(block) for block in describe_genes(predictor, chunks, progress=False)]
+    blocks = [predictor.reference_block(chunk.targets, chunk.fold) for chunk in chunks]
     values = {"X": np.empty((len(sample), len(reference.shared)), np.float32)}
     predict_chunks(predictor, sample, chunks, blocks, values, OutputOptions(), batch_size=None, progress=False)
     return values["X"]
-
-
-def _from_reference(block: GeneBlock) -> GeneBlock:
-    """Return the block that predicts from reference cells alone, if a recipe has one."""
-    return block.from_reference() if hasattr(block, "from_reference") else block
 
 
 def _hidden_genes(sample: SpatialCells, folds: GeneFolds) -> np.ndarray:
@@ -191,7 +186,7 @@ def _hidden_genes(sample: SpatialCells, folds: GeneFolds) -> np.ndarray:
 
 
 def _warn_of_unexplained(explained: np.ndarray) -> None:
-    share = float((explained <= 0).mean())
+    share = float((explained[np.isfinite(explained)] <= 0).mean())
     if share > WARN_ABOVE:
         warnings.warn(
             f"The reference does not explain {share:.0%} of the cells: a cell type may be missing there. Draw "

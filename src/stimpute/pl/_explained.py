@@ -56,14 +56,15 @@ def explained(
     if not np.isfinite(values).any():
         raise ValueError(f"`adata.obs[{key!r}]` has no value. A section needs at least 50 cells for it.")
     coords = np.asarray(adata.obsm[spatial_key])[:, :2]
+    known = values[np.isfinite(values)]
     axes = axes_for(2, figure, size=(2.4 * SIDE, SIDE), width_ratios=[1.4, 1])
     _map(coords, values, size or float(np.clip(20_000 / len(values), 0.5, 20)), axes[0])
     axes[0].set_title(literal(key))
-    axes[1].hist(values[np.isfinite(values)], bins=N_BINS, color=LIGHT_GREY)
+    axes[1].hist(known, bins=N_BINS, color=LIGHT_GREY)
     axes[1].axvline(0, color="black", linewidth=1, linestyle=":")
     axes[1].set_xlabel(literal(key))
     axes[1].set_ylabel("cells")
-    axes[1].set_title(f"{np.nanmean(values <= 0):.0%} of the cells at 0 or below")
+    axes[1].set_title(f"{(known <= 0).mean():.0%} of the cells at 0 or below")
     hide_spines(axes[1])
     return axes
 

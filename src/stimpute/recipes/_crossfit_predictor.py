@@ -57,11 +57,6 @@ class CrossfitGeneBlock:
         weights = GeneWeights(self.weights.edge_weights[:, chosen], self.weights.profiles[:, chosen])
         return CrossfitGeneBlock(table, weights, self.slope, self.intervals)
 
-    def from_reference(self) -> CrossfitGeneBlock:
-        """See :class:`~stimpute.recipes.GeneBlock`; without the gene graph, unless nothing else predicts."""
-        profiles = self.weights.profiles
-        return replace(self, weights=GeneWeights(torch.zeros_like(self.weights.edge_weights), profiles))
-
     def predict(self, cells: CellBlock, options: OutputOptions) -> dict[str, np.ndarray]:
         """See :class:`~stimpute.recipes.GeneBlock`."""
         z_score = self.weights.z_score(cells)
@@ -114,6 +109,14 @@ class CrossfitPredictor(Predictor):
         table.insert(1, "n_edges", effective_number(weights.edge_weights))
         calibration = self.fit.calibration
         return CrossfitGeneBlock(table, weights, calibration.slope, calibration.intervals)
+
+    def reference_block(self, targets: np.ndarray, fold: int | None) -> CrossfitGeneBlock:
+        """See :class:`~stimpute.recipes.Predictor`: by attention alone, unless the recipe uses none."""
+        block = self.gene_block(targets, fold)
+        if not self.ensemble.use_attention:
+            return block
+        no_edges = torch.zeros_like(block.weights.edge_weights)
+        return replace(block, weights=GeneWeights(no_edges, block.weights.profiles))
 
     def _new_genes(self, targets: np.ndarray, weights: GeneWeights) -> pd.DataFrame:
         """Describe genes that were not trained on."""

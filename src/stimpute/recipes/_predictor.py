@@ -24,9 +24,7 @@ class GeneBlock(Protocol):
     """Everything that is needed to predict some genes from cell blocks; small, and can be pickled.
 
     A block may have a method `take(genes)` that returns the block of some of its genes, given by position. Then a lazy
-    result computes these alone; otherwise it computes the genes of a block together. It may have a method
-    `from_reference()` that returns the block which predicts from reference cells alone, without the measured genes
-    around the targets; :meth:`stimpute.StImputeModel.get_explained` uses it.
+    result computes these alone; otherwise it computes the genes of a block together.
 
     Attributes
     ----------
@@ -68,6 +66,13 @@ class Predictor(ABC):
     @abstractmethod
     def gene_block(self, targets: np.ndarray, fold: int | None) -> GeneBlock:
         """Describe target genes (positions in the reference) once, for any number of cells."""
+
+    def reference_block(self, targets: np.ndarray, fold: int | None) -> GeneBlock:
+        """Describe target genes as :meth:`gene_block` does, to predict them from reference cells alone if possible.
+
+        :meth:`stimpute.StImputeModel.get_explained` compares these predictions with measured values.
+        """
+        return self.gene_block(targets, fold)
 
     @abstractmethod
     def cell_encoder(self, fold: int | None) -> CellEncoder:

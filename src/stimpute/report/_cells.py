@@ -27,7 +27,7 @@ def explained_cells(results: Results) -> Section | None:
         explained = model.get_explained()
     if explained.isna().all():
         return None
-    share = float((explained <= 0).mean())
+    share = float((explained.dropna() <= 0).mean())
     text = f"The reference explains {1 - share:.0%} of the cells; {share:.0%} are at 0 or below. {MEANING}"
     return Section("Cells that the reference explains", [text], [], _map(results, model.adata, explained.to_frame()))
 
