@@ -34,13 +34,13 @@ class DatasetMetacells:
     def __init__(self, dataset: ReferenceDataset, shared: np.ndarray, metacell: np.ndarray) -> None:
         self.dataset = dataset
         self.shared = shared
-        ones = np.ones(len(metacell), np.float32)
-        members = sparse.csr_matrix((ones, (np.arange(len(metacell)), metacell)))
-        sizes = np.asarray(members.sum(0)).ravel()
-        self._average = members @ sparse.diags((1 / sizes).astype(np.float32))
+        self.metacell = metacell
+        sizes = np.bincount(metacell)
+        self._n_metacells = len(sizes)
+        self._share = (1 / sizes).astype(np.float32)[metacell]  # of each cell in its metacell
 
     def __len__(self) -> int:
-        return self._average.shape[1]
+        return self._n_metacells
 
     @cached_property
     def shared_profiles(self) -> np.ndarray:
@@ -49,14 +49,18 @@ class DatasetMetacells:
 
     def profiles(self, genes: np.ndarray) -> np.ndarray:
         """Compute the mean of genes in every metacell, standardized over cells, shape (n_metacells, n_genes)."""
-        mean = (self.dataset.by_gene[genes] @ self._average).toarray().T
+        rows = self.dataset.by_gene[genes]
+        values = rows.data * self._share[rows.indices]
+        # The cells of a metacell become one column, in which a gene occurs several times: values are added up.
+        shape = (len(genes), len(self))
+        mean = sparse.csr_matrix((values, self.metacell[rows.indices], rows.indptr), shape=shape).toarray().T
         return standardize(mean, self.dataset.mean[genes], self.dataset.std[genes])
 
     def cell_weights(self, weights: np.ndarray) -> np.ndarray:
         """Spread weights of the metacells evenly over their cells, shape (n_cells,); uniform if all are 0."""
         if not weights.any():
             return np.full(self.dataset.n_cells, 1 / self.dataset.n_cells)
-        by_cell = self._average @ weights
+        by_cell = self._share * weights[self.metacell]
         return by_cell / by_cell.sum()
 
     @cached_property

@@ -94,12 +94,16 @@ def neighbor_mean(expression: sparse.csr_matrix, neighbors: np.ndarray) -> np.nd
         Positions of the neighbors of each cell among all cells, shape (n_cells, n_neighbors).
     """
     n_cells, k = neighbors.shape
-    starts = np.arange(0, n_cells * k + 1, k)
-    shares = np.full(n_cells * k, 1 / k, np.float32)
-    average = sparse.csr_matrix((shares, neighbors.ravel(), starts), shape=(n_cells, expression.shape[0]))
+    share = np.float32(1 / k)
     if np.prod(expression.shape, dtype=float) > MAX_DENSE:
-        return (average @ expression).toarray()
-    return average @ expression.toarray()  # several times faster, and equal to the bit
+        rows = expression[neighbors.ravel()]
+        # The neighbors of a cell become one row, in which genes occur several times: they are added up.
+        shape = (n_cells, expression.shape[1])
+        return sparse.csr_matrix((rows.data * share, rows.indices, rows.indptr[::k]), shape=shape).toarray()
+    starts = np.arange(0, n_cells * k + 1, k)
+    shares = np.full(n_cells * k, share)
+    average = sparse.csr_matrix((shares, neighbors.ravel(), starts), shape=(n_cells, expression.shape[0]))
+    return average @ expression.toarray()  # faster on a small matrix, and equal to the bit
 
 
 def sample_cells(order: np.ndarray, n: int, run: int = 1) -> np.ndarray:

@@ -12,12 +12,12 @@ from stimpute.calibrate._reliability import ReliabilityRegression
 from stimpute.data._normalize import column_correlation, standardize
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
-from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble
+from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble, add_parts
 from stimpute.recipes._crossfit_fit import CrossfitCalibration, OutOfFold
 from stimpute.recipes._crossfit_genes import N_STATISTICS
 
 N_PROBE = 1000  # cells that stay with the model, on which the prediction of any gene is examined
-N_CALIBRATION = 2000  # cells on which held-out genes are compared with their truth
+N_CALIBRATION = 2000  # cells on which held-out genes are compared with their truth; N_PROBE if genes are many
 MAX_SLOPE = 1.5  # a larger factor would amplify noise
 
 
@@ -84,8 +84,9 @@ def _predict_held_out(
 ) -> HeldOutPredictions:
     """Predict every shared gene by the member that never learned from it."""
     shared = ensemble.reference.shared
-    rows = sample_cells(np.arange(len(cells)), N_CALIBRATION)
     probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
+    many_genes = ensemble.reference.n_components is not None
+    rows = probe_rows if many_genes else sample_cells(np.arange(len(cells)), N_CALIBRATION)
     result = HeldOutPredictions(
         z_score=np.zeros((len(rows), len(shared)), np.float32),
         expression=np.zeros((len(rows), len(shared)), np.float32),
@@ -99,12 +100,16 @@ def _predict_held_out(
         genes = shared[held_out]
         weights = ensemble.gene_weights(genes, fold)
         block = encoder.encode(cells.chunk(rows, neighbors))
-        result.z_score[:, held_out] = weights.z_score(block)
+        parts = weights.parts(block)
+        result.z_score[:, held_out] = add_parts(parts).cpu().numpy()
         result.molecule[:, held_out] = block.molecule[:, None]
         target_sum = ensemble.preparation.scaling.target_sum[fold]
         expression = cells[rows].log_normalized(encoder.split, target_sum)
         result.expression[:, held_out] = expression[:, held_out]
-        probe = encoder.encode(cells.chunk(probe_rows, neighbors))
-        result.features[held_out] = ensemble.reliability_features(genes, weights, probe)
+        probe = block
+        if rows is not probe_rows:
+            probe = encoder.encode(cells.chunk(probe_rows, neighbors))
+            parts = weights.parts(probe)
+        result.features[held_out] = ensemble.reliability_features(genes, parts)
         result.level_statistics[held_out] = ensemble.level_statistics(genes, probe)
     return result

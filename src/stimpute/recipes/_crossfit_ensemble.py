@@ -60,6 +60,7 @@ class GeneWeights:
     edge_weights: Tensor
     profiles: Tensor
 
+    @torch.inference_mode()
     def parts(self, cells: CellBlock) -> list[Tensor]:
         """Compute the parts of the z-score, from attention and from each input, shape (n_cells, n_genes) each."""
         parts = [cells.attention @ self.profiles]
@@ -67,7 +68,6 @@ class GeneWeights:
             parts.append(expression @ weights.T)
         return parts
 
-    @torch.inference_mode()
     def z_score(self, cells: CellBlock) -> np.ndarray:
         """Predict standardized expression, float32, shape (n_cells, n_genes)."""
         return add_parts(self.parts(cells)).cpu().numpy()
@@ -206,13 +206,12 @@ class CrossfitEnsemble:
         return whiten(weights, self.features.precision_on(device), position)
 
     @torch.inference_mode()
-    def reliability_features(self, targets: np.ndarray, weights: GeneWeights, probe: CellBlock) -> np.ndarray:
-        """Describe the prediction of genes in the probe cells, shape (n_targets, n_features).
+    def reliability_features(self, targets: np.ndarray, parts: list[Tensor]) -> np.ndarray:
+        """Describe the prediction of genes, shape (n_targets, n_features), by its parts in the probe cells.
 
         The features are the log standard deviation of the z-score and of its two main parts, the correlation of these
         parts, the mean strength of the strongest relations to shared genes, and the statistics in the reference.
         """
-        parts = weights.parts(probe)
         z_score = add_parts(parts)
         attention_part, cell_part = parts[:2]
         log_stds = [log_std(part) for part in (z_score, attention_part, cell_part)]

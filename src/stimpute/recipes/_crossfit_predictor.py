@@ -121,7 +121,7 @@ class CrossfitPredictor(Predictor):
     def _new_genes(self, targets: np.ndarray, weights: GeneWeights) -> pd.DataFrame:
         """Describe genes that were not trained on."""
         calibration = self.fit.calibration
-        features = self.ensemble.reliability_features(targets, weights, self._probe)
+        features = self.ensemble.reliability_features(targets, weights.parts(self._probe))
         mean, std = calibration.moments.predict(self.ensemble.level_statistics(targets, self._probe))
         z_score_std = np.exp(features[:, 0])
         n_expressing = self.ensemble.reference.n_cells_expressing(targets)
