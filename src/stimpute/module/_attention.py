@@ -105,10 +105,11 @@ class AttentionAutoencoder(nn.Module):
 
         Computed one member after another: weights of all of them at once do not fit in the cache of a processor.
         """
-        share = self.scale / len(members)
+        shares = (self.scale / len(members)).flatten().tolist()
         total = torch.zeros(z.shape[1], keys.shape[1], device=z.device)
         for member in members.tolist():
-            total.addcmul_(self._weights(z, keys, slice(member, member + 1), dataset)[0], share[member])
+            weights = self._weights(z, keys, slice(member, member + 1), dataset)[0]
+            total.add_(weights, alpha=shares[member])  # a factor that is a tensor would be several times slower
         return total
 
     def _weights(self, z: Tensor, keys: Tensor, members: Tensor | slice, dataset: Tensor | None) -> Tensor:
