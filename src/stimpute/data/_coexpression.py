@@ -145,10 +145,12 @@ class DatasetCoexpression:
 
     def similarity(self, targets: np.ndarray) -> np.ndarray:
         """Compute the similarity of target genes to the shared genes, shape (n_targets, n_shared)."""
-        # The shared profiles are centered, so that centering the targets would not change the product.
-        profiles = self.dataset.by_gene[targets]
+        # The shared profiles are centered, so that centering the targets would not change the products.
+        norms = self._norms(targets)[:, None]
         if self.n_components is None:
-            product = profiles @ self._shared_profiles
-        else:
-            product = (profiles @ self._components) @ self.loadings.T
-        return (product / self._norms(targets)[:, None]).astype(np.float32)
+            return (self.dataset.by_gene[targets] @ self._shared_profiles / norms).astype(np.float32)
+        position = pd.Index(self.shared).get_indexer(targets)
+        if (position >= 0).all():
+            return self.loadings[position] @ self.loadings.T
+        coordinates = self.dataset.by_gene[targets] @ self._components / norms
+        return (coordinates @ self.loadings.T).astype(np.float32)

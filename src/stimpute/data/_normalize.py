@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+CELLS_PER_BLOCK = 8192  # whose counts are summed at once
 EPSILON = 1e-6  # standard deviations and norms below it count as zero
 
 
 def cell_totals(counts: sparse.csr_matrix) -> np.ndarray:
     """Sum the counts of every cell, shape (n_cells,)."""
-    return np.asarray(counts.sum(1, dtype=np.float64)).ravel()
+    totals = np.empty(counts.shape[0])
+    for start in range(0, len(totals), CELLS_PER_BLOCK):  # SciPy converts all values first
+        block = counts[start : start + CELLS_PER_BLOCK]
+        totals[start : start + CELLS_PER_BLOCK] = np.asarray(block.sum(1, dtype=np.float64)).ravel()
+    return totals
 
 
 def median_total(totals: np.ndarray) -> float:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from stimpute.data._relations import Relation
 
 
+GENES_PER_BLOCK = 1024  # whose values are converted at once, so that no second copy of the expression is made
+
+
 class ReferenceDataset:
     """Log-normalized expression of one dataset of the reference, stored gene by gene.
 
@@ -31,9 +34,8 @@ class ReferenceDataset:
 
     def __init__(self, matrix: ExpressionMatrix) -> None:
         self.target_sum = matrix.median_total()
-        self.by_gene = matrix.log_normalized(
-            self.target_sum
-        ).T.tocsr()  # genes × cells: rows of genes are read by chunks
+        # genes × cells: rows of genes are read by chunks
+        self.by_gene = matrix.log_normalized(self.target_sum).T.tocsr()
         self.by_gene.sort_indices()
 
     @property
@@ -49,17 +51,20 @@ class ReferenceDataset:
     @cached_property
     def std(self) -> np.ndarray:
         """Compute the standard deviation of every gene, float64, shape (n_genes,)."""
-        squares = self.by_gene.astype(np.float64)
-        squares.data **= 2
-        variance = np.asarray(squares.mean(1)).ravel() - self.mean**2
-        return np.sqrt(np.maximum(variance, 0))
+        mean_square = np.empty(self.by_gene.shape[0])
+        for start in range(0, len(mean_square), GENES_PER_BLOCK):
+            squares = self.by_gene[start : start + GENES_PER_BLOCK].astype(np.float64)
+            squares.data **= 2
+            mean_square[start : start + GENES_PER_BLOCK] = np.asarray(squares.mean(1)).ravel()
+        return np.sqrt(np.maximum(mean_square - self.mean**2, 0))
 
     @cached_property
     def detection_rate(self) -> np.ndarray:
         """Compute the share of cells that express a gene, shape (n_genes,)."""
-        zeros = sparse.csr_matrix((self.by_gene.data == 0, self.by_gene.indices, self.by_gene.indptr))
-        n_explicit_zeros = np.asarray(zeros.sum(1)).ravel()
-        return (np.diff(self.by_gene.indptr) - n_explicit_zeros) / self.n_cells
+        starts = self.by_gene.indptr
+        gene_of_zero = np.searchsorted(starts, np.flatnonzero(self.by_gene.data == 0), side="right") - 1
+        n_explicit_zeros = np.bincount(gene_of_zero, minlength=len(starts) - 1)
+        return (np.diff(starts) - n_explicit_zeros) / self.n_cells
 
     def dense(self, genes: np.ndarray) -> np.ndarray:
         """Return the expression of some genes in every cell, float32, shape (n_cells, n_chosen)."""
@@ -217,13 +222,17 @@ def fingerprint(matrix: ExpressionMatrix, relations: Mapping[str, Relation], dat
 
 
 def _expression_digest(matrix: ExpressionMatrix, order: np.ndarray) -> str:
-    columns = sparse.csc_matrix(matrix.values)[:, order]
+    columns = sparse.csc_matrix(matrix.values)
     columns.sum_duplicates()
     columns.eliminate_zeros()
+    n_values = np.diff(columns.indptr)[order]
+    blocks = [order[start : start + GENES_PER_BLOCK] for start in range(0, len(order), GENES_PER_BLOCK)]
     digest = hashlib.blake2b(digest_size=16)
     digest.update("\n".join(matrix.genes[order].astype(str)).encode())
     digest.update(np.int64(matrix.values.shape[0]).tobytes())
-    digest.update(columns.indptr.astype(np.int64).tobytes())
-    digest.update(columns.indices.astype(np.int64).tobytes())
-    digest.update(columns.data.astype(np.float32).tobytes())
+    digest.update(np.append(0, np.cumsum(n_values)).astype(np.int64).tobytes())
+    for genes in blocks:
+        digest.update(columns[:, genes].indices.astype(np.int64).tobytes())
+    for genes in blocks:
+        digest.update(columns[:, genes].data.astype(np.float32).tobytes())
     return digest.hexdigest()
