@@ -73,6 +73,8 @@ def measure_cells(folder: Path, recipe: str, n_lazy: int) -> list[Row]:
         stored=stored,
         memory=added.peak(),
     )
+    if n_lazy == 0:
+        return [{"cells": n_cells, **row} for row in stages.rows]
     lazy = model.impute(genes=unmeasured[:n_lazy], lazy=True, progress=False)
     stages.end(f"describe {lazy.n_vars:,} genes for a lazy result")
     lazy[:, unmeasured[0]].to_memory()
@@ -251,7 +253,7 @@ def main() -> None:
     parser.add_argument("--schedulers", type=int, nargs="+", help="numbers of cells")
     parser.add_argument("--panels", type=int, nargs="+", help="numbers of shared genes")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="crossfit")
-    parser.add_argument("--lazy", type=int, default=1000, help="genes of the lazy result")
+    parser.add_argument("--lazy", type=int, default=1000, help="genes of the lazy result; 0 for none")
     parser.add_argument("--data", type=Path, help="folder for simulated data, which are kept")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
