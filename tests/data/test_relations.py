@@ -113,9 +113,25 @@ def test_coexpression_is_a_correlation(expression, coexpression):
     expected = np.corrcoef(x[:, :7].T)[:, SHARED]
     found = coexpression.similarity(ALL)
     np.testing.assert_allclose(found[:7], expected, atol=1e-5)
-    np.testing.assert_allclose(found[7:], 0, atol=1e-4)  # constant genes are similar to none
+    assert (found[7:] == 0).all()  # constant genes are similar to none
     assert np.isfinite(found).all()
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("n_components", [None, 4])
+def test_a_gene_that_is_constant_is_similar_to_none_on_either_side(n_components):
+    """Half of the genes have one value, of which a sum over the cells in float32 is rounded."""
+    n_genes = 8
+    x = np.random.default_rng(0).gamma(1.0, 1.0, (3001, n_genes)).astype(np.float32)
+    x[:, ::2] = np.float32([0.1, 1.7, 3.3, 1e-4])
+    matrix = ExpressionMatrix(sparse.csr_matrix(x), pd.Index([f"g{i}" for i in range(n_genes)]), is_counts=False)
+    expression = ReferenceExpression(matrix)
+    assert (expression.std[::2] == 0).all()
+    assert (expression.std[1::2] > 0.5).all()
+    found = Coexpression(expression, np.arange(n_genes), n_components=n_components).similarity(np.arange(n_genes))
+    assert (found[::2] == 0).all()
+    assert (found[:, ::2] == 0).all()
+    np.testing.assert_allclose(np.diag(found)[1::2], 1, rtol=1e-3)
 
 
 def test_coexpression_of_the_paper_is_a_cosine(expression):

@@ -42,3 +42,11 @@ def test_genes_alike_have_correlated_profiles():
     alike = GeneProfiles(values, pd.Index(NAMES)).alike("Gad1", 2)
     assert list(alike.index) == ["Gad2", "GAD"]
     np.testing.assert_allclose(alike["GAD"], np.corrcoef(values[:, 0], values[:, 3])[0, 1], rtol=1e-4)
+
+
+def test_genes_with_one_predicted_value_are_like_no_gene():
+    values = np.random.default_rng(0).random((301, 4)).astype(np.float32)
+    values[:, 2:] = np.float32([0.1, 1.7])  # their mean is rounded
+    profiles = GeneProfiles(values, pd.Index(NAMES[:4]))
+    assert (profiles.alike(NAMES[2]) == 0).all()
+    assert (profiles.alike(NAMES[0])[NAMES[2:4]] == 0).all()

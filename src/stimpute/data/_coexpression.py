@@ -98,7 +98,7 @@ class DatasetCoexpression:
         profiles = self.dataset.dense(self.shared).astype(np.float64)
         if self.centered:
             profiles -= profiles.mean(0)
-        norm = np.linalg.norm(profiles, axis=0)
+        norm = np.where(self._mean_squares(self.shared) > 0, np.linalg.norm(profiles, axis=0), np.inf)
         return (profiles / np.maximum(norm, 1e-12)).astype(np.float32)
 
     @cached_property
@@ -125,12 +125,18 @@ class DatasetCoexpression:
         """
         return np.concatenate([block @ self._components for block in self._unit_profiles()])
 
-    def _norms(self, genes: np.ndarray) -> np.ndarray:
-        """Compute the lengths of profiles, bounded from below, shape (n_genes,)."""
+    def _mean_squares(self, genes: np.ndarray) -> np.ndarray:
+        """Compute the mean squares of profiles, after centering if they are centered, shape (n_genes,)."""
         squares = self.dataset.std[genes] ** 2
         if not self.centered:
             squares = squares + self.dataset.mean[genes] ** 2
-        return np.maximum(np.sqrt(self.dataset.n_cells * squares), 1e-6)
+        return squares
+
+    def _norms(self, genes: np.ndarray) -> np.ndarray:
+        """Compute the lengths of profiles, infinite where a profile is zero, shape (n_genes,)."""
+        squares = self._mean_squares(genes)
+        norms = np.maximum(np.sqrt(self.dataset.n_cells * squares), 1e-6)
+        return np.where(squares > 0, norms, np.inf)
 
     def _unit_profiles(self) -> Iterator[np.ndarray]:
         """Yield unit-length profiles of the shared genes in blocks, shape (n_in_block, n_cells)."""

@@ -50,13 +50,18 @@ class ReferenceDataset:
 
     @cached_property
     def std(self) -> np.ndarray:
-        """Compute the standard deviation of every gene, float64, shape (n_genes,)."""
+        """Compute the standard deviation of every gene, exactly 0 for a constant one, float64, shape (n_genes,)."""
         mean_square = np.empty(self.by_gene.shape[0])
         for start in range(0, len(mean_square), GENES_PER_BLOCK):
             squares = self.by_gene[start : start + GENES_PER_BLOCK].astype(np.float64)
             squares.data **= 2
             mean_square[start : start + GENES_PER_BLOCK] = np.asarray(squares.mean(1)).ravel()
-        return np.sqrt(np.maximum(mean_square - self.mean**2, 0))
+        return np.where(self._is_constant, 0, np.sqrt(np.maximum(mean_square - self.mean**2, 0)))
+
+    @property
+    def _is_constant(self) -> np.ndarray:
+        """Whether a gene has one value in all cells: the rounding of sums would give it a small variance."""
+        return self.by_gene.max(axis=1).toarray().ravel() == self.by_gene.min(axis=1).toarray().ravel()
 
     @cached_property
     def detection_rate(self) -> np.ndarray:

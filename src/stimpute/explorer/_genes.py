@@ -82,10 +82,11 @@ class GeneProfiles:
 
     def __init__(self, values: np.ndarray, genes: pd.Index) -> None:
         centered = values - values.mean(axis=0)
+        varies = values.max(axis=0) > values.min(axis=0)
         norm = np.linalg.norm(centered, axis=0)
         self.genes = genes
         self.n_cells = len(values)
-        self._profiles = centered / np.where(norm > 0, norm, 1)
+        self._profiles = centered / np.where(varies, norm, np.inf)
 
     def alike(self, gene: str, n: int = 10) -> pd.Series:
         """Find the genes whose predicted values correlate most with those of a gene, highest first."""
