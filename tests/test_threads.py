@@ -1,7 +1,9 @@
 """The number of threads fits the work and is restored."""
 
 import os
+import signal
 
+import numpy as np
 import pytest
 import scvi
 import torch
@@ -53,6 +55,21 @@ def test_a_forked_process_has_one_thread():
         os._exit(torch.get_num_threads())
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_imputes_with_threads_of_its_own():
+    """It would wait for the threads with which Dask computed in its parent."""
+    model = fit(*set_up(*small_pair(proteins=False)), "crossfit", {"max_epochs": 1})
+    gene = model.reference.var_names[-1]
+    expected = model.impute(genes=[gene], progress=False).X
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # ends the process if it hangs
+        found = model.impute(genes=[gene], progress=False).X
+        os._exit(0 if np.allclose(found, expected, atol=1e-5) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_small_panel_is_described_and_imputed_with_one_thread(monkeypatch):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import threading
 from collections.abc import Iterator
 
 import scvi
@@ -12,8 +14,19 @@ from threadpoolctl import threadpool_limits
 
 WORK_FOR_THREADS = 2e9  # multiplications per step from which several threads are faster than one
 
-if hasattr(os, "register_at_fork"):  # a forked process has none of the threads that OpenMP would wait for
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+def _forget_threads_of_parent() -> None:
+    """Let a forked process start threads of its own: it has none of those that OpenMP and Dask would wait for."""
+    torch.set_num_threads(1)
+    threaded = sys.modules.get("dask.threaded")
+    if threaded is not None:
+        threaded.default_pool = None
+        threaded.pools.clear()
+        threaded.pools_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads_of_parent)
 
 
 @contextlib.contextmanager
