@@ -199,8 +199,50 @@ def test_a_record_without_the_pair_says_what_it_has(record):
         datasets.paper_pair("osmFISH_Zeisel", download=True)
 
 
-def test_a_download_without_a_checksum_warns(tmp_path, monkeypatch):
-    (tmp_path / "x").write_text("data")
-    monkeypatch.setattr(pooch, "retrieve", lambda url, **arguments: tmp_path / "x")
-    with pytest.warns(UserWarning, match="No checksum is published for http://here.*SHA-256 is 3a6eb079"):
-        assert _pairs._download("http://here/x") == tmp_path / "x"
+@pytest.fixture
+def source(monkeypatch, tmp_path):
+    """Serve one file of which no checksum is published; yields its content, which a test may change."""
+    content = {"x": b"data"}
+
+    class Source(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content["x"])
+
+        def log_message(self, *arguments):
+            pass
+
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Source)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    content["url"] = f"http://127.0.0.1:{server.server_port}/x"
+    yield content
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_without_a_published_checksum_warns_once(source, recwarn):
+    with pytest.warns(UserWarning, match="No checksum is published for http://127.*SHA-256 is 3a6eb079"):
+        path = _pairs._download(source["url"])
+    recwarn.clear()
+    assert _pairs._download(source["url"]) == path
+    assert path.read_bytes() == b"data"
+    assert not recwarn
+
+
+@pytest.mark.filterwarnings("ignore:No checksum is published")
+def test_a_download_that_was_changed_in_the_cache_is_downloaded_again(source):
+    path = _pairs._download(source["url"])
+    path.write_bytes(b"other")
+    assert _pairs._download(source["url"]).read_bytes() == b"data"
+
+
+@pytest.mark.filterwarnings("ignore:No checksum is published")
+def test_a_source_that_was_changed_is_refused(source):
+    path = _pairs._download(source["url"])
+    path.unlink()
+    source["x"] = b"other"
+    with pytest.raises(ValueError, match="hash of downloaded file"):
+        _pairs._download(source["url"])
+    assert not path.exists()

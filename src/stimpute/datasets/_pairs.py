@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pooch
 from anndata import AnnData, read_h5ad
 from scipy.sparse import csr_matrix
 
+from stimpute._atomic import replacing
 from stimpute.data._expression import check_expression
 from stimpute.datasets import _stand_in
 
@@ -184,13 +186,26 @@ def _load(
 
 
 def _download(url: str) -> Path:
-    path = Path(pooch.retrieve(url, known_hash=None, path=pooch.os_cache("stimpute"), progressbar=False))
-    warnings.warn(
-        f"No checksum is published for {url}, so that the file could not be verified. Its SHA-256 is "
-        f"{pooch.file_hash(path)}.",
-        UserWarning,
-        stacklevel=2,
-    )
+    """Download a file whose source publishes no checksum, or take it from the cache.
+
+    The checksum of the first download is kept beside the file. A file that was changed since is downloaded again, and
+    refused if the source no longer has what was downloaded first.
+    """
+    folder = Path(pooch.os_cache("stimpute"))
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{url.rsplit('/', 1)[-1]}"
+    checksum = folder / f"{name}.sha256"
+    known = checksum.read_text(encoding="utf-8") if checksum.is_file() else None
+    path = Path(pooch.retrieve(url, known_hash=known, fname=name, path=folder, progressbar=False))
+    if known is None:
+        found = pooch.file_hash(path)
+        with replacing(checksum) as temporary:
+            temporary.write_text(found, encoding="utf-8")
+        warnings.warn(
+            f"No checksum is published for {url}, so that the file could not be verified. Its SHA-256 is {found}; "
+            f"from now on the file is compared with it (it is kept in {checksum}).",
+            UserWarning,
+            stacklevel=2,
+        )
     return path
 
 
