@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import os
 import resource
 import signal
@@ -50,9 +51,17 @@ def run_limited(call: Callable, how: str, moment: float, sizes: tuple[int, float
         Number of file operations, seconds and largest file of the undisturbed call.
     """
     n_events, seconds, largest = sizes
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the child can handle it
     child = os.fork()
     if child == 0:
-        os._exit(_child(call, how, moment, n_events, largest))
+        status = OTHER
+        try:
+            status = _child(call, how, moment, n_events, largest)
+        except KeyboardInterrupt:  # after the call
+            status = INTERRUPTED
+        finally:
+            os._exit(status)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     number = signal.SIGKILL if "kill" in how else signal.SIGINT
     if how.endswith("time"):
         time.sleep(moment * seconds)
@@ -75,6 +84,7 @@ def _send(child: int, number: int) -> None:
 
 def _child(call: Callable, how: str, moment: float, n_events: int, largest: int) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.dump_traceback_later(TIME_LIMIT - 10, file=sys.__stderr__)  # where it hangs
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -85,6 +95,7 @@ def _child(call: Callable, how: str, moment: float, n_events: int, largest: int)
         number = signal.SIGKILL if "kill" in how else signal.SIGINT
         _stop_at_event(max(1, round(moment * n_events)), number)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         status = call()
     except KeyboardInterrupt:
         return INTERRUPTED
