@@ -1,8 +1,10 @@
 """The page without a browser; tests/explorer/test_browser.py looks at it in one."""
 
 import numpy as np
+import panel as pn
 import pytest
 
+from stimpute.explorer import _layout as layout
 from stimpute.explorer import _maps
 from stimpute.explorer._page import N_FOUND, Page
 
@@ -77,6 +79,20 @@ def test_another_section_and_labels(page, explorer):
     assert page._maps.ranges != before
     page._label.value = "none"
     assert len(titles(page)) == 3
+
+
+def test_few_sections_are_tabs_and_many_are_a_list():
+    assert isinstance(layout.tabs("Section", ["A", "B"]), pn.widgets.RadioButtonGroup)
+    many = layout.tabs("Section", [f"slice {i}" for i in range(9)])
+    assert isinstance(many, pn.widgets.Select)
+    assert many.value == "slice 0"
+
+
+def test_maps_and_chart_say_what_is_drawn(page, explorer):
+    assert "log-normalized expression" in page._maps._maps[0]._legend.object
+    assert page._distribution._figure.xaxis.axis_label == explorer.tissue.unit == "log-normalized expression"
+    page._label.value = "explained"
+    assert "log-normalized" not in page._maps._maps[3]._legend.object
 
 
 def test_the_zoom_is_kept_when_the_gene_changes(page, unmeasured):

@@ -1,6 +1,7 @@
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import stimpute
 from stimpute import StImputeModel
 from stimpute.explorer._serve import HOST, find_port
+from stimpute.explorer._values import GeneValues
 
 
 def test_a_page_is_served_on_this_machine_until_it_is_closed(sections):
@@ -22,6 +24,21 @@ def test_a_page_is_served_on_this_machine_until_it_is_closed(sections):
     page.wait()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(page.url, timeout=60)
+
+
+def test_cells_are_encoded_for_all_folds_while_the_page_is_looked_at(sections, monkeypatch):
+    begun = threading.Event()
+    ended = []
+
+    def encode_folds(values, stop):
+        begun.set()
+        ended.append(stop.wait(60))
+
+    monkeypatch.setattr(GeneValues, "encode_folds", encode_folds)
+    page = stimpute.explore(sections, progress=False)
+    assert begun.wait(60)
+    page.close()
+    assert ended == [True]
 
 
 def test_a_taken_port_is_refused():

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,39 @@ def test_cells_are_encoded_once_per_fold(sections, measured, unmeasured, monkeyp
     for name in (unmeasured[0], unmeasured[1], measured[0]):
         values.gene(name)
     assert encoded == []
+
+
+@pytest.fixture
+def newly_encoded(monkeypatch):
+    """Chunks of cells that are encoded in the test."""
+    chunks = []
+    encode = _graph._encode
+    monkeypatch.setattr(_graph, "_encode", lambda *given: chunks.append(given) or encode(*given))
+    return chunks
+
+
+def test_after_the_folds_are_encoded_every_gene_costs_a_product_only(sections, newly_encoded):
+    values = GeneValues(sections, progress=False)
+    values.encode_folds(threading.Event())
+    newly_encoded.clear()
+    for name in sections.shared_genes:
+        values.gene(name)
+    assert newly_encoded == []
+
+
+@pytest.mark.parametrize("obstacle", ["memory", "stop"])
+def test_folds_are_not_encoded_without_memory_or_after_the_page_is_closed(
+    sections, newly_encoded, monkeypatch, obstacle
+):
+    stop = threading.Event()
+    if obstacle == "stop":
+        stop.set()
+    else:
+        monkeypatch.setattr(_encodings, "MEMORY_SHARE", 0)
+    values = GeneValues(sections, progress=False)
+    newly_encoded.clear()
+    values.encode_folds(stop)
+    assert newly_encoded == []
 
 
 def test_few_genes_are_kept(sections, unmeasured, monkeypatch):

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from chromium import launch, needs_chromium
 
 from stimpute import StImputeModel, pp, report, tl
 from stimpute.datasets import synthetic_tissue
@@ -238,15 +238,12 @@ def test_the_table_of_many_genes_is_small():
 
 @pytest.fixture(scope="module")
 def browser():
-    """A browser without a window, where playwright and a Chromium of the system are installed."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium")
-    with playwright.sync_playwright() as started:
-        yield started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with launch() as chromium:
+        yield chromium
 
 
+@needs_chromium
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("width", [1280, 390])
 def test_genes_are_searched_and_sorted_in_the_page(model, validation, path, browser, width):
     report.write(path, model=model, validation=validation, n_maps=0)

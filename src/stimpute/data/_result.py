@@ -19,6 +19,16 @@ def units(*, counts: bool) -> str:
     return "the units of the normalized spatial data"
 
 
+def axis_label(*, counts: bool) -> str:
+    """Name imputed values on an axis or a color bar."""
+    return "log-normalized expression" if counts else "normalized expression"
+
+
+def recorded_label(imputed: AnnData) -> str:
+    """Name the values of a result on an axis or a color bar."""
+    return axis_label(counts=imputed.uns.get("stimpute", {}).get("units") == units(counts=True))
+
+
 def how_to_cite() -> str:
     """Say what to cite for a result."""
     return (

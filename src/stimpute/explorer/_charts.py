@@ -65,9 +65,9 @@ def histogram(explorer: Explorer, gene: str, cells: np.ndarray, is_inside: np.nd
 
 
 class Distribution:
-    """Chart of the distribution of a gene."""
+    """Chart of the distribution of a gene; `unit` says what its values are."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
         self._figure = figure(
             height=HEIGHT,
             sizing_mode="stretch_width",
@@ -76,7 +76,7 @@ class Distribution:
             toolbar_location=None,
             outline_line_color=None,
         )
-        self._figure.xaxis.axis_label = "log-normalized expression"
+        self._figure.xaxis.axis_label = unit
         self._figure.yaxis.axis_label = "share of cells"
         for axis in self._figure.axis:
             axis.axis_line_color = LINE

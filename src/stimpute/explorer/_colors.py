@@ -37,13 +37,14 @@ class Colors(Protocol):
 
 @dataclass(frozen=True)
 class Gradient:
-    """Color one number by a color map of matplotlib, between two limits."""
+    """Color one number by a color map of matplotlib, between two limits; `unit` says what the number is."""
 
     background: ClassVar[str] = WHITE
     reduce: ClassVar[str] = "mean"
     cmap: str
     low: float
     high: float
+    unit: str = ""
 
     def rgb(self, values: np.ndarray) -> np.ndarray:
         """See :class:`Colors`."""

@@ -114,7 +114,8 @@ def _draw_legend(colors: Colors, ax: Axes) -> None:
     """Draw a color bar, or the names of the colors."""
     if isinstance(colors, Gradient):
         scale = ScalarMappable(Normalize(colors.low, colors.high), colors.cmap)
-        ax.figure.colorbar(scale, cax=ax.inset_axes((0.2, 0.8, 0.6, 0.1)), orientation="horizontal")
+        cax = ax.inset_axes((0.2, 0.8, 0.6, 0.1))
+        ax.figure.colorbar(scale, cax=cax, orientation="horizontal", label=colors.unit)
         return
     entries: list[tuple] = []
     if isinstance(colors, Blend):

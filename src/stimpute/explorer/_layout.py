@@ -14,6 +14,7 @@ SIDE = {"flex": "1 1 280px", "min-width": "0"}
 MAIN = {"flex": "999 1 560px", "min-width": "min(100%, 560px)"}
 CARD = {"flex": "1 1 260px", "min-width": "0"}
 PADDING = {"padding": "16px", "box-sizing": "border-box"}
+MAX_LETTERS = 40  # of tabs, with their borders, on a phone
 BELOW = (0, 0, 12, 0)  # margin below each part of a column
 
 
@@ -25,6 +26,16 @@ def text(html: str = "") -> pn.pane.HTML:
 def selector(name: str, options: list[str]) -> pn.widgets.Select:
     """Make a choice among options."""
     return pn.widgets.Select(label=name, options=options, width=165, margin=0)
+
+
+def tabs(name: str, options: list[str]) -> pn.widgets.Widget:
+    """Make a choice among options that are all in sight; if they need much room, one among a list."""
+    if sum(len(option) + 3 for option in options) > MAX_LETTERS:
+        return selector(name, options)
+    title = f":host::before {{ content: '{name}'; align-self: center; margin-right: 8px; }}"  # it shows none itself
+    return pn.widgets.RadioButtonGroup(
+        label=name, options=options, value=options[0], margin=0, stylesheets=[title], align="end"
+    )
 
 
 def button(name: str, **options: Any) -> pn.widgets.Button:

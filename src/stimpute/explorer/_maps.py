@@ -80,8 +80,8 @@ class Maps:
         mode = pn.widgets.RadioButtonGroup(options=MODES, value="Move", margin=0)
         tools = [tool for each in self._maps for tool in each.tools]
         mode.jscallback(active=SWITCH_TOOLS, args={"tools": tools})
-        zoom_out = layout.button("−", width=36)
-        zoom_in = layout.button("+", width=36)
+        zoom_out = layout.button("Zoom out")
+        zoom_in = layout.button("Zoom in")
         whole = layout.button("Whole section")
         zoom_out.on_click(lambda _: self._run(lambda: self._zoom(1 / ZOOM)))
         zoom_in.on_click(lambda _: self._run(lambda: self._zoom(ZOOM)))

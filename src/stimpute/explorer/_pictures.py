@@ -114,18 +114,20 @@ def _one_gene(explorer: Explorer, view: View) -> list[Picture]:
     highs = {title: _brightest(values) for title, values in columns.items()}
     if view.one_scale:
         highs = dict.fromkeys(columns, max(highs.values()))
-    maps = [_gradient(title, values, EXPRESSION, highs[title]) for title, values in columns.items()]
+    unit = explorer.tissue.unit
+    maps = [_gradient(title, values, EXPRESSION, highs[title], unit) for title, values in columns.items()]
     if explorer.values.interval is not None:
         width = predicted["upper"] - predicted["lower"]
         title = f"width of the {explorer.values.interval:.0%} interval"
-        maps.append(_gradient(title, width, WIDTH, _brightest(width)))
+        maps.append(_gradient(title, width, WIDTH, _brightest(width), unit))
     return maps
 
 
 def _two_genes(explorer: Explorer, first: str, second: str) -> list[Picture]:
     columns = {gene: explorer.values.gene(gene)["X"] for gene in (first, second)}
     highs = {gene: _brightest(values) for gene, values in columns.items()}
-    maps = [_gradient(f"{gene}, imputed", columns[gene], EXPRESSION, highs[gene]) for gene in columns]
+    unit = explorer.tissue.unit
+    maps = [_gradient(f"{gene}, imputed", columns[gene], EXPRESSION, highs[gene], unit) for gene in columns]
     both = np.column_stack(list(columns.values()))
     blend = Blend((first, second), (highs[first], highs[second]))
     return [*maps, Picture("both, imputed", both, blend)]
@@ -142,8 +144,8 @@ def _label(tissue: Tissue, name: str) -> Picture:
     return Picture(name, values[:, None], Gradient(NUMBER, float(low), max(float(high), float(low) + MIN_RANGE)))
 
 
-def _gradient(title: str, values: np.ndarray, cmap: str, high: float) -> Picture:
-    return Picture(title, values[:, None], Gradient(cmap, 0.0, high))
+def _gradient(title: str, values: np.ndarray, cmap: str, high: float, unit: str) -> Picture:
+    return Picture(title, values[:, None], Gradient(cmap, 0.0, high, unit))
 
 
 def _brightest(values: np.ndarray) -> float:

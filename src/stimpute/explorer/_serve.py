@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import webbrowser
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -27,12 +28,17 @@ class ExplorerPage:
         Address of the page, on this machine only.
     """
 
-    def __init__(self, server: Any, port: int) -> None:
+    def __init__(self, server: Any, port: int, explorer: Explorer) -> None:
         self._server = server
+        self._is_closed = threading.Event()
+        self._ahead = threading.Thread(target=explorer.values.encode_folds, args=(self._is_closed,), daemon=True)
+        self._ahead.start()
         self.url = f"http://{HOST}:{port}"
 
     def close(self) -> None:
         """Stop serving the page."""
+        self._is_closed.set()
+        self._ahead.join()
         self._server.stop()
 
     def wait(self) -> None:
@@ -155,7 +161,7 @@ def serve(explorer: Explorer, port: int, *, show: bool) -> ExplorerPage:
     Page(explorer)  # compiles what datashader needs, before anyone waits for it
     server = PageServer(content, HOST, port, TITLE)
     server.open()
-    page = ExplorerPage(server, port)
+    page = ExplorerPage(server, port, explorer)
     if show:
         webbrowser.open(page.url)
     return page

@@ -37,7 +37,8 @@ h2 + p {{ margin-bottom: 8px; }}
 p {{ margin: 4px 0 0; max-width: 80ch; }}
 .muted {{ color: {MUTED}; font-weight: 400; font-size: 14px; }}
 .bar {{ height: 8px; border-radius: 4px; }}
-.ends {{ display: flex; justify-content: space-between; color: {MUTED}; font-size: 12px; }}
+.ends {{ display: flex; gap: 6px; justify-content: space-between; text-align: center; }}
+.ends span {{ color: {MUTED}; font-size: 12px; }}
 .entries {{ display: flex; flex-wrap: wrap; gap: 2px 12px; font-size: 12px; }}
 .entries i {{ display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 5px; }}
 .warning {{ border-left: 3px solid {ORANGE}; padding-left: 10px; }}
@@ -48,7 +49,7 @@ def legend(colors: Colors) -> str:
     """Return a color bar with its ends, or the names of the colors, as HTML."""
     if isinstance(colors, Gradient):
         stops = ", ".join(colors.stops())
-        ends = f"<span>{colors.low:.2g}</span><span>{colors.high:.2g} or more</span>"
+        ends = f"<span>{colors.low:.2g}</span><span>{colors.unit}</span><span>≥ {colors.high:.2g}</span>"
         bar = f'<div class="bar" style="background: linear-gradient(to right, {stops})"></div>'
         return f'{bar}<div class="ends">{ends}</div>'
     entries: list[tuple[str, Any]] = []

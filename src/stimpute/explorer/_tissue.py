@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from stimpute._messages import missing_key
 from stimpute.data._expression import read_expression
+from stimpute.data._result import axis_label
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -76,6 +77,8 @@ class Tissue:
         Measured log-normalized expression, CSC, shape (n_cells, n_measured_genes).
     measured_genes
         Names of these genes.
+    unit
+        What the values of genes are, in words.
     labels
         Columns of `obs` that can be drawn, by name.
     palettes
@@ -87,6 +90,7 @@ class Tissue:
     section_of_cell: np.ndarray
     measured: sparse.csc_matrix
     measured_genes: pd.Index
+    unit: str
     labels: dict[str, pd.Series] = field(default_factory=dict)
     palettes: dict[str, list[str]] = field(default_factory=dict)
 
@@ -114,6 +118,7 @@ class Tissue:
             section_of_cell=np.full(adata.n_obs, "") if batch is None else adata.obs[batch].astype(str).to_numpy(),
             measured=measured.log_normalized().tocsc(),
             measured_genes=measured.genes,
+            unit=axis_label(counts=measured.is_counts),
             labels=labels,
             palettes={name: list(adata.uns[f"{name}_colors"]) for name in labels if f"{name}_colors" in adata.uns},
         )

@@ -5,6 +5,7 @@ The only file of the explorer that asks the model for values.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_GENES = 64  # whose values are kept
 N_SAMPLED = 512  # cells in which all genes are predicted, to compare genes
+CHUNKS_AT_ONCE = 32  # of cells, encoded before the next look at whether to stop
 
 
 class GeneValues:
@@ -87,6 +89,23 @@ class GeneValues:
         if len(self._recent) > MAX_GENES:
             self._recent.popitem(last=False)
         return self._recent[name]
+
+    def encode_folds(self, stop: threading.Event) -> None:
+        """Encode the cells for the measured genes too, so that the first one of each fold is as quick as the others.
+
+        Meant for a thread. It ends when the folds are encoded, the next one would not fit in memory, or `stop` is set.
+        """
+        a_gene_of = {chunk.fold: chunk.columns[:1] for chunk in self._chunks if chunk.fold is not None}
+        encodings = self._values.cells.encodings
+        for column in a_gene_of.values():
+            if encodings is None or not encodings.has_room_for_a_fold():
+                return
+            values = self._values.select(column)["X"]
+            for start in range(0, values.numblocks[0], CHUNKS_AT_ONCE):
+                if stop.is_set():
+                    return
+                part = values.blocks[start : start + CHUNKS_AT_ONCE]
+                part.compute(scheduler="synchronous")  # leaves the other threads to what the user asks for
 
     def all_genes(self, rows: np.ndarray) -> np.ndarray:
         """Predict all genes in some cells, float32, shape (n_rows, n_genes)."""

@@ -37,6 +37,13 @@ class Encodings:
         self._lock = threading.Lock()
         _OF_THIS_PROCESS[self.token] = self
 
+    def has_room_for_a_fold(self) -> bool:
+        """Tell whether one more fold would fit in memory, if it is as large as those that are kept."""
+        n_folds = len({fold for fold, _ in list(self._chunks)})
+        if self.limit is None or n_folds == 0 or self.file.size > 0:
+            return False
+        return self.size + self.size // n_folds <= self.limit
+
     def known(self, fold: int | None) -> Mapping[int, Any]:
         """Return the encoded chunks of a fold by position; :func:`load` reads those that are in the file."""
         return {position: block for (of_fold, position), block in list(self._chunks.items()) if of_fold == fold}

@@ -21,6 +21,15 @@ Scores: TypeAlias = CrossValidation | ad.AnnData | pd.DataFrame | ScoresByMethod
 
 # Multiples of the golden ratio spread points evenly, also those of neighboring ranks.
 GOLDEN_RATIO = 0.618
+IN_WORDS = {
+    "pcc": "Pearson correlation (pcc)",
+    "spearman": "Spearman correlation",
+    "css": "cosine similarity (css)",
+    "mse": "mean squared error (mse)",
+    "ssim": "structural similarity (ssim)",
+    "rmse_z": "RMSE of z-scores (rmse_z)",
+    "js": "Jensen-Shannon divergence (js)",
+}
 PANEL_PAD = 0.15  # inches between the numbers of a panel and the names of the next
 
 
@@ -127,12 +136,13 @@ def _draw(values: pd.DataFrame, metric: str, baseline: str | None, ax: Axes) -> 
             note = f"{(sign * shown > 0).sum()} of {len(shown)} better"
         ax.annotate(note, (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize="small")
     if baseline is None:
-        ax.set_xlabel(f"{metric}, {'lower' if sign < 0 else 'higher'} is better")
+        direction = "lower" if sign < 0 else "higher"
+        ax.set_xlabel(f"{IN_WORDS.get(metric, metric)},\n{direction} is better")
     else:
         ax.set_xlabel(literal(f"{metric} minus that of {baseline}"))
         ax.axvline(0, color="black", linewidth=0.8, zorder=0)
         ax.spines["left"].set_visible(False)
     ax.set_yticks(range(len(methods)), [literal(method) for method in methods])
     ax.set_ylim(-0.6, len(methods) - 0.4)
-    ax.set_title(f"{metric} of {len(values)} genes", fontsize="medium")
+    ax.set_title(f"{metric} of {len(values)} genes, bar: mean", fontsize="medium")
     hide_spines(ax)

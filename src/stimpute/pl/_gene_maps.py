@@ -23,7 +23,7 @@ N_STANDARD_DEVIATIONS = 2.3
 
 MAP_SIDE = 3.2  # inches; maps that are not square have the same area
 TITLE_HEIGHT = 0.6  # inches above each map
-COLOR_BAR_WIDTH = 0.6  # inches
+COLOR_BAR_WIDTH = 0.8  # inches
 MIN_ASPECT = 0.4  # longer or wider tissues do not fill their map
 MAX_ASPECT = 1.8
 

@@ -9,6 +9,7 @@ from typing import TypeAlias, Unpack
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from stimpute._messages import check_count
 from stimpute.model import StImputeModel
@@ -24,6 +25,7 @@ HELD_OUT = "held-out genes"
 LINE_COLORS = {TRAINING: COLORS[0], HELD_OUT: COLORS[1], VALIDATION: COLORS[2], f"{HELD_OUT}, validation": COLORS[3]}
 DIRECTIONS = {"loss": ", lower is better", "correlation": ", higher is better"}
 SMOOTHED_SHARE = 0.25  # share of the epochs over which a line is averaged
+GREY = COLORS[6]
 LEGEND_LINE = 13  # height of a line of the legend, in points
 MIN_EPOCHS = 3  # fewer make no visible line, and no trend
 
@@ -64,7 +66,7 @@ def history(
     positions = [divmod(i, ncols) for i in range(len(curves))]
     n_rows = 1 + positions[-1][0]
     axes = axes_for(positions, figure, size=(4.0 * ncols, 3.2 * n_rows))
-    pad = 8 + LEGEND_LINE * max(len(lines) for lines in curves.values())
+    pad = 8 + LEGEND_LINE * (1 + max(len(lines) for lines in curves.values()))  # and the line before training
     for ax, ((phase, quantity), lines) in zip(axes, curves.items(), strict=True):
         _draw(lines, ax)
         ax.set_title(phase, fontsize="medium", pad=pad)
@@ -120,6 +122,11 @@ def _draw(lines: dict[str, pd.Series], ax: Axes) -> None:
             ax.plot(values.index.to_numpy(float), values, color=color, alpha=0.25, linewidth=0.8, zorder=1)
     ax.set_xlabel("epoch")
     ax.locator_params(axis="x", integer=True, nbins=5)
+    handles, labels = ax.get_legend_handles_labels()
+    if any(len(values) >= MIN_EPOCHS for values in lines.values()):
+        is_untrained = any(UNTRAINED in values.attrs for values in lines.values())
+        handles.append(Line2D([], [], color=GREY, linestyle=":", linewidth=1))
+        labels.append("before training" if is_untrained else "start")
     # Above the panel, where the legend hides no line.
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
+    ax.legend(handles, labels, frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     hide_spines(ax)

@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 
 from stimpute._messages import check_count, missing_key, name_list
 from stimpute.data._expression import Expression
-from stimpute.data._result import recorded_setup
+from stimpute.data._result import recorded_label, recorded_setup
 from stimpute.pl._figure import LIGHT_GREY, FigureOptions, axes_for, plot, wrapped
 from stimpute.pl._gene_maps import IMPUTED, MEASURED, WIDTH, GeneMaps, find_sections, place_maps, read_gene_maps
 
@@ -112,7 +112,7 @@ def imputed(
             _draw_map(coords[cells], values, scales[panel], size, kwargs, ax)
             title = f"{gene.name}, {section}" if section else gene.name
             ax.set_title(f"{wrapped(title)}\n{gene.titles[panel]}", fontsize="medium")
-        _add_color_bars(gene_axes, panels, scales)
+        _add_color_bars(gene_axes, panels, scales, recorded_label(imputed))
     return axes
 
 
@@ -186,11 +186,15 @@ def _draw_map(
     sq.pl.spatial_scatter(cells, color="value", cmap=cmap, norm=norm, size=size, ax=ax, **drawn)
 
 
-def _add_color_bars(axes: np.ndarray, panels: Sequence[str], scales: Mapping[str, tuple[Normalize, str]]) -> None:
+def _add_color_bars(
+    axes: np.ndarray, panels: Sequence[str], scales: Mapping[str, tuple[Normalize, str]], label: str
+) -> None:
     """Draw the color bars of one gene beside its maps in all sections; `axes` has shape (n_sections, n_panels)."""
     is_width = np.array(panels) == WIDTH
     for panel, beside in ((IMPUTED, axes[:, ~is_width]), (WIDTH, axes[:, is_width])):
         if beside.size:
             aspect = 18 * len(axes)  # equally wide for any number of sections
             figure = beside[0, 0].get_figure()
-            figure.colorbar(ScalarMappable(*scales[panel]), ax=list(beside.flat), shrink=0.7, aspect=aspect, pad=0.02)
+            scale = ScalarMappable(*scales[panel])
+            bar = figure.colorbar(scale, ax=list(beside.flat), shrink=0.7, aspect=aspect, pad=0.02)
+            bar.set_label(label, fontsize="small")
