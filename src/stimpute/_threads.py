@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import scvi
 import torch
@@ -18,7 +19,7 @@ WORK_FOR_THREADS = 2e9  # multiplications per step from which several threads ar
 def _forget_threads_of_parent() -> None:
     """Let a forked process start threads of its own: it has none of those that OpenMP and Dask would wait for."""
     torch.set_num_threads(1)
-    threaded = sys.modules.get("dask.threaded")
+    threaded: Any = sys.modules.get("dask.threaded")
     if threaded is not None:
         threaded.default_pool = None
         threaded.pools.clear()

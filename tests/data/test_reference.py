@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from stimpute import pp
+from stimpute.data import _reference
 from stimpute.data._expression import ExpressionMatrix
-from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
+from stimpute.data._reference import Reference, ReferenceExpression
 from stimpute.data._relations import load_relations
 
 GENES = pd.Index([f"g{i}" for i in range(9)])
@@ -37,6 +38,11 @@ def log_normalized(counts):
 
 
 # ---------------------------------------------------------------- expression
+
+
+def fingerprint(expression, relations, dataset=None):
+    digest = _reference.expression_digest(expression)
+    return _reference.fingerprint(digest, expression.genes, relations, dataset)
 
 
 def test_statistics_are_those_of_the_dense_matrix(counts):

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from stimpute.data._expression import ExpressionMatrix
+from stimpute.data._normalize import cell_totals, log_normalize_columns
 
 if TYPE_CHECKING:
     from stimpute.data._relations import Relation
@@ -34,9 +35,11 @@ class ReferenceDataset:
 
     def __init__(self, matrix: ExpressionMatrix) -> None:
         self.target_sum = matrix.median_total()
-        # genes × cells: rows of genes are read by chunks
-        self.by_gene = matrix.log_normalized(self.target_sum).T.tocsr()
-        self.by_gene.sort_indices()
+        # genes × cells, a copy: rows of genes are read by chunks
+        self.by_gene = matrix.values.T.tocsr().astype(np.float32, copy=False)
+        self.by_gene.sum_duplicates()
+        if matrix.is_counts:
+            log_normalize_columns(self.by_gene, cell_totals(matrix.values), self.target_sum)
 
     @property
     def n_cells(self) -> int:
@@ -209,24 +212,31 @@ class Reference:
         return self.expression.n_expressing(targets)
 
 
-def fingerprint(matrix: ExpressionMatrix, relations: Mapping[str, Relation], dataset: np.ndarray | None = None) -> str:
-    """Compute a digest of the expression and of the relations of a reference.
-
-    It depends neither on the order of the genes nor on how the matrix is stored. It is of the values as given, since
-    the last bits of log-normalized values differ between machines.
-    """
-    order = np.argsort(matrix.genes.to_numpy().astype(str))
-    digest = hashlib.blake2b(_expression_digest(matrix, order).encode(), digest_size=16)
+def fingerprint(
+    expression: str, genes: pd.Index, relations: Mapping[str, Relation], dataset: np.ndarray | None = None
+) -> str:
+    """Compute a digest of a reference, from :func:`expression_digest`, its relations and datasets."""
+    digest = hashlib.blake2b(expression.encode(), digest_size=16)
     for name, relation in sorted(relations.items()):
         digest.update(name.encode())
-        for part in relation.digest_parts(order):
+        for part in relation.digest_parts(_by_name(genes)):
             digest.update(part)
     if dataset is not None:
         digest.update(dataset.astype(np.int64).tobytes())
     return digest.hexdigest()
 
 
-def _expression_digest(matrix: ExpressionMatrix, order: np.ndarray) -> str:
+def _by_name(genes: pd.Index) -> np.ndarray:
+    return np.argsort(genes.to_numpy().astype(str))
+
+
+def expression_digest(matrix: ExpressionMatrix) -> str:
+    """Compute a digest of expression.
+
+    It depends neither on the order of the genes nor on how the matrix is stored. It is of the values as given, since
+    the last bits of log-normalized values differ between machines.
+    """
+    order = _by_name(matrix.genes)
     columns = sparse.csc_matrix(matrix.values)
     columns.sum_duplicates()
     columns.eliminate_zeros()

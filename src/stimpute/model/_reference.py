@@ -21,7 +21,7 @@ from stimpute.data._expression import (
     read_expression,
     read_gene_names,
 )
-from stimpute.data._reference import Reference, ReferenceExpression, fingerprint
+from stimpute.data._reference import Reference, ReferenceExpression, expression_digest, fingerprint
 from stimpute.data._relations import load_relations
 from stimpute.data._rows import read_all
 from stimpute.model._record import DataRecord
@@ -102,6 +102,7 @@ def read_reference(
     recipe: Recipe,
 ) -> AttachedReference:
     dataset, names = read_datasets(adata, setup.get("dataset_key"))
+    values_digest = expression_digest(matrix)  # before anything else is in memory
     expression = ReferenceExpression(matrix, dataset)
     positions = expression.genes.get_indexer(shared)
     centered = recipe.capabilities.centers_vectors
@@ -112,7 +113,7 @@ def read_reference(
     has_protein = np.zeros(adata.n_vars, dtype=bool)
     if "has_protein" in adata.var:
         has_protein = annotated.var["has_protein"].to_numpy(dtype=bool).copy()
-    digest = fingerprint(matrix, loaded, dataset)
+    digest = fingerprint(values_digest, matrix.genes, loaded, dataset)
     return AttachedReference(adata, setup, reference, digest, has_protein, names, adata.var_names)
 
 
