@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-CELLS_PER_BLOCK = 8192  # whose counts are summed at once
+CELLS_PER_BLOCK = 1024  # whose counts are summed at once
 VALUES_PER_BLOCK = 2**22  # that are scaled at once
 EPSILON = 1e-6  # standard deviations and norms below it count as zero
 

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import sparse
 
 from stimpute.data._expression import ExpressionMatrix
-from stimpute.data._normalize import cell_totals, log_normalize_columns
+from stimpute.data._normalize import cell_totals, log_normalize_columns, median_total
 
 if TYPE_CHECKING:
     from stimpute.data._relations import Relation
@@ -34,12 +34,13 @@ class ReferenceDataset:
     """
 
     def __init__(self, matrix: ExpressionMatrix) -> None:
-        self.target_sum = matrix.median_total()
+        totals = cell_totals(matrix.values) if matrix.is_counts else None
+        self.target_sum = 1.0 if totals is None else median_total(totals)
         # genes × cells, a copy: rows of genes are read by chunks
         self.by_gene = matrix.values.T.tocsr().astype(np.float32, copy=False)
         self.by_gene.sum_duplicates()
-        if matrix.is_counts:
-            log_normalize_columns(self.by_gene, cell_totals(matrix.values), self.target_sum)
+        if totals is not None:
+            log_normalize_columns(self.by_gene, totals, self.target_sum)
 
     @property
     def n_cells(self) -> int:
