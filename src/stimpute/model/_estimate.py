@@ -92,7 +92,8 @@ def estimate(
     genes = targets[np.linspace(0, len(targets) - 1, min(N_GENES, n_genes, len(targets))).astype(int)]
     training = self.data.read_cells(None)
     n_cells = n_cells or len(training)
-    cells, reading = _timed(lambda: training[sample_cells(training.order, N_CELLS, run=CELLS_PER_CHUNK)])
+    rows = sample_cells(training.order, N_CELLS, run=CELLS_PER_CHUNK)
+    cells, reading = _timed(lambda: training[rows])
 
     predictor.gene_block(genes[:1], None)  # what is computed once
     block, describing = _timed(lambda: predictor.gene_block(genes, None))
