@@ -128,8 +128,8 @@ def test_history_has_a_panel_for_each_phase_and_quantity():
         ("Training", "loss, lower is better"),
         ("Training", "kl weight"),
     ]
-    assert _ticks(axes[0].get_legend().texts) == ["training, 3 → 1", "validation"]
-    assert _ticks(axes[2].get_legend().texts) == ["training, 0.1 → 0.3", "held-out genes, 0.1 → 0.2"]
+    assert _ticks(axes[0].get_legend().texts) == ["training, 3 → 1", "validation", "start"]
+    assert _ticks(axes[2].get_legend().texts) == ["training, 0.1 → 0.3", "held-out genes, 0.1 → 0.2", "start"]
     validation = axes[0].lines[-1]
     np.testing.assert_array_equal(validation.get_xdata(), [0, 2])
     assert len(axes[0].figure.axes) == 5
@@ -153,7 +153,7 @@ def test_history_starts_at_the_untrained_network(rng):
     loss.attrs["untrained"] = 4.0
     [ax] = pl.history({"graph_train_loss": loss}, return_ax=True)
     assert set(ax.lines[0].get_ydata()) == {4.0}
-    assert _ticks(ax.get_legend().texts) == ["training, 4 → 1"]
+    assert _ticks(ax.get_legend().texts) == ["training, 4 → 1", "before training"]
 
 
 def test_accuracy_puts_the_best_method_on_top(scores):
@@ -187,7 +187,8 @@ def measured(rng):
 def test_accuracy_and_intervals_of_an_imputed_result(measured):
     spatial, imputed = measured
     [ax] = pl.accuracy(imputed, "spearman", spatial=spatial, return_ax=True)
-    assert ax.get_title() == "spearman of 2 genes"
+    assert ax.get_title() == "spearman of 2 genes, bar: mean"
+    assert ax.get_xlabel() == "Spearman correlation,\nhigher is better"
     assert float(_texts(ax)[0]) > 0.95
     coverage, width = pl.intervals(imputed, spatial=spatial, return_ax=True)
     assert _ticks(coverage.get_legend().texts) == ["requested, 60%"]

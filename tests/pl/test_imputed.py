@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from stimpute import pl
+from stimpute.data._result import units
 from stimpute.datasets import synthetic_tissue
 
 
@@ -71,6 +72,15 @@ def test_interval_width_has_its_own_scale(spatial, imputed):
     assert [a.get_title().split("\n")[1] for a in axes] == ["measured", "imputed, reliability 0.25", "interval width"]
     np.testing.assert_allclose(axes[2].collections[0].get_array(), 3, rtol=1e-5)
     assert [_limits(ax)[1] for ax in axes] == [2, 2, pytest.approx(3, rel=1e-5)]
+
+
+def test_color_bars_say_what_the_values_are(spatial, imputed):
+    logged = imputed.copy()
+    logged.uns["stimpute"] = {"units": units(counts=True)}
+    for result, label in ((logged, "log-normalized expression"), (imputed, "normalized expression")):
+        axes = pl.imputed(spatial, result, "New", interval=True, return_ax=True)
+        bars = [ax for ax in axes[0].figure.axes if ax not in set(axes)]
+        assert [bar.get_ylabel() for bar in bars] == [label, label]
 
 
 def test_the_largest_width_can_be_seen_on_white(spatial, imputed):

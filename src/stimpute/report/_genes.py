@@ -71,7 +71,7 @@ def _columns(results: Results) -> pd.DataFrame:
     ):
         if name in genes and genes[name].notna().any():
             shown[label] = genes[name]
-    if "has protein" in shown and not shown["has protein"].fillna(False).astype(bool).any():
+    if "has protein" in shown and not shown["has protein"].eq(True).any():
         shown = shown.drop(columns="has protein")  # there is no protein relation
     return shown
 

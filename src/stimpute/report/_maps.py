@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from stimpute import pl
+from stimpute.data._result import units
 from stimpute.report._page import Figure, Section, make_figure
 from stimpute.report._results import Results
 from stimpute.tl import MODEL_NAME
@@ -45,8 +49,9 @@ def _held_out_maps(results: Results) -> list[Figure]:
     if key is None:
         return []
     predicted = predicted[results.largest_section(predicted)]
-    measured = _with_positions(predicted, predicted.X)
-    imputed = _with_positions(predicted, predicted.layers[MODEL_NAME])
+    about = {"units": units(counts=results.spatial_setup.get("expression", "counts") == "counts")}
+    measured = _with_positions(predicted, predicted.X, about)
+    imputed = _with_positions(predicted, predicted.layers[MODEL_NAME], about)
     figures = []
     for which, genes in zip(("most", "least"), results.extremes(results.held_out), strict=True):
         if genes:
@@ -80,7 +85,7 @@ def _imputed_maps(results: Results) -> list[Figure]:
     for which, genes in zip(("most", "least"), (best, worst), strict=True):
         if genes:
             shown = imputed[rows, genes]
-            shown = _with_positions(shown, shown.X)
+            shown = _with_positions(shown, shown.X, imputed.uns.get("stimpute", {}))
             nothing = _without_genes(shown)
             axes = pl.imputed(
                 nothing,
@@ -103,11 +108,12 @@ def _without_genes(adata: AnnData) -> AnnData:
     return AnnData(zeros, obs=adata.obs[[]], var=pd.DataFrame(index=["(none)"]), obsm=dict(adata.obsm))
 
 
-def _with_positions(adata: AnnData, values: np.ndarray) -> AnnData:
-    """Copy the gene table and positions of an AnnData, with other values in memory."""
+def _with_positions(adata: AnnData, values: np.ndarray, about: Mapping[str, Any]) -> AnnData:
+    """Copy the gene table and positions of an AnnData, with other values in memory and what is known of them."""
     if hasattr(values, "compute"):  # a result that was streamed to disk
         values = values.compute()
-    return AnnData(np.asarray(values), obs=adata.obs[[]].copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
+    known = {"stimpute": {"units": about.get("units")}}
+    return AnnData(np.asarray(values), adata.obs[[]].copy(), adata.var.copy(), known, dict(adata.obsm))
 
 
 def _two_columns(coords: np.ndarray, n_rows: int) -> tuple[float, float]:
