@@ -70,6 +70,16 @@ def test_the_store_is_read_lazily(model, tmp_path):
     assert result.X.shape == (model.adata.n_obs, len(GENES))
 
 
+@pytest.mark.parametrize("of_anndata", [2, 3])
+def test_a_store_has_the_version_that_viewers_read(model, tmp_path, of_anndata):
+    """Whatever AnnData writes by default."""
+    with anndata.settings.override(zarr_write_format=of_anndata):
+        imputed = model.impute(genes=GENES, out=tmp_path / "x.zarr", progress=False)
+    assert (tmp_path / "x.zarr" / ".zmetadata").is_file()
+    assert not list((tmp_path / "x.zarr").rglob("zarr.json"))
+    np.testing.assert_array_equal(anndata.read_zarr(tmp_path / "x.zarr").X, imputed.X.compute())
+
+
 @pytest.mark.parametrize("name", ["o.h5ad", "o.csv"])
 def test_a_store_does_not_get_the_name_of_another_kind_of_file(model, tmp_path, name):
     with pytest.raises(ValueError, match=r"expected the name of a zarr store.*write_h5ad"):

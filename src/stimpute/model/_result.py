@@ -23,6 +23,7 @@ from stimpute.model import _chunks
 from stimpute.model._reference import AttachedReference
 from stimpute.recipes import OutputOptions, Recipe
 
+ZARR_FORMAT = 2  # that every viewer reads; Vitessce does not read stores of version 3 in full
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
 
@@ -173,7 +174,7 @@ def _values_in_store(
     import zarr
 
     with replacing(out) as partial:
-        group = zarr.open_group(str(partial), mode="w-", zarr_format=anndata.settings.zarr_write_format)
+        group = zarr.open_group(str(partial), mode="w-", zarr_format=ZARR_FORMAT)
         group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         for key in ("obs", "var", "obsm", "uns", "varm", "obsp", "varp", "layers"):
             value = getattr(result, key)
