@@ -82,6 +82,18 @@ def test_intervals_of_genes_that_are_harder_to_predict_are_wider(model):
     assert np.corrcoef(width, table["expected_std"])[0, 1] > 0.8
 
 
+def test_cells_without_counts_are_average_cells_with_wide_intervals(model, tissue):
+    counts = tissue.spatial.X.tolil()
+    counts[:9] = 0
+    section = tissue.spatial.copy()
+    section.X = counts.tocsr()
+    with pytest.warns(UserWarning, match="9 of 600 spatial cells have no count"):
+        imputed = model.impute(section, genes=list(model.reference_genes), interval=0.9, progress=False)
+    width = (imputed.layers["upper"] - imputed.layers["lower"]).mean(axis=1)
+    assert width[:9].min() > np.median(width[9:])
+    np.testing.assert_allclose(imputed.X[:9].mean(0), imputed.X[9:].mean(0), atol=0.25)
+
+
 @pytest.mark.slow
 def test_a_large_panel_is_as_accurate_with_components(tissue):
     """A small panel is treated as a large one: correlations in principal components, relations when needed."""

@@ -37,25 +37,32 @@ class SharedGeneScaling:
         return standardize(log_normalized, self.mean, self.std)
 
     def inputs(self, chunk: CellChunk, split: GeneSplit, fold: int | None) -> np.ndarray:
-        """Standardize cells and the means of their spatial neighbors, shape (n_inputs, n_cells, n_shared)."""
+        """Standardize cells and the means of their spatial neighbors, shape (n_inputs, n_cells, n_shared).
+
+        A cell without any count of the input genes is taken for an average cell: it is 0 in all genes.
+        """
         values = chunk.cells.log_normalized_sparse(split, self.target_sum[fold])
         n_inputs = 1 if chunk.neighbors is None else 2
         inputs = np.empty((n_inputs, len(chunk), values.shape[1]), np.float32)
-        inputs[0] = values[chunk.rows].toarray()
+        own = values[chunk.rows]
+        inputs[0] = own.toarray()
         if chunk.neighbors is not None:
             inputs[1] = neighbor_mean(values, chunk.neighbors)
         standardize_in_place(inputs, self.mean, self.std)
+        inputs[0, own @ split.mask() == 0] = 0
         return inputs
 
     def molecule(self, cells: SpatialCells, split: GeneSplit, fold: int | None) -> np.ndarray:
         """Compute the log-normalized value of one molecule in each cell, shape (n_cells,).
 
-        Normalized values have no totals: then it is the smallest positive value of a typical cell.
+        Normalized values have no totals: then it is the smallest positive value of a typical cell. Nothing tells how
+        many molecules a cell without counts would have: it is taken for a typical cell.
         """
         totals = cells.input_totals(split)
         if totals is None:
             return np.full(len(cells), self.smallest_value)
-        return np.log1p(self.target_sum[fold] / np.maximum(totals, 1))
+        typical = self.target_sum[fold]
+        return np.log1p(typical / np.where(totals > 0, totals, typical))
 
 
 @dataclass(frozen=True)
