@@ -136,7 +136,8 @@ def plain_loop(model: StImputeModel, blocks: list[Any], path: Path) -> Any:
 
 def new_store(path: Path, shape: tuple[int, int]) -> zarr.Array:
     """Make an empty array in chunks of the work, as `impute(out=...)` does."""
-    return zarr.create_array(path, shape=shape, chunks=(CELLS_PER_CHUNK, GENES_PER_CHUNK), dtype="float32")
+    chunks = (CELLS_PER_CHUNK, GENES_PER_CHUNK)
+    return zarr.create_array(path, shape=shape, chunks=chunks, dtype="float32", overwrite=True)
 
 
 @contextlib.contextmanager
