@@ -12,7 +12,10 @@ import pytest
 from stimpute.recipes import _registry
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="runs in the repository")
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="runs in the repository"),
+    pytest.mark.slow,
+]
 GENES = [f"gene{i}" for i in range(8)]
 METHODS = ("measured", "paper", "crossfit", "kNN", "SpaGE", "paper, reference permuted", "crossfit, reference permuted")
 QUANTILES = ("mean", "lowest 5 %", "lower quarter", "median", "upper quarter", "highest 5 %")

@@ -413,6 +413,7 @@ def test_mudata_that_was_not_set_up(pair):
         StImputeModel.from_mudata(mdata)
 
 
+@pytest.mark.slow
 def test_every_public_name_is_there_without_an_import_of_its_own():
     names = "[getattr(stimpute, name) for name in stimpute.__all__]"
     script = f"import stimpute; {names}; stimpute.recipes.CrossfitRecipe, stimpute.tl.metrics.pcc"

@@ -23,7 +23,10 @@ from stimpute.report import _page
 ROOT = Path(__file__).parents[1]
 SIZES = {"n_cells": 100, "n_reference": 100, "n_measured": 16, "n_unmeasured": 6}
 GENES = {"Rorb", "Cux2"}  # that the pages of the platforms ask for
-pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="runs in the repository, not from the sdist")
+pytestmark = [
+    pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="runs in the repository, not from the sdist"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(autouse=True)

@@ -122,6 +122,7 @@ def test_a_section_has_tables_and_verdicts(name, docs):
 
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("missing", [("SpaGE",), ("SpaGE", "kNN"), ("crossfit",), ("paper",)])
+@pytest.mark.slow
 def test_a_section_is_written_without_some_methods(name, missing):
     module, results = TABLES[name]
     kept = results[~results["method"].isin(missing)] if "method" in results else results

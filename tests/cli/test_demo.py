@@ -9,6 +9,7 @@ from stimpute import datasets
 FILES = {"imputed.h5ad", "accuracy.png", "history.png", "held_out_genes.png", "unmeasured_genes.png"}
 
 
+@pytest.mark.slow
 def test_own_data_are_imputed_from_all_measured_genes(run, data, fast, tmp_path):
     assert run("impute", *data, *fast, "-o", "all.h5ad", "-q").status == 0
     result = run("demo", *data, *fast, "--out", "demo", "--json")

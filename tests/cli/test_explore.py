@@ -15,6 +15,7 @@ def saved(run, data, fast, tmp_path):
     return tmp_path / "model"
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_explored(run, data, saved, monkeypatch):
     pages = []
 

@@ -73,6 +73,7 @@ def test_proteins_are_added_to_every_reference(run, pair, glia, fast, folder, tm
 
 
 @pytest.mark.parametrize("command", [("validate", "--folds", "2"), ("report", "--folds", "2", "--ablation", "protein")])
+@pytest.mark.slow
 def test_other_commands_take_several_references(run, pair, glia, fast, folder, command):
     proteins = ("--proteins", folder / "proteins.npz")
     result = run(*command, *pair, *glia, *fast, *proteins, "--json")
@@ -80,6 +81,7 @@ def test_other_commands_take_several_references(run, pair, glia, fast, folder, c
     assert "stimpute" in json.loads(result.out)["summary"]
 
 
+@pytest.mark.slow
 def test_the_demo_takes_several_references(run, pair, glia, fast, tmp_path):
     assert run("demo", *pair, *glia, *fast, "--out", "demo", "-q").status == 0
     assert "in_glia" in ad.read_h5ad(tmp_path / "demo" / "imputed.h5ad").var

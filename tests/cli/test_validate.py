@@ -7,6 +7,7 @@ import pytest
 BASELINES = {"constant", "reference mean, calibrated", "kNN"}
 
 
+@pytest.mark.slow
 def test_a_table_and_a_report(run, data, fast, read_page, tmp_path):
     options = ("--folds", 2, "-o", "accuracy.csv", "--report", "page.html", "--json")
     result = run("validate", *data, *fast, *options)

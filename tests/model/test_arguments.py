@@ -245,6 +245,7 @@ def with_defaults():
 
 
 @pytest.mark.parametrize(("name", "field"), CASES)
+@pytest.mark.slow
 def test_every_hyperparameter_changes_the_prediction(with_defaults, name, field):
     impute, results = with_defaults
     before = results[name]

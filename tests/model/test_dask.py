@@ -199,6 +199,7 @@ def test_a_lazy_result_can_be_pickled(model, all_genes, imputed):
     np.testing.assert_allclose(np.asarray(result[:, [3, 1]]), imputed.X[:, [3, 1]], **CLOSE)
 
 
+@pytest.mark.slow
 def test_scanpy_and_squidpy_take_slices(model, all_genes, imputed):
     result = lazy_result(model, all_genes)
     frame = sc.get.obs_df(result[:, ["Gene30", "Gene01"]], ["Gene30"])
@@ -240,6 +241,7 @@ def expected(model, all_genes, several_chunks, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["memory", "backed CSR", "Dask CSR"])
+@pytest.mark.slow
 def test_threads_give_the_same_bits(model, all_genes, expected, tmp_path, kind):
     section = bare(model.adata) if kind == "memory" else in_form(model.adata, kind, tmp_path)
     with dask.config.set(scheduler="threads", num_workers=3):
@@ -249,6 +251,7 @@ def test_threads_give_the_same_bits(model, all_genes, expected, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["memory", "backed CSR"])
+@pytest.mark.slow
 def test_processes_give_the_same_bits(model, all_genes, expected, tmp_path, kind, other_process):
     section = bare(model.adata) if kind == "memory" else in_form(model.adata, kind, tmp_path)
     other_process.submit(pickle.dumps, predict_pickled).result()  # it has imported what it needs

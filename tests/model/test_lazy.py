@@ -66,6 +66,7 @@ def expected(batches):
 # ---------------------------------------------------------------- the same results
 
 
+@pytest.mark.slow
 def test_a_lazy_section_is_imputed_as_one_in_memory(model, form, tmp_path):
     section = bare(model.adata[10:140])
     expected = impute(model, section)

@@ -46,6 +46,7 @@ def test_history_is_one_table_per_loss(model, recipe):
 
 
 @pytest.mark.needs("networks")
+@pytest.mark.slow
 def test_training_lowers_the_loss(pair, recipe):
     model = fit(*pair, recipe, {"max_epochs": 20})
     tables = [table for name, table in model.history.items() if name.endswith("train_loss")]
@@ -106,6 +107,7 @@ def test_the_device_is_honored(saved, pair):
 
 
 @pytest.mark.parametrize("batch_size", [N_CELLS - 1, 1, N_CELLS + 50])
+@pytest.mark.slow
 def test_any_batch_size(pair, recipe, batch_size):
     model = fit(*pair, recipe, {"batch_size": batch_size, "max_epochs": 1})
     assert np.isfinite(model.impute(genes=["Gene40"], batch_size=N_CELLS - 1, progress=False).X).all()

@@ -12,6 +12,8 @@ from scipy import sparse
 from stimpute import pl
 from stimpute.data._relation_store import StoredRelation, write_relation
 
+pytestmark = pytest.mark.slow
+
 GENES = [f"g{i}" for i in range(6)]
 N_CELLS = 40
 SHARED = {"figsize", "ax", "save", "return_ax", "show"}

@@ -46,6 +46,7 @@ def test_it_beats_every_baseline_on_unseen_genes(tissue):
     assert 0.85 < coverage < 0.96
 
 
+@pytest.mark.slow
 def test_unmeasured_genes_follow_the_truth(model, tissue):
     genes = list(tissue.truth.var_names[~tissue.truth.var["measured"]])
     imputed = model.impute(genes=genes, progress=False)
@@ -60,6 +61,7 @@ def test_matched_variance_is_larger_than_the_shrunken_one(model):
     assert (matched.std(0) > shrunken.std(0)).all()
 
 
+@pytest.mark.slow
 def test_reliability_of_noise_is_low(tissue):
     """A reference gene that is noise, unrelated to the shared genes, must not be trusted."""
     reference = tissue.reference.copy()

@@ -78,6 +78,7 @@ def test_gene_graph_is_eq_4_to_6(trained):
     np.testing.assert_allclose(found, expected / expected.sum(1, keepdims=True), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_more_cells_than_the_limit_use_the_papers_other_numbers(monkeypatch):
     from stimpute.recipes import _paper
 

@@ -81,6 +81,7 @@ def rows(path):
 # ------------------------------------------------------------ sections
 
 
+@pytest.mark.slow
 def test_each_result_adds_its_sections(model, validation, path):
     report.write(path, model=model, n_maps=1)
     cells = "Cells that the reference explains"
@@ -372,6 +373,7 @@ def test_a_gene_that_the_model_cannot_predict_is_not_drawn_brightest(model, draw
 # ------------------------------------------------------------ other recipes and incomplete models
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_paper(tissue, path):
     report.write(path, model=trained(tissue, "paper"), validation=validate(tissue, None, "paper"), n_maps=1)
     assert headings(path)[1] == "Reliability of genes"

@@ -95,6 +95,7 @@ def test_all_arguments_of_cross_validate_are_tested():
 
 
 @pytest.mark.parametrize("name", CROSS_VALIDATE)
+@pytest.mark.slow
 def test_an_argument_of_cross_validate_changes_something(pair, cross_validation, name):
     value, part = CROSS_VALIDATE[name]
     options = BASE | {name: value}
@@ -189,6 +190,7 @@ def test_all_arguments_of_relation_ablation_are_tested():
 
 
 @pytest.mark.parametrize("name", RELATION_ABLATION)
+@pytest.mark.slow
 def test_an_argument_of_relation_ablation_changes_something(pair, ablation, name):
     value, part = RELATION_ABLATION[name]
     assert not is_same(part(tl.relation_ablation(*pair, **BASE | {name: value})), part(ablation))
