@@ -179,6 +179,7 @@ def test_the_same_seed_gives_the_same_model(imputed, pair, recipe):
 # ---------------------------------------------------------------- the recipe
 
 
+@pytest.mark.slow
 def test_an_instance_of_a_recipe_is_its_name_and_hyperparameters(pair, imputed, recipe, tmp_path):
     instance = get_recipe(recipe)(n_folds=3)
     models = [

@@ -82,6 +82,7 @@ def test_spatial_data_and_reference_may_be_set_up_in_any_order(imputed, recipe):
 # ---------------------------------------------------------------- letting go
 
 
+@pytest.mark.slow
 def test_a_deleted_model_leaves_no_data_behind(own_pair, recipe, tmp_path):
     spatial, reference = own_pair
     model = fit(spatial, reference, recipe)
@@ -112,6 +113,7 @@ def test_a_model_that_cannot_be_made_leaves_no_data_behind(own_pair):
     assert not stored_by_instances(spatial)
 
 
+@pytest.mark.slow
 def test_released_data_can_be_freed(recipe):
     data = set_up(*small_pair())
     model = fit(*data, recipe)

@@ -144,6 +144,7 @@ def settings_seed():
     scvi.settings.seed = before
 
 
+@pytest.mark.slow
 def test_the_seed_of_the_settings_is_used_if_no_seed_is_given(pair, model, recipe, settings_seed):
     by_argument = learned(fit(*pair, recipe, {"seed": 3}))
     assert not is_same(by_argument, learned(model))
@@ -228,6 +229,7 @@ def assert_training_fails_without_a_trace(model, error, message, **options):
 
 @pytest.mark.needs("networks")
 @pytest.mark.parametrize("how", FAILURES)
+@pytest.mark.slow
 def test_networks_that_cannot_be_trained_leave_the_model_as_it_was(trained, how):
     options, error, message = FAILURES[how]
     n_epochs = sum(len(table) for name, table in trained.history.items() if name.endswith("train_loss"))

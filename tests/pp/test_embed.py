@@ -70,6 +70,7 @@ def test_batches_keep_their_budget(embed, proteins, monkeypatch):
     assert all(size <= 120 or size == 302 for size in sizes)  # the longest protein is a batch of its own
 
 
+@pytest.mark.slow
 def test_long_proteins_by_windows(embed, tiny_esm2):
     titin = protein(3000)
     with pytest.warns(UserWarning, match=r"1 proteins are longer than 1022 residues and are cut .* Ttn"):

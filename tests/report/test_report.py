@@ -134,6 +134,7 @@ def test_the_page_says_what_made_it(model, validation, path):
     assert "Python" in found
 
 
+@pytest.mark.slow
 def test_the_page_names_command_and_files(model, path, tmp_path, monkeypatch):
     file = tmp_path / "cortex & co.h5ad"
     file.write_bytes(b"12345")
