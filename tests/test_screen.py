@@ -1,9 +1,11 @@
 """What a user sees at the first contact: nothing of other packages, and no progress bars in a file."""
 
+import logging
 import subprocess
 import sys
 
 import pytest
+import scvi
 from rich.console import Console
 
 from stimpute import _screen
@@ -39,8 +41,17 @@ def test_a_notebook_needs_widgets_for_progress_bars(monkeypatch, has_widgets):
     assert _screen.can_draw_progress() == has_widgets
 
 
-def test_a_terminal_has_progress_bars_and_a_file_has_none(monkeypatch, tmp_path):
-    for is_terminal in (True, False):
-        console = Console(force_terminal=is_terminal, force_jupyter=False)
-        monkeypatch.setattr("rich.get_console", lambda console=console: console)
-        assert _screen.can_draw_progress() == is_terminal
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_has_progress_bars_and_a_file_has_none(monkeypatch, is_terminal):
+    monkeypatch.setattr("rich.get_console", lambda: Console(force_terminal=is_terminal, force_jupyter=False))
+    assert _screen.can_draw_progress() == is_terminal
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
+def test_the_verbosity_of_scvi_tools_turns_progress_bars_off(monkeypatch, level):
+    monkeypatch.setattr("rich.get_console", lambda: Console(force_terminal=True, force_jupyter=False))
+    before = scvi.settings.verbosity
+    scvi.settings.verbosity = level
+    drawn = _screen.can_draw_progress()
+    scvi.settings.verbosity = before
+    assert drawn == (level < logging.ERROR)

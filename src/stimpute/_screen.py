@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from importlib.util import find_spec
 
@@ -20,7 +21,12 @@ def ignore_foreign_warnings() -> None:
 
 
 def can_draw_progress() -> bool:
-    """Tell whether a progress bar can be drawn: on a terminal, or in a notebook that has widgets; not into a file."""
+    """Tell whether a progress bar can be drawn: on a terminal, or in a notebook that has widgets; not into a file.
+
+    None are drawn if the user asked for errors only, `scvi.settings.verbosity = logging.ERROR`.
+    """
+    if logging.getLogger("scvi").level >= logging.ERROR:
+        return False
     from rich import get_console
 
     console = get_console()

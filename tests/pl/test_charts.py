@@ -274,6 +274,34 @@ def test_axes_of_the_wrong_number_or_type_are_refused(scores):
         pl.accuracy(scores, ax=figure)
 
 
+def collisions(labels):
+    """Neighbors whose texts overlap in the picture; labels of an axis."""
+    boxes = [label.get_tightbbox() for label in labels if label.get_text()]
+    return sum(first.overlaps(second) for first, second in zip(boxes, boxes[1:], strict=False))
+
+
+@pytest.mark.parametrize("n_genes", [5, 40, 400])
+def test_tick_labels_do_not_collide(n_genes, validation, scores):
+    var = pd.DataFrame({"reliability": np.linspace(0.1, 0.9, n_genes)}, [f"Gene{i:05}" for i in range(n_genes)])
+    drawn = [
+        *pl.reliability(var, return_ax=True),
+        *pl.intervals(validation, return_ax=True),
+        *pl.accuracy(validation, return_ax=True),
+        *pl.accuracy(scores, ["pcc", "mse"], return_ax=True),
+    ]
+    for ax in drawn:
+        ax.figure.canvas.draw()
+        assert collisions(ax.get_xticklabels()) == 0
+        assert collisions(ax.get_yticklabels()) == 0
+
+
+def test_cells_are_expected_in_place_of_a_model():
+    with pytest.raises(TypeError, match="get_explained"):
+        pl.explained("model")
+    with pytest.raises(KeyError, match="get_explained"):
+        pl.explained(ad.AnnData(np.zeros((3, 1))))
+
+
 def test_dollar_signs_in_names_are_no_formulas(scores):
     [ax] = pl.accuracy({"$x^2$": scores["good"], "$y": scores["bad"]}, return_ax=True)
     ax.figure.canvas.draw()

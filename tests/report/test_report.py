@@ -272,6 +272,9 @@ def test_genes_are_searched_and_sorted_in_the_page(model, validation, path, brow
     page.click("#gene-table th button >> nth=0")
     assert names() == sorted(table["names"], key=str.lower)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    left, right = page.evaluate("(box => [box.left, box.right])(document.body.getBoundingClientRect())")
+    assert right - left >= 0.75 * width  # no empty part at the right
+    assert abs(left - (width - right)) < 20
     assert problems == []
 
 

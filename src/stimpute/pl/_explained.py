@@ -9,7 +9,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
-from stimpute._messages import missing_key
+from stimpute._messages import check_type, missing_key
 from stimpute.pl._figure import LIGHT_GREY, FigureOptions, axes_for, hide_spines, literal, plot
 
 END = 1.0  # of the color scale
@@ -43,13 +43,16 @@ def explained(
 
     Raises
     ------
+    TypeError
+        If something else than an AnnData is passed.
     KeyError
         If `obs` or `obsm` has no such key.
     ValueError
         If no cell has a value.
     """
+    check_type(AnnData, "Pass the cells, with `adata.obs['explained'] = model.get_explained()`.", adata=adata)
     if key not in adata.obs:
-        raise missing_key(key, "adata.obs", adata.obs.columns)
+        raise missing_key(key, "adata.obs", adata.obs.columns, "`model.get_explained()` computes it.")
     if spatial_key not in adata.obsm:
         raise missing_key(spatial_key, "adata.obsm", adata.obsm.keys())
     values = adata.obs[key].to_numpy(dtype=float)
