@@ -57,10 +57,42 @@ CONDA_NAMES = {
 }
 
 
-def test_the_conda_recipe_asks_for_what_the_package_asks_for():
+def rendered_conda_recipe():
+    """The recipe with the values of its context in place of their names, as rattler-build renders it."""
     yaml = pytest.importorskip("yaml")
+    jinja2 = pytest.importorskip("jinja2")
+    text = (ROOT / ".github" / "conda" / "recipe.yaml").read_text()
+    templates = jinja2.Environment(variable_start_string="${{", undefined=jinja2.StrictUndefined, autoescape=True)
+    return yaml.safe_load(templates.from_string(text).render(yaml.safe_load(text)["context"], PYTHON="python"))
+
+
+def test_the_conda_recipe_renders():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    recipe = rendered_conda_recipe()
+    assert recipe["schema_version"] == 1
+    assert set(recipe) <= {
+        "schema_version",
+        "context",
+        "package",
+        "source",
+        "build",
+        "requirements",
+        "tests",
+        "about",
+        "extra",
+    }
+    assert recipe["package"] == {"name": "stimpute", "version": version}
+    assert recipe["source"]["url"].endswith(f"/stimpute-{version}.tar.gz")
+    assert recipe["build"]["script"].startswith("python -m pip install .")
+    assert (ROOT / recipe["about"]["license_file"]).is_file()
+    for test in recipe["tests"]:
+        for module in test.get("python", {}).get("imports", []):
+            importlib.import_module(module)
+
+
+def test_the_conda_recipe_asks_for_what_the_package_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    recipe = yaml.safe_load((ROOT / ".github" / "conda" / "recipe.yaml").read_text())
+    recipe = rendered_conda_recipe()
     assert recipe["context"]["version"] == project["version"]
     assert f">={recipe['context']['python_min']}" == project["requires-python"]
     expected = []
