@@ -50,17 +50,21 @@ class ReferenceDataset:
     @cached_property
     def mean(self) -> np.ndarray:
         """Compute the mean of every gene, float64, shape (n_genes,)."""
-        return np.asarray(self.by_gene.mean(1), dtype=np.float64).ravel()
+        return self._row_means(lambda block: block)
 
     @cached_property
     def std(self) -> np.ndarray:
         """Compute the standard deviation of every gene, exactly 0 for a constant one, float64, shape (n_genes,)."""
-        mean_square = np.empty(self.by_gene.shape[0])
-        for start in range(0, len(mean_square), GENES_PER_BLOCK):
-            squares = self.by_gene[start : start + GENES_PER_BLOCK].astype(np.float64)
-            squares.data **= 2
-            mean_square[start : start + GENES_PER_BLOCK] = np.asarray(squares.mean(1)).ravel()
+        mean_square = self._row_means(lambda block: block.astype(np.float64).power(2))
         return np.where(self._is_constant, 0, np.sqrt(np.maximum(mean_square - self.mean**2, 0)))
+
+    def _row_means(self, convert: Callable[[sparse.csr_matrix], sparse.csr_matrix]) -> np.ndarray:
+        """Average converted values of every gene, float64, shape (n_genes,)."""
+        means = np.empty(self.by_gene.shape[0])
+        for start in range(0, len(means), GENES_PER_BLOCK):
+            block = convert(self.by_gene[start : start + GENES_PER_BLOCK])
+            means[start : start + GENES_PER_BLOCK] = np.asarray(block.mean(1)).ravel()
+        return means
 
     @property
     def _is_constant(self) -> np.ndarray:
