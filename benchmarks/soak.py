@@ -29,7 +29,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 MEMORY = 16 * 2**30  # bytes of address space
-TIME_LIMIT = 120  # seconds until a call counts as hanging
+TIME_LIMIT = 120  # seconds until a call counts as hanging, or this many times as long as undisturbed:
+TIMES_UNDISTURBED = 5
 HOWS = ("kill at a file", "kill at a time", "interrupt at a file", "interrupt at a time", "full disk")
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree")
 FINISHED, FAILED, INTERRUPTED, OTHER = 0, 10, 11, 12  # exit status of the call
@@ -50,13 +51,13 @@ def run_limited(call: Callable, how: str, moment: float, sizes: tuple[int, float
     sizes
         Number of file operations, seconds and largest file of the undisturbed call.
     """
-    n_events, seconds, largest = sizes
+    seconds = sizes[1]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the child can handle it
     child = os.fork()
     if child == 0:
         status = OTHER
         try:
-            status = _child(call, how, moment, n_events, largest)
+            status = _child(call, how, moment, sizes)
         except KeyboardInterrupt:  # after the call
             status = INTERRUPTED
         finally:
@@ -66,7 +67,8 @@ def run_limited(call: Callable, how: str, moment: float, sizes: tuple[int, float
     if how.endswith("time"):
         time.sleep(moment * seconds)
         _send(child, number)
-    end = time.monotonic() + TIME_LIMIT
+    limit = _time_limit(seconds)
+    end = time.monotonic() + limit
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
@@ -74,7 +76,12 @@ def run_limited(call: Callable, how: str, moment: float, sizes: tuple[int, float
         time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    raise TimeoutError(f"no end after {TIME_LIMIT} s")
+    raise TimeoutError(f"no end after {limit:.0f} s")
+
+
+def _time_limit(seconds: float) -> float:
+    """Return the seconds until a call counts as hanging, given those of the undisturbed call."""
+    return max(TIME_LIMIT, TIMES_UNDISTURBED * seconds)
 
 
 def _send(child: int, number: int) -> None:
@@ -82,9 +89,10 @@ def _send(child: int, number: int) -> None:
         os.kill(child, number)
 
 
-def _child(call: Callable, how: str, moment: float, n_events: int, largest: int) -> int:
+def _child(call: Callable, how: str, moment: float, sizes: tuple[int, float, int]) -> int:
+    n_events, seconds, largest = sizes
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    faulthandler.dump_traceback_later(TIME_LIMIT - 10, file=sys.__stderr__)  # where it hangs
+    faulthandler.dump_traceback_later(_time_limit(seconds) - 10, file=sys.__stderr__)  # where it hangs
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -129,7 +137,7 @@ def measure(call: Callable, folder: Path) -> tuple[int, float, int]:
     if child == 0:
         counter = Counter()
         sys.addaudithook(lambda event, args: counter.update(n=event in FILE_EVENTS))
-        status = _child(call, "", 0, 0, 0)
+        status = _child(call, "", 0, (0, 10 * TIME_LIMIT, 0))
         os.write(writing, str(counter["n"]).encode())
         os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
