@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anndata
 import numpy as np
@@ -23,7 +23,7 @@ from stimpute.model import _chunks
 from stimpute.model._reference import AttachedReference
 from stimpute.recipes import OutputOptions, Recipe
 
-ZARR_FORMAT = 2  # that every viewer reads; Vitessce does not read stores of version 3 in full
+ZARR_FORMAT: Literal[2] = 2  # that every viewer reads; Vitessce does not read stores of version 3 in full
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
 
