@@ -28,6 +28,17 @@ def fit(truth, predicted, std, molecule, fold=None):
     return Intervals.fit(truth, predicted, std, np.repeat(molecule[:, None], n_genes, 1), fold)
 
 
+def bounds(intervals, predicted, std, molecule, level):
+    central = intervals.central(level, predicted.mean(0), predicted.std(0))
+    return intervals.bounds(predicted, std, molecule, central)
+
+
+def promise_on_all_values(quantiles, edges=(), probability=GRID):
+    """Make intervals for data in which no value above zero was missed."""
+    n_bins = len(quantiles)
+    return Intervals(np.array(edges), quantiles, probability, np.ones(n_bins), np.zeros((n_bins, len(GRID))), 1.0)
+
+
 def above_zero(truth, inside):
     return inside[truth > 0].mean()
 
@@ -42,7 +53,7 @@ def test_intervals_cover_unseen_genes(rng, level):
     truth, predicted, std, molecule = simulate(rng, 160)
     seen = slice(0, 100)
     intervals = fit(truth[:, seen], predicted[:, seen], std[seen], molecule)
-    lower, upper = intervals.bounds(predicted[:, 100:], std[100:], molecule, level)
+    lower, upper = bounds(intervals, predicted[:, 100:], std[100:], molecule, level)
     inside = (truth[:, 100:] >= lower) & (truth[:, 100:] <= upper)
     assert inside.mean() > level - 0.03
     assert above_zero(truth[:, 100:], inside) > 2 * level - 1 - 0.05
@@ -60,7 +71,7 @@ def test_a_sample_of_many_genes_covers_as_well(rng, monkeypatch):
     alone = fit(truth[:, sample], predicted[:, sample], std[sample], molecule, sample % 5)
     np.testing.assert_array_equal(intervals.quantiles, alone.quantiles)
     np.testing.assert_array_equal(intervals.probability, alone.probability)
-    lower, upper = intervals.bounds(predicted[:, 300:], std[300:], molecule, 0.9)
+    lower, upper = bounds(intervals, predicted[:, 300:], std[300:], molecule, 0.9)
     inside = (truth[:, 300:] >= lower) & (truth[:, 300:] <= upper)
     assert inside.mean() > 0.87
     assert above_zero(truth[:, 300:], inside) > 0.75
@@ -79,7 +90,7 @@ def test_intervals_are_no_wider_than_needed(rng):
     """One of the three promises binds: none could be kept by narrower intervals."""
     truth, predicted, std, molecule = simulate(rng, 100)
     intervals = fit(truth, predicted, std, molecule)
-    lower, upper = intervals.bounds(predicted, std, molecule, 0.9)
+    lower, upper = bounds(intervals, predicted, std, molecule, 0.9)
     inside = (truth >= lower) & (truth <= upper)
     slack = [inside.mean() - 0.9, above_zero(truth, inside) - 0.8, least_covered_quarter(inside) - 0.8]
     assert min(slack) < 0.03
@@ -87,7 +98,7 @@ def test_intervals_are_no_wider_than_needed(rng):
 
 def test_a_lower_bound_is_zero_or_at_least_one_molecule(rng):
     truth, predicted, std, molecule = simulate(rng, 100)
-    lower, _ = fit(truth, predicted, std, molecule).bounds(predicted, std, molecule, 0.5)
+    lower, _ = bounds(fit(truth, predicted, std, molecule), predicted, std, molecule, 0.5)
     assert ((lower == 0) | (lower >= molecule[:, None] * (1 - 1e-6))).all()
     assert (lower > 0).any()
 
@@ -96,7 +107,7 @@ def test_cells_with_fewer_molecules_get_wider_intervals(rng):
     truth, predicted, std, molecule = simulate(rng, 100)
     intervals = fit(truth, predicted, std, molecule)
     same = np.full((2, 1), 1.0)
-    lower, upper = intervals.bounds(same, np.ones(1), np.array([0.2, 2.0]), 0.9)
+    lower, upper = bounds(intervals, same, np.ones(1), np.array([0.2, 2.0]), 0.9)
     width = (upper - lower).ravel()
     assert width[1] > width[0]
 
@@ -104,7 +115,7 @@ def test_cells_with_fewer_molecules_get_wider_intervals(rng):
 def test_wider_intervals_contain_narrower_ones(rng):
     truth, predicted, std, molecule = simulate(rng, 60)
     intervals = fit(truth, predicted, std, molecule)
-    inner, outer = (intervals.bounds(predicted, std, molecule, level) for level in (0.5, 0.95))
+    inner, outer = (bounds(intervals, predicted, std, molecule, level) for level in (0.5, 0.95))
     assert (outer[0] <= inner[0] + 1e-6).all()
     assert (outer[1] >= inner[1] - 1e-6).all()
 
@@ -113,20 +124,50 @@ def test_bounds_by_hand():
     """Two bins with residuals that are uniform, twice as wide in the second; every probability is reached."""
     quantiles = np.stack([2 * GRID - 1, 4 * GRID - 2])
     molecule = np.log1p(1.0)
-    intervals = Intervals(np.array([np.expm1(5.0)]), quantiles, GRID)
+    intervals = promise_on_all_values(quantiles, [np.expm1(5.0)])
     std = np.array([1.0, 4.0]) / molecule  # so that residuals are scaled by 1 and 2
     predicted = np.array([[4.0, 0.1], [6.0, 20.0]])
-    lower, upper = intervals.bounds(predicted, std, np.full(2, molecule), 0.5)
+    lower, upper = bounds(intervals, predicted, std, np.full(2, molecule), 0.5)
     np.testing.assert_allclose(lower, [[3.5, 0], [5, 18]], atol=1e-5)
     np.testing.assert_allclose(upper, [[4.5, 1.1], [7, 22]], atol=1e-5)
 
 
 def test_reached_probability_replaces_the_nominal_one():
     quantiles = (2 * GRID - 1)[None]
-    too_narrow = Intervals(np.empty(0), quantiles, GRID / 2)
-    _, upper = too_narrow.bounds(np.full((1, 1), 9.0), np.ones(1), np.ones(1), 0.25)
+    too_narrow = promise_on_all_values(quantiles, probability=GRID / 2)
+    _, upper = bounds(too_narrow, np.full((1, 1), 9.0), np.ones(1), np.ones(1), 0.25)
     assert upper.item() == pytest.approx(9.5)
     assert too_narrow.highest == 0.5
+
+
+def test_values_above_zero_of_rare_genes_are_covered(rng):
+    """The probability that all genes together need would miss most of them."""
+    truth, predicted, std, molecule = simulate(rng, 240, depth=40.0)
+    seen = slice(0, 120)
+    intervals = fit(truth[:, seen], predicted[:, seen], std[seen], molecule)
+    rare = 120 + np.argsort(predicted[:, 120:].mean(0))[:30]
+    truth, predicted = truth[:, rare], predicted[:, rare]
+    of_gene = intervals.central(0.9, predicted.mean(0), predicted.std(0))
+    of_all = np.full(len(rare), np.interp(0.9, intervals.probability, GRID))
+    shares = []
+    for central in (of_gene, of_all):
+        lower, upper = intervals.bounds(predicted, std[rare], molecule, central)
+        shares.append(above_zero(truth, (truth >= lower) & (truth <= upper)))
+    assert shares[0] > 0.72
+    assert shares[1] < 0.5
+
+
+def test_the_probability_of_a_gene_by_hand():
+    """Values above zero of the lower bin are missed as often as the quantiles leave out, those of the upper never."""
+    missed = np.stack([0.5 * (1 - GRID), np.zeros(len(GRID))])
+    quantiles = np.stack([2 * GRID - 1] * 2)
+    molecule = np.log1p(1.0)
+    intervals = Intervals(np.array([1.0]), quantiles, GRID**0.25, np.array([0.5, 1.0]), missed, molecule)
+    mean = np.array([0.0, molecule, 9.0])  # of genes with all, half and none of their cells in the lower bin
+    std = np.full(3, 0.1)
+    for_all_values = 0.9**4  # the second gene alone would need 0.4, and the third none
+    np.testing.assert_allclose(intervals.central(0.9, mean, std), [0.8, for_all_values, for_all_values], atol=0.01)
+    np.testing.assert_allclose(intervals.central(0.5, mean, std), 0.5**4, atol=0.01)
 
 
 def test_coverage_is_observed_on_genes_that_the_quantiles_have_not_seen(rng):
@@ -144,7 +185,7 @@ def test_equal_predictions_make_one_bin(rng):
     truth = np.abs(rng.normal(size=(50, 6)))
     intervals = fit(truth, np.ones_like(truth), np.ones(6), np.ones(50))
     assert intervals.quantiles.shape == (len(intervals.edges) + 1, len(GRID))
-    lower, upper = intervals.bounds(np.ones((4, 1)), np.ones(1), np.ones(4), 0.9)
+    lower, upper = bounds(intervals, np.ones((4, 1)), np.ones(1), np.ones(4), 0.9)
     assert (lower < upper).all()
 
 
@@ -158,7 +199,7 @@ def test_the_probability_never_falls(rng):
 def test_genes_without_any_count_can_be_calibrated():
     nothing = np.zeros((40, 5))
     intervals = fit(nothing, nothing, np.full(5, 1e-3), np.ones(40))
-    lower, upper = intervals.bounds(nothing, np.full(5, 1e-3), np.ones(40), 0.9)
+    lower, upper = bounds(intervals, nothing, np.full(5, 1e-3), np.ones(40), 0.9)
     assert (lower == 0).all()
     assert np.isfinite(upper).all()
 
@@ -168,5 +209,5 @@ def test_intervals_survive_as_arrays(rng):
     intervals = fit(truth, predicted, std, molecule)
     again = from_arrays(Intervals, to_arrays(intervals), {})
     np.testing.assert_array_equal(
-        again.bounds(predicted, std, molecule, 0.9), intervals.bounds(predicted, std, molecule, 0.9)
+        bounds(again, predicted, std, molecule, 0.9), bounds(intervals, predicted, std, molecule, 0.9)
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from scipy.special import ndtr
 
 from stimpute.data._arrays import Shape
 from stimpute.data._space import sample_cells
@@ -14,6 +15,7 @@ N_BINS = 8
 MIN_VALUES = 20  # a bin with fewer values gets the quantiles of all values
 MAX_GENES = 1000  # that the quantiles are fitted to; more take longer and change them by less than sampling does
 GRID = np.linspace(0.0, 1.0, 41)  # probabilities at which quantiles and coverage are kept
+MIN_STD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,19 @@ class Intervals:
 
     The quantiles from all folds but one are tested on the genes of that fold, in the manner of split conformal
     prediction. An interval of probability :math:`p` covers the share :math:`p` of the values, and at least
-    :math:`2 p - 1` of the values above zero, and of the values of the quarter of genes that is covered least.
+    :math:`2 p - 1` of the values of the quarter of genes that is covered least. It also covers at least
+    :math:`2 p - 1` of the values above zero of genes that are as rare as this one: what bounds leave out is counted in
+    every bin, and a gene has the share of its cells in each bin that its mean and standard deviation imply.
     """
 
     edges: Annotated[np.ndarray, Shape("n_borders", about="borders of the bins of the expected number of molecules")]
     quantiles: Annotated[np.ndarray, Shape("n_bins", "n_grid", about="residual quantiles of held-out genes")]
     probability: Annotated[np.ndarray, Shape("n_grid", about="probability that the intervals reach on held-out genes")]
+    above_zero: Annotated[np.ndarray, Shape("n_bins", about="share of the held-out values that are above zero")]
+    missed_above_zero: Annotated[
+        np.ndarray, Shape("n_bins", "n_grid", about="share of the held-out values that are above zero and not covered")
+    ]
+    molecule: Annotated[float, Shape(about="value of one molecule in a typical cell")]
 
     @classmethod
     def fit(
@@ -66,7 +75,7 @@ class Intervals:
         scale = _scale(std, molecule)
         residual = (truth - predicted) / scale
         covered = np.zeros((len(fold), len(GRID)))
-        covered_above_zero = np.zeros((len(fold), len(GRID)))
+        missed = np.zeros((n_bins, len(GRID)))
         for index in np.unique(fold):
             held_out = fold == index
             table = _quantiles_by_bin(residual[:, ~held_out], bins[:, ~held_out], n_bins)
@@ -77,18 +86,43 @@ class Intervals:
                 upper = predicted[column] + scale[column] * high[bins[:, gene]]
                 inside = (truth[column] >= lower) & (truth[column] <= np.maximum(upper, 0))
                 covered[gene] = inside.mean(0)
-                covered_above_zero[gene] = inside[truth[:, gene] > 0].sum(0)
-        n_above_zero = max(int((truth > 0).sum()), 1)
-        probability = _reached_probability(covered, covered_above_zero.sum(0) / n_above_zero)
-        return cls(edges, _quantiles_by_bin(residual, bins, n_bins), probability)
+                outside = (truth[column] > 0) & ~inside
+                missed += (bins[:, gene] == np.arange(n_bins)[:, None]) @ outside.astype(float)
+        n_values = np.maximum(np.bincount(bins.ravel(), minlength=n_bins), 1)
+        return cls(
+            edges=edges,
+            quantiles=_quantiles_by_bin(residual, bins, n_bins),
+            probability=_reached_probability(covered),
+            above_zero=np.bincount(bins[truth > 0], minlength=n_bins) / n_values,
+            missed_above_zero=missed / n_values[:, None],
+            molecule=float(np.median(molecule)),
+        )
 
     @property
     def highest(self) -> float:
         """Return the highest probability that held-out genes were covered with."""
-        return float(self.probability[-1])
+        missed = self.missed_above_zero[:, -1].sum() / max(self.above_zero.sum(), MIN_STD)
+        return float(min(self.probability[-1], 1 - missed / 2))
+
+    def central(self, level: float, mean: np.ndarray, predicted_std: np.ndarray) -> np.ndarray:
+        """Compute the probability between the two quantiles of the residual that bound a gene, shape (n_genes,).
+
+        Parameters
+        ----------
+        level
+            Share of the values that should lie inside.
+        mean, predicted_std
+            Mean and standard deviation of the predictions of each gene, shape (n_genes,).
+        """
+        borders = np.log1p(self.edges * np.expm1(self.molecule))
+        below = ndtr((borders - mean[:, None]) / np.maximum(predicted_std, MIN_STD)[:, None])
+        share_of_bin = np.diff(below, axis=1, prepend=0, append=1)
+        missed = share_of_bin @ self.missed_above_zero / np.maximum(share_of_bin @ self.above_zero, MIN_STD)[:, None]
+        of_gene = [np.interp(2 * level - 1, 1 - row, GRID) for row in missed]
+        return np.maximum(np.interp(level, self.probability, GRID), of_gene)
 
     def bounds(
-        self, predicted: np.ndarray, std: np.ndarray, molecule: np.ndarray, level: float
+        self, predicted: np.ndarray, std: np.ndarray, molecule: np.ndarray, central: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Compute lower and upper bounds, float32, shape (n_cells, n_genes).
 
@@ -100,17 +134,16 @@ class Intervals:
             Predicted standard deviation, shape (n_genes,).
         molecule
             Value of one molecule in each cell, shape (n_cells,).
-        level
-            Share of the values that should lie inside.
+        central
+            From :meth:`central`, shape (n_genes,).
         """
-        central = np.interp(level, self.probability, GRID)
         molecule = molecule[:, None].astype(np.float32)
         bins = np.digitize(_expected_molecules(predicted, molecule), self.edges)
         scale = _scale(std.astype(np.float32), molecule)
         bounds = []
         for probability in ((1 - central) / 2, (1 + central) / 2):
             by_bin = np.array([np.interp(probability, GRID, row) for row in self.quantiles], dtype=np.float32)
-            bounds.append(predicted + scale * by_bin[bins])
+            bounds.append(predicted + scale * by_bin[bins, np.arange(len(std))])
         lower = _lower_bound(bounds[0], molecule)
         upper = np.maximum(bounds[1], 0)
         return lower.astype(np.float32), upper.astype(np.float32)
@@ -129,20 +162,17 @@ def _lower_bound(lower: np.ndarray, molecule: np.ndarray) -> np.ndarray:
     return np.where(lower < molecule, 0, lower)
 
 
-def _reached_probability(covered: np.ndarray, above_zero: np.ndarray) -> np.ndarray:
+def _reached_probability(covered: np.ndarray) -> np.ndarray:
     """Compute the probability that each interval of the grid may claim, shape (n_grid,).
 
     Parameters
     ----------
     covered
         Share of the values of each gene that is covered, shape (n_genes, n_grid).
-    above_zero
-        Share of the values above zero that is covered, shape (n_grid,).
     """
     n_quarter = -(-len(covered) // 4)  # rounded up
     least_covered = np.sort(covered, axis=0)[:n_quarter].mean(0)
-    lowest_of_both = np.minimum(above_zero, least_covered)
-    return np.maximum.accumulate(np.minimum(covered.mean(0), (1 + lowest_of_both) / 2))
+    return np.maximum.accumulate(np.minimum(covered.mean(0), (1 + least_covered) / 2))
 
 
 def _quantiles_by_bin(residual: np.ndarray, bins: np.ndarray, n_bins: int) -> np.ndarray:

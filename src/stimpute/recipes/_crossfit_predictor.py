@@ -63,12 +63,13 @@ class CrossfitGeneBlock:
         mean = self.table["expected_mean"].to_numpy(np.float32)
         std = self.table["expected_std"].to_numpy(np.float32)
         shrunken = np.maximum(mean + std * self.slope * z_score, 0)
+        z_score_std = np.maximum(self.table["z_score_std"].to_numpy(np.float32), MIN_STD)
         values = {"X": shrunken}
         if options.variance == "matched":
-            z_score_std = np.maximum(self.table["z_score_std"].to_numpy(np.float32), MIN_STD)
             values["X"] = np.maximum(mean + std * z_score / z_score_std, 0)
         if options.interval is not None:
-            values["lower"], values["upper"] = self.intervals.bounds(shrunken, std, cells.molecule, options.interval)
+            central = self.intervals.central(options.interval, mean, std * self.slope * z_score_std)
+            values["lower"], values["upper"] = self.intervals.bounds(shrunken, std, cells.molecule, central)
         return values
 
 
