@@ -232,7 +232,7 @@ def in_processes(sizes: list[int], kind: str, args: argparse.Namespace) -> list[
             options = [f"--{kind}", size, "--recipe", args.recipe, "--lazy", args.lazy]
             if not (folder / "spatial.h5ad").exists():
                 run("--simulate", folder, *options)
-            for old in folder.glob("*.zarr"):
+            for old in (*folder.glob("*.zarr"), *folder.glob("model")):
                 shutil.rmtree(old)
             rows += run("--measure", folder, *options)
     return rows
