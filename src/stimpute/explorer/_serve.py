@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import webbrowser
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,10 @@ class ExplorerPage:
         Address of the page, on this machine only.
     """
 
-    def __init__(self, server: Any, port: int, explorer: Explorer) -> None:
+    def __init__(self, server: Any, port: int, encode_ahead: Callable[[threading.Event], None]) -> None:
         self._server = server
         self._is_closed = threading.Event()
-        self._ahead = threading.Thread(target=explorer.values.encode_folds, args=(self._is_closed,), daemon=True)
+        self._ahead = threading.Thread(target=encode_ahead, args=(self._is_closed,), daemon=True)
         self._ahead.start()
         self.url = f"http://{HOST}:{port}"
 
@@ -161,7 +162,7 @@ def serve(explorer: Explorer, port: int, *, show: bool) -> ExplorerPage:
     Page(explorer)  # compiles what datashader needs, before anyone waits for it
     server = PageServer(content, HOST, port, TITLE)
     server.open()
-    page = ExplorerPage(server, port, explorer)
+    page = ExplorerPage(server, port, explorer.values.encode_folds)
     if show:
         webbrowser.open(page.url)
     return page
