@@ -29,7 +29,7 @@ class ExplorerPage:
         Address of the page, on this machine only.
     """
 
-    def __init__(self, server: Any, port: int, encode_ahead: Callable[[threading.Event], None]) -> None:
+    def __init__(self, server: Any, port: int, encode_ahead: Callable[..., None]) -> None:
         self._server = server
         self._is_closed = threading.Event()
         self._ahead = threading.Thread(target=encode_ahead, args=(self._is_closed,), daemon=True)
