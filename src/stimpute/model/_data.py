@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 NO_CELLS = "The model was loaded without spatial data. Pass them: `adata=spatial`."
 NO_REFERENCE = (
     "The model was loaded without its reference. Load it with "
-    "`StImputeModel.load(path, adata=spatial, reference=reference)`."
+    "`StImputeModel.load(path, adata=spatial, reference=reference)`; a shared model with "
+    "`stimpute.share.load(path, reference=reference)`."
 )
 REFERENCE_CELLS = (
     "The spatial cells are cells of the reference: the names of the first ones and their values of all shared genes "
