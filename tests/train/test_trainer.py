@@ -284,7 +284,15 @@ class Interrupt(LossPlan):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_an_interruption_is_not_the_end_of_python():
+@pytest.fixture
+def interruptible():
+    """Let SIGINT interrupt, which a shell tells its background processes to ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_is_not_the_end_of_python(interruptible):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run(make_trainer(), plan_class=Interrupt)
