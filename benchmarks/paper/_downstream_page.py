@@ -56,7 +56,8 @@ def _draw(results: pd.DataFrame, ax: Axes, column: str) -> None:
         style = {"color": "w" if is_control else color(name), "edgecolor": color(name), "linewidth": 0.8}
         positions = [index + number * width for index in range(len(table))]
         ax.bar(positions, table[name], 0.9 * width, label=name, **style)
-    ax.set_xticks(range(len(table)), table.index, rotation=25, ha="left", fontsize=6)
+    centers = [index + 0.4 - width / 2 for index in range(len(table))]
+    ax.set_xticks(centers, table.index, rotation=25, ha="right", rotation_mode="anchor", fontsize=6)
 
 
 def _judge(results: pd.DataFrame, page: Page) -> None:
