@@ -272,4 +272,4 @@ def test_page_is_made_from_the_results_that_are_kept(paper, tmp_path, only_text)
     assert without_commits[0] == without_commits[1], "run `python -m benchmarks.paper --page`"
     figures = re.findall(r"{figure} (\S+)", kept)
     assert len(figures) <= 12
-    assert all((ROOT / "docs" / path).stat().st_size < 200_000 for path in figures)
+    assert all((ROOT / "docs" / path).stat().st_size < 150_000 for path in figures)

@@ -65,7 +65,7 @@ class Page:
         """Save a figure as PNG and add it; the one with the name "front" is put at the top of the page."""
         folder = self.docs / FIGURES
         folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight", metadata={"Software": None})
         if name == FRONT:
             self.front = figure_text(name, caption)
         else:
