@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from stimpute.data import _space
-from stimpute.data._space import neighbor_mean, sample_cells, spatial_neighbors, spatial_order
+from stimpute.data._space import dense_if_small, neighbor_mean, sample_cells, spatial_neighbors, spatial_order
 
 
 @given(st.integers(1, 80), st.sampled_from([2, 3]), st.integers(0, 3))
@@ -84,6 +84,8 @@ def test_the_mean_of_neighbors_is_the_same_where_they_are_too_many_to_be_dense(m
     rng = np.random.default_rng(0)
     expression = sparse.random(50, 20, 0.3, "csr", dtype=np.float32, random_state=rng)
     neighbors = rng.integers(0, 50, (30, 7))
-    found = neighbor_mean(expression, neighbors)
+    dense = dense_if_small(expression)
+    assert isinstance(dense, np.ndarray)
     monkeypatch.setattr(_space, "MAX_DENSE", 0)
-    np.testing.assert_array_equal(neighbor_mean(expression, neighbors), found)
+    assert dense_if_small(expression) is expression
+    np.testing.assert_array_equal(neighbor_mean(expression, neighbors), neighbor_mean(dense, neighbors))

@@ -159,8 +159,13 @@ class LazyRows:
 
 
 def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray) -> sparse.csr_matrix:
-    """Take rows and columns of a block, as CSR of float32."""
-    return sparse.csr_matrix(block)[rows][:, columns].astype(np.float32)
+    """Take rows and columns of a block, as CSR of float32; what is taken whole is not copied."""
+    taken = sparse.csr_matrix(block)
+    if not isinstance(rows, slice) or rows != slice(None):
+        taken = taken[rows]
+    if not np.array_equal(columns, np.arange(taken.shape[1])):
+        taken = taken[:, columns]
+    return taken.astype(np.float32, copy=False)
 
 
 def _check_room(matrix: CSCDataset) -> None:

@@ -11,7 +11,7 @@ from scvi import REGISTRY_KEYS
 from torch import Tensor
 
 from stimpute.data._normalize import log_normalize_sparse
-from stimpute.data._space import neighbor_mean
+from stimpute.data._space import dense_if_small, neighbor_mean
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._attention import MASK_KEY
 from stimpute.module._masked_genes import FEATURES_KEY, MASKED_KEY, NICHE_KEY, TRUTH_KEY
@@ -107,7 +107,7 @@ class MaskedGeneBatches:
         result = {REGISTRY_KEYS.X_KEY: own, MASK_KEY: mask, MASKED_KEY: targets, TRUTH_KEY: own[:, targets]}
         if self.neighbors is not None:
             position = np.arange(len(rows), len(cells)).reshape(len(rows), -1)
-            result[NICHE_KEY] = self._standardized(neighbor_mean(values, position))
+            result[NICHE_KEY] = self._standardized(neighbor_mean(dense_if_small(values), position))
         if self.features is not None:
             result[FEATURES_KEY] = self.features(targets.numpy())
         return result

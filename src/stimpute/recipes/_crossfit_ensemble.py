@@ -116,7 +116,9 @@ class CrossfitCellEncoder:
         on_device = torch.from_numpy(inputs).to(self.keys.device)
         z = self.autoencoder.embed_cells(on_device[0], self.mask)
         attention = self.autoencoder.mean_attention(z, self.keys, self.members, self.dataset)
-        return CellBlock(attention * float(self.use_attention), on_device, molecule)
+        if not self.use_attention:
+            attention.zero_()
+        return CellBlock(attention, on_device, molecule)
 
 
 class CrossfitEnsemble:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from scipy import sparse
 
 from stimpute.calibrate._intervals import Intervals
 from stimpute.calibrate._moments import Moments
@@ -13,7 +14,7 @@ from stimpute.calibrate._reliability import ReliabilityRegression
 from stimpute.data._arrays import Shape
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._normalize import standardize, standardize_in_place
-from stimpute.data._space import neighbor_mean
+from stimpute.data._space import dense_if_small, neighbor_mean
 from stimpute.data._spatial import CellChunk, ProbeCells, SpatialCells
 
 MAX_STATISTIC = 3.0  # standardized gene statistics are clipped here
@@ -41,11 +42,11 @@ class SharedGeneScaling:
 
         A cell without any count of the input genes is taken for an average cell: it is 0 in all genes.
         """
-        values = chunk.cells.log_normalized_sparse(split, self.target_sum[fold])
+        values = dense_if_small(chunk.cells.log_normalized_sparse(split, self.target_sum[fold]))
         n_inputs = 1 if chunk.neighbors is None else 2
         inputs = np.empty((n_inputs, len(chunk), values.shape[1]), np.float32)
         own = values[chunk.rows]
-        inputs[0] = own.toarray()
+        inputs[0] = own.toarray() if sparse.issparse(own) else own
         if chunk.neighbors is not None:
             inputs[1] = neighbor_mean(values, chunk.neighbors)
         standardize_in_place(inputs, self.mean, self.std)
