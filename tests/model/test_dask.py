@@ -226,11 +226,12 @@ def test_a_lazy_result_is_not_stored_at_the_same_time(model, tmp_path):
 
 
 def impute_everywhere(model, section, genes, folder):
-    """The values in memory, in a store, and of a lazy result."""
+    """The values in memory, in a store, in a file, and of a lazy result."""
     options = {"genes": genes, "batch_size": 40, "progress": False}
-    stored = model.impute(section, out=folder / "x.zarr", **options)
+    in_memory = model.impute(section, **options).X
+    stored = [np.asarray(model.impute(section, out=folder / name, **options).X) for name in ("x.zarr", "x.h5ad")]
     lazy = model.impute(section, lazy=True, **options)
-    return model.impute(section, **options).X, np.asarray(stored.X), lazy.to_memory().X, lazy[:, genes[3]].to_memory().X
+    return in_memory, *stored, lazy.to_memory().X, lazy[:, genes[3]].to_memory().X
 
 
 @pytest.fixture
@@ -312,12 +313,16 @@ def test_a_worker_that_dies_changes_nothing(model, all_genes, expected, tmp_path
     options = {"genes": all_genes, "batch_size": 40, "progress": False}
     with cluster.as_current():
         died = let_a_worker_die(cluster, tmp_path / "lazy")
-        np.testing.assert_array_equal(model.impute(section, lazy=True, **options).X.compute(), expected[2])
+        np.testing.assert_array_equal(model.impute(section, lazy=True, **options).X.compute(), expected[3])
         assert died.exists()
         died = let_a_worker_die(cluster, tmp_path / "out")
         stored = model.impute(section, out=tmp_path / "x.zarr", **options)
         assert died.exists()
+        died = let_a_worker_die(cluster, tmp_path / "file")
+        in_file = model.impute(section, out=tmp_path / "x.h5ad", **options)
+        assert died.exists()
     np.testing.assert_array_equal(np.asarray(stored.X), expected[1])
+    np.testing.assert_array_equal(np.asarray(in_file.X), expected[2])
 
 
 # ---------------------------------------------------------------- what it will take

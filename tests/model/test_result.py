@@ -1,6 +1,8 @@
-"""The AnnData that `impute` returns, in memory and in a store."""
+"""The AnnData that `impute` returns, in memory, in a store and in a file."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -8,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import anndata
+import dask
+import h5py
 import numpy as np
 import pandas as pd
 import psutil
@@ -35,6 +39,16 @@ def imputed(model, pair):
     return model.impute(genes=list(pair[1].var_names), progress=False)
 
 
+@pytest.fixture(params=["x.zarr", "x.h5ad"])
+def out(request, tmp_path):
+    """A store, and a file."""
+    return tmp_path / request.param
+
+
+def read(path):
+    return anndata.read_h5ad(path) if path.suffix == ".h5ad" else anndata.read_zarr(path)
+
+
 def entries(path):
     return sorted(entry.name for entry in path.iterdir())
 
@@ -42,15 +56,15 @@ def entries(path):
 # ---------------------------------------------------------------- what is in it
 
 
-def test_store_and_returned_object_are_the_same(model, pair, tmp_path):
+def test_store_and_returned_object_are_the_same(model, pair, out):
     section = pair[0].copy()  # with the columns and keys of scvi-tools
     section.obs["empty"] = pd.Categorical([None] * section.n_obs, categories=["a", "b"])
     section.obsm["other"] = np.arange(3.0 * section.n_obs).reshape(-1, 3)
     section.uns["cell_type_colors"] = np.array(["#000000", "#ffffff"])
     section.uns["spatial"] = {"library": {"scalefactors": {"spot": 1.5}}}
     memory = model.impute(section, genes=GENES, progress=False)
-    returned = model.impute(section, genes=GENES, out=tmp_path / "x.zarr", progress=False)
-    stored = anndata.read_zarr(tmp_path / "x.zarr")
+    returned = model.impute(section, genes=GENES, out=out, progress=False)
+    stored = read(out)
     assert list(memory.obs) == list(returned.obs) == list(stored.obs) == ["cell_type", "domain", "empty"]
     for result in (returned, stored):
         pd.testing.assert_frame_equal(result.obs, memory.obs, check_categorical=False)
@@ -64,8 +78,8 @@ def test_store_and_returned_object_are_the_same(model, pair, tmp_path):
         np.testing.assert_allclose(values(result.to_memory()), memory.X, atol=1e-5)
 
 
-def test_the_store_is_read_lazily(model, tmp_path):
-    result = model.impute(genes=GENES, out=tmp_path / "x.zarr", progress=False)
+def test_the_store_is_read_lazily(model, out):
+    result = model.impute(genes=GENES, out=out, progress=False)
     assert not isinstance(result.X, np.ndarray)
     assert result.X.shape == (model.adata.n_obs, len(GENES))
 
@@ -80,11 +94,64 @@ def test_a_store_has_the_version_that_viewers_read(model, tmp_path, of_anndata):
     np.testing.assert_array_equal(anndata.read_zarr(tmp_path / "x.zarr").X, imputed.X.compute())
 
 
-@pytest.mark.parametrize("name", ["o.h5ad", "o.csv"])
+@pytest.mark.parametrize("name", ["o.h5", "o.csv"])
 def test_a_store_does_not_get_the_name_of_another_kind_of_file(model, tmp_path, name):
-    with pytest.raises(ValueError, match=r"expected the name of a zarr store.*write_h5ad"):
+    with pytest.raises(ValueError, match=r"expected the name of a zarr store.*'imputed.h5ad'"):
         model.impute(genes=GENES, out=tmp_path / name, progress=False)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_exists_is_kept(model, out):
+    out.write_text("of yesterday")
+    with pytest.raises(FileExistsError, match="Name another `out=`"):
+        model.impute(genes=GENES, out=out, progress=False)
+    assert out.read_text() == "of yesterday"
+
+
+def test_a_file_has_the_values_of_a_store(model, pair, tmp_path, monkeypatch):
+    """To the bit, chunk by chunk, for genes of all folds in any order."""
+    monkeypatch.setattr("stimpute.model._chunks.GENES_PER_CHUNK", 7)
+    genes = list(pair[1].var_names)[::-1]
+    options = {"genes": genes, "batch_size": 40, "progress": False}
+    store = model.impute(out=tmp_path / "x.zarr", **options)
+    file = model.impute(out=tmp_path / "x.h5ad", **options)
+    np.testing.assert_array_equal(np.asarray(file.X), np.asarray(store.X))
+    assert file.X.chunks == store.X.chunks
+    with h5py.File(tmp_path / "x.h5ad") as written:
+        assert written["X"].chunks == (40, 7)
+
+
+def test_a_file_is_as_anndata_writes_it(model, tmp_path):
+    """Other readers find what they expect."""
+    model.impute(genes=GENES, out=tmp_path / "x.h5ad", progress=False)
+    model.impute(genes=GENES, progress=False).write_h5ad(tmp_path / "y.h5ad")
+
+    def described(path):
+        found = {}
+        with h5py.File(path) as file:
+            file.visititems(lambda name, item: found.update({name: {**item.attrs}}))
+            return {**file.attrs}, {name: str(attrs) for name, attrs in found.items()}
+
+    assert described(tmp_path / "x.h5ad") == described(tmp_path / "y.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "x.h5ad", backed="r")
+    assert backed[:5, "Gene07"].to_memory().shape == (5, 1)
+
+
+def test_a_file_is_filled_some_chunks_of_cells_at_a_time(model, tmp_path, monkeypatch):
+    """What is computed at once does not grow with the number of cells."""
+    monkeypatch.setattr("stimpute.model._values.BYTES_AT_ONCE", 4 * 50 * len(GENES))
+    compute = dask.compute
+    sizes = []
+
+    def spy(*args, **kwargs):
+        computed = compute(*args, **kwargs)
+        sizes.append(sum(block.size for block in computed))
+        return computed
+
+    with monkeypatch.context() as watched:
+        watched.setattr(dask, "compute", spy)
+        model.impute(genes=GENES, out=tmp_path / "x.h5ad", batch_size=25, progress=False)
+    assert sizes == [50 * len(GENES)] * 3
 
 
 def test_a_result_says_what_to_cite(imputed):
@@ -110,34 +177,33 @@ def test_the_result_shares_nothing_with_the_section(pair):
 # ---------------------------------------------------------------- when something goes wrong
 
 
-def test_a_column_that_cannot_be_written_fails_before_anything_is_computed(model, pair, tmp_path, monkeypatch):
+def test_a_column_that_cannot_be_written_fails_before_anything_is_computed(model, pair, out, monkeypatch):
     section = bare(pair[0])
     section.obs["acquired"] = pd.Timestamp("2024-05-01")
     computed = []
     monkeypatch.setattr(_impute, "predict_chunks", lambda *args, **kwargs: computed.append(args))
     with pytest.raises(IORegistryError, match="acquired"):
-        model.impute(section, genes=GENES, out=tmp_path / "x.zarr", progress=False)
+        model.impute(section, genes=GENES, out=out, progress=False)
     assert not computed
-    assert not entries(tmp_path)
+    assert not entries(out.parent)
     model.impute(section, genes=GENES, progress=False)  # in memory the column does no harm
 
 
-def test_a_store_has_its_name_only_when_it_is_whole(model, tmp_path, monkeypatch):
-    out = tmp_path / "x.zarr"
+def test_a_store_has_its_name_only_when_it_is_whole(model, out, monkeypatch):
     predict = _impute.predict_chunks
 
     def spy(*args, **kwargs):
         predict(*args, **kwargs)
         assert not out.exists()
-        assert len(entries(tmp_path)) == 1
+        assert len(entries(out.parent)) == 1
 
     monkeypatch.setattr(_impute, "predict_chunks", spy)
     model.impute(genes=GENES, out=out, progress=False)
-    assert entries(tmp_path) == ["x.zarr"]
+    assert entries(out.parent) == [out.name]
 
 
 @pytest.mark.parametrize("error", [MemoryError("too much"), KeyboardInterrupt("enough")])
-def test_an_error_in_the_middle_leaves_nothing(model, tmp_path, monkeypatch, error):
+def test_an_error_in_the_middle_leaves_nothing(model, out, monkeypatch, error):
     def fail(predictor, cells, chunks, blocks, arrays, options, **kwargs):
         arrays["X"][:2] = 1
         raise error
@@ -145,10 +211,10 @@ def test_an_error_in_the_middle_leaves_nothing(model, tmp_path, monkeypatch, err
     with monkeypatch.context() as broken:
         broken.setattr(_impute, "predict_chunks", fail)
         with pytest.raises(type(error), match=str(error)):
-            model.impute(genes=GENES, out=tmp_path / "x.zarr", progress=False)
-    assert not entries(tmp_path)
-    model.impute(genes=GENES, out=tmp_path / "x.zarr", progress=False)
-    assert anndata.read_zarr(tmp_path / "x.zarr").shape == (model.adata.n_obs, len(GENES))
+            model.impute(genes=GENES, out=out, progress=False)
+    assert not entries(out.parent)
+    model.impute(genes=GENES, out=out, progress=False)
+    assert read(out).shape == (model.adata.n_obs, len(GENES))
 
 
 @pytest.mark.slow
@@ -201,3 +267,35 @@ def test_room_is_asked_for_all_layers(monkeypatch):
     with pytest.raises(MemoryError, match=r"100 cells × 100 genes × 3 float32"):
         check_room(100, 100, 3, None)
     check_room(100, 100, 3, "x.zarr")
+
+
+def test_a_file_needs_free_disk_space(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4 * 100 * 100 * 2))
+    check_room(100, 100, 2, tmp_path / "x.h5ad")
+    check_room(100, 100, 3, tmp_path / "x.zarr")  # compressed: unknown
+    with pytest.raises(OSError, match=r"100 cells × 100 genes × 3 float32.*free in .*another disk"):
+        check_room(100, 100, 3, tmp_path / "x.h5ad")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system reserves no disk space")
+def test_the_place_of_a_file_is_reserved_before_anything_is_computed(model, tmp_path, monkeypatch):
+    predict = _impute.predict_chunks
+    reserved = []
+
+    def spy(*args, **kwargs):
+        (partial,) = tmp_path.iterdir()
+        reserved.append(partial.stat().st_blocks * 512)
+        predict(*args, **kwargs)
+
+    monkeypatch.setattr(_impute, "predict_chunks", spy)
+    imputed = model.impute(out=tmp_path / "x.h5ad", progress=False)
+    assert reserved[0] >= 4 * imputed.n_obs * imputed.n_vars
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.impute(out=tmp_path / "y.h5ad", progress=False)
+    assert len(reserved) == 1
+    assert entries(tmp_path) == ["x.h5ad"]

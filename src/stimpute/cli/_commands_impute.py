@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stimpute._atomic import replacing
 from stimpute.cli import _options as opt
 from stimpute.cli import _steps as steps
 from stimpute.cli._console import Console
@@ -46,7 +45,7 @@ def demo(
 def impute(
     *,
     data: opt.ImputeDataOptions,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Result: .h5ad, or .zarr to stream to disk.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Result, streamed to disk: .h5ad or .zarr.")],
     genes: Annotated[
         str | None,
         typer.Option("--genes", help="Names separated by commas, or a file with one per line; else all unmeasured."),
@@ -102,17 +101,7 @@ def impute(
         files.append(str(save_model))
     if model.adata is not None:  # the command's own copy, whose columns go into the result
         _add_explained(model)
-    is_streamed = out.suffix == ".zarr"
-    imputed = model.impute(
-        genes=names,
-        interval=interval,
-        variance=variance,
-        out=out if is_streamed else None,
-        progress=console.progress,
-    )
-    if not is_streamed:
-        with replacing(out) as path:
-            imputed.write_h5ad(path)
+    imputed = model.impute(genes=names, interval=interval, variance=variance, out=out, progress=console.progress)
     files.append(str(out))
     if plots is not None:
         from stimpute.cli._figures import draw_genes

@@ -1,9 +1,10 @@
-"""Make the AnnData that `impute` returns, in memory or in a zarr store."""
+"""Make the AnnData that `impute` returns, in memory, in a zarr store or in an `.h5ad` file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import psutil
+import zarr
 from anndata import AnnData
 from scvi import settings
 
@@ -24,6 +27,7 @@ from stimpute.model._reference import AttachedReference
 from stimpute.recipes import OutputOptions, Recipe
 
 ZARR_FORMAT: Literal[2] = 2  # that every viewer reads; Vitessce does not read stores of version 3 in full
+FILE = ".h5ad"  # ending of a result in one file; other results on disk are zarr stores
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
 
@@ -106,26 +110,40 @@ def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None
         If `out` exists.
     MemoryError
         If a result in memory would take more than four fifths of the free memory.
+    OSError
+        If a file would take more than the free disk space.
     """
-    if out is not None:
-        if not isinstance(out, str | os.PathLike):
-            raise TypeError(f"`out` is {out!r}; expected the path of a zarr store.")
-        if Path(out).suffix in (".h5ad", ".h5", ".csv"):
-            raise ValueError(
-                f"`out` is {out}; expected the name of a zarr store, such as 'imputed.zarr'. For another kind of file "
-                "leave `out` out, and write the result: `imputed.write_h5ad(path)`."
-            )
-        if Path(out).exists():
-            raise FileExistsError(f"{out} exists. Name another `out=`, or remove it first.")
-        return
     size = 4 * n_cells * n_genes * n_layers
+    result = f"{n_cells:,} cells × {n_genes:,} genes × {n_layers} float32 would take {size / 2**30:.1f} GiB"
+    if out is not None:
+        _check_path(out)
+        folder = Path(out).absolute().parent
+        free = shutil.disk_usage(folder).free
+        if Path(out).suffix == FILE and size > free:
+            raise OSError(
+                f"{result} of {free / 2**30:.1f} GiB that are free in {folder}. Name the genes you need with `genes=`, "
+                "or a path on another disk."
+            )
+        return
     free = psutil.virtual_memory().available
     if size > MEMORY_SHARE * free:
         raise MemoryError(
-            f"{n_cells:,} cells × {n_genes:,} genes × {n_layers} float32 would take {size / 2**30:.1f} GiB of "
-            f"{free / 2**30:.1f} GiB that are free. Name the genes you need with `genes=`, or stream to disk with "
-            '`out="imputed.zarr"`.'
+            f"{result} of {free / 2**30:.1f} GiB that are free. Name the genes you need with `genes=`, or stream to "
+            'disk with `out="imputed.zarr"`.'
         )
+
+
+def _check_path(out: str | Path) -> None:
+    """Check that a result can be written to a path of this name."""
+    if not isinstance(out, str | os.PathLike):
+        raise TypeError(f"`out` is {out!r}; expected the path of a zarr store or of an .h5ad file.")
+    if Path(out).suffix in (".h5", ".csv"):
+        raise ValueError(
+            f"`out` is {out}; expected the name of a zarr store, such as 'imputed.zarr', or of a file, such as "
+            "'imputed.h5ad'. For another kind of file leave `out` out, and write the result."
+        )
+    if Path(out).exists():
+        raise FileExistsError(f"{out} exists. Name another `out=`, or remove it first.")
 
 
 @contextlib.contextmanager
@@ -141,12 +159,12 @@ def values(
     layers
         Names of the layers; `X` first.
     out
-        Path of the zarr store, or None.
+        Path of the zarr store or of the `.h5ad` file, or None.
     batch_size
-        Cells per chunk of the store, each of which is written by one task.
+        Cells per chunk of the store, each of which is written at once.
     """
     if out is not None:
-        with _values_in_store(result, layers, out, batch_size or _chunks.CELLS_PER_CHUNK) as arrays:
+        with _values_on_disk(result, layers, Path(out), batch_size or _chunks.CELLS_PER_CHUNK) as arrays:
             yield arrays
         return
     arrays = {name: np.empty(result.shape, np.float32) for name in layers}
@@ -162,33 +180,69 @@ def put(result: AnnData, arrays: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _values_in_store(
-    result: AnnData, layers: list[str], out: str | Path, cells_per_chunk: int
-) -> Iterator[dict[str, Any]]:
-    """Yield zarr arrays to fill; afterwards, move the store to its place and open it lazily in the result.
+def _values_on_disk(
+    result: AnnData, layers: list[str], out: Path, cells_per_chunk: int
+) -> Iterator[dict[str, zarr.Array | h5py.Dataset]]:
+    """Yield arrays on disk to fill; afterwards, move what was written to its place and open it lazily in the result.
 
     All but the values is written first, so that what cannot be written fails before anything is computed. Until the
-    store is whole it has another name.
+    store or the file is whole it has another name.
     """
-    import dask.array as da
-    import zarr
-
-    with replacing(out) as partial:
-        group = zarr.open_group(str(partial), mode="w-", zarr_format=ZARR_FORMAT)
+    chunks = (min(cells_per_chunk, result.n_obs), min(_chunks.GENES_PER_CHUNK, result.n_vars))
+    with replacing(out) as partial, _new_group(partial) as group:
         group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
         for key in ("obs", "var", "obsm", "uns", "varm", "obsp", "varp", "layers"):
             value = getattr(result, key)
             anndata.io.write_elem(group, key, value if isinstance(value, pd.DataFrame) else dict(value))
-        chunks = (min(cells_per_chunk, result.n_obs), min(_chunks.GENES_PER_CHUNK, result.n_vars))
         arrays = {}
         for name in layers:
-            path = _path_in_store(name)
-            arrays[name] = group.create_array(path, shape=result.shape, chunks=chunks, dtype="float32")
+            arrays[name] = _new_array(group, _path_in_group(name), result.shape, chunks)
             arrays[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
         yield arrays
-        zarr.consolidate_metadata(group.store)
-    put(result, {name: da.from_zarr(str(out), component=_path_in_store(name)) for name in layers})
+    with _written_group(out.absolute()) as group:
+        read = anndata.experimental.read_elem_lazy
+        put(result, {name: read(group[_path_in_group(name)]) for name in layers})
 
 
-def _path_in_store(layer: str) -> str:
+@contextlib.contextmanager
+def _new_group(path: Path) -> Iterator[zarr.Group | h5py.File]:
+    """Make a file or a store; yield its group, and complete it afterwards."""
+    if path.suffix == FILE:
+        with h5py.File(path, "w") as file:
+            yield file
+        return
+    group = zarr.open_group(str(path), mode="w-", zarr_format=ZARR_FORMAT)
+    yield group
+    zarr.consolidate_metadata(group.store)
+
+
+def _new_array(
+    group: zarr.Group | h5py.File, path: str, shape: tuple[int, int], chunks: tuple[int, int]
+) -> zarr.Array | h5py.Dataset:
+    """Create an array of values; in a file, reserve its place on the disk where the system can.
+
+    HDF5 may end the whole process if the disk is full when it closes a file.
+    """
+    if isinstance(group, zarr.Group):
+        return group.create_array(path, shape=shape, chunks=chunks, dtype="float32")
+    at_once = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    at_once.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    at_once.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    dataset = group.create_dataset(path, shape=shape, chunks=chunks, dtype="float32", dcpl=at_once)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(group.id.get_vfd_handle(), 0, group.id.get_filesize())
+    return dataset
+
+
+@contextlib.contextmanager
+def _written_group(path: Path) -> Iterator[zarr.Group | h5py.File]:
+    """Open a file or a store for reading."""
+    if path.suffix == FILE:
+        with h5py.File(path, "r") as file:
+            yield file
+        return
+    yield zarr.open_group(str(path), mode="r")
+
+
+def _path_in_group(layer: str) -> str:
     return "X" if layer == "X" else f"layers/{layer}"

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -56,7 +57,7 @@ def predict_chunks(
     chunks, blocks
         Genes to predict, and their blocks.
     arrays
-        Filled: arrays or zarr arrays by layer, shape (n_cells, n_genes).
+        Filled: arrays, zarr arrays or data sets of an HDF5 file by layer, shape (n_cells, n_genes).
     options
         Options of the values.
     batch_size
@@ -70,7 +71,8 @@ def predict_chunks(
         If a value is not finite.
     """
     check_count(1, batch_size=batch_size)
-    in_memory = all(isinstance(array, np.ndarray) for array in arrays.values())
+    in_memory = isinstance(arrays["X"], np.ndarray)
+    in_one_file = isinstance(arrays["X"], h5py.Dataset)
     # In memory, in an order that keeps spatial neighbors together. A store is written in the order of its chunks: in
     # another order each of these would be written many times.
     order = cells.order if in_memory else np.arange(len(cells))
@@ -78,7 +80,9 @@ def predict_chunks(
     values = make_values(predictor, cells, chunks, blocks, options, order, batch_size)
     with progress_bar("impute", len(cells) * n_genes, show=progress) as advance:
         if in_memory:
-            fill(values, arrays, advance)
+            fill(values, values.by_fold(), arrays, advance)
+        elif in_one_file:
+            fill(values, values.in_order(), arrays, advance)
         else:
             store(values, arrays, advance)
 

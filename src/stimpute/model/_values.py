@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,10 @@ class ImputedValues:
             arrays[layer] = array.rechunk({1: _chunks.GENES_PER_CHUNK})
         return arrays
 
+    def in_order(self) -> list[tuple[np.ndarray, Arrays]]:
+        """Return all columns and their values in the order of the output, in the form of :meth:`by_fold`."""
+        return [(np.arange(sum(len(chunk.columns) for chunk in self.chunks)), self.select())]
+
     def lazy(self) -> Arrays:
         """Return arrays of which only what is asked for is computed."""
         return {layer: ImputedArray.of(array, self, layer) for layer, array in self.select().items()}
@@ -173,11 +177,28 @@ def _positions(index: Any, size: int) -> np.ndarray | None:
     return found if found.ndim == 1 and len(found) and len(np.unique(found)) == len(found) else None
 
 
-def fill(values: ImputedValues, arrays: Mapping[str, np.ndarray], advance: Callable[[int], None]) -> None:
-    """Put values into arrays of shape (n_cells, n_genes), some chunks of cells at a time."""
+def fill(
+    values: ImputedValues,
+    parts: Iterable[tuple[np.ndarray, Arrays]],
+    arrays: Mapping[str, Any],
+    advance: Callable[[int], None],
+) -> None:
+    """Put values into arrays of this process, shape (n_cells, n_genes), some chunks of cells at a time.
+
+    Parameters
+    ----------
+    values
+        Everything from which they are computed.
+    parts
+        Columns and their values, from :meth:`ImputedValues.by_fold` or :meth:`ImputedValues.in_order`.
+    arrays
+        Arrays in memory, or data sets of an HDF5 file, which has one writer, by layer.
+    advance
+        Advances the progress bar.
+    """
     tasks = values.cells.tasks
     with _workers():
-        for columns, lazy in values.by_fold():
+        for columns, lazy in parts:
             size = 4 * len(columns) * len(lazy) * max(len(task.rows) for task in tasks)
             step = max(1, min(BYTES_AT_ONCE // size, _chunks_per_step(len(tasks))))
             for start in range(0, len(tasks), step):
@@ -191,13 +212,20 @@ def _chunks_per_step(n_chunks: int) -> int:
     return max(CHUNKS_AT_ONCE, -(-n_chunks // STEPS))
 
 
-def _put(arrays: Mapping[str, np.ndarray], tasks: Any, columns: np.ndarray, lazy: Arrays, blocks: Iterator) -> None:
+def _put(arrays: Mapping[str, Any], tasks: Any, columns: np.ndarray, lazy: Arrays, blocks: Iterator) -> None:
     """Put computed blocks to their rows and columns; blocks come by layer, by cells, by genes."""
     for layer, array in lazy.items():
         bounds = np.concatenate([[0], np.cumsum(array.chunks[1])])
         for task in tasks:
             for first, last in zip(bounds[:-1], bounds[1:], strict=True):
-                arrays[layer][np.ix_(task.rows, columns[first:last])] = next(blocks)
+                arrays[layer][_region(task.rows, columns[first:last])] = next(blocks)
+
+
+def _region(rows: np.ndarray, columns: np.ndarray) -> tuple[Any, ...]:
+    """Return the index of rows × columns; slices, which HDF5 needs, where both are consecutive."""
+    if (np.diff(rows) == 1).all() and (np.diff(columns) == 1).all():
+        return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return np.ix_(rows, columns)
 
 
 def store(values: ImputedValues, arrays: Mapping[str, Any], advance: Callable[[int], None]) -> None:
