@@ -141,3 +141,63 @@ def test_mistakes_are_named(sdata, imputed, tissue):
     plain = tissue.spatial.copy()
     with pytest.raises(ValueError, match="annotates no region"):
         tl.to_spatialdata(sd.SpatialData(tables={"table": plain}), imputed)
+
+
+# ---------------------------------------------------------------- a section that is no SpatialData
+
+
+def model_of(tissue, **setup):
+    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
+    spatial.obs["slide"] = pd.Categorical(np.where(np.arange(spatial.n_obs) < 35, "left half", "right"))
+    spatial.obsm["xy"] = spatial.obsm["spatial"].copy()
+    StImputeModel.setup_anndata(spatial, **setup)
+    StImputeModel.setup_anndata(reference)
+    model = StImputeModel(spatial, reference, n_steps=10, n_metacells=30)
+    model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    return spatial, model
+
+
+@pytest.mark.parametrize("how", [{}, {"lazy": True}, {"out": "x.h5ad"}, {"out": "x.zarr"}])
+def test_a_section_becomes_circles_and_two_tables(tissue, tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    spatial, model = model_of(tissue)
+    before = spatial.copy()
+    imputed = model.impute(progress=False, **how)
+    made = tl.to_spatialdata(spatial, imputed)
+    made.write("tissue.zarr")
+    pd.testing.assert_frame_equal(spatial.obs, before.obs)
+    assert spatial.uns.keys() == before.uns.keys()
+
+    read = sd.read_zarr("tissue.zarr")
+    np.testing.assert_array_equal(read.tables["imputed"].X, np.asarray(imputed.X))
+    assert (read.tables["table"].X != spatial.X).nnz == 0
+    assert set(read.shapes) == {"cells"}
+    circles = read.shapes["cells"]
+    np.testing.assert_allclose(np.stack([circles.geometry.x, circles.geometry.y], axis=1), spatial.obsm["spatial"])
+    shapes, table = sd.join_spatialelement_table(sdata=read, spatial_element_names="cells", table_name="imputed")
+    assert list(table.obs_names) == list(shapes["cells"].index) == list(spatial.obs_names)
+
+
+def test_each_section_has_its_shapes(tissue, tmp_path):
+    spatial, model = model_of(tissue, batch_key="slide", spatial_key="xy")
+    made = tl.to_spatialdata(spatial, model.impute(progress=False), source="counts")
+    made.write(tmp_path / "tissue.zarr")
+    read = sd.read_zarr(tmp_path / "tissue.zarr")
+    assert {name: len(shapes) for name, shapes in read.shapes.items()} == {"cells_left_half": 35, "cells_right": 25}
+    assert set(read.tables) == {"counts", "imputed"}
+    _, table = sd.join_spatialelement_table(sdata=read, spatial_element_names="cells_right", table_name="imputed")
+    assert list(table.obs_names) == list(spatial.obs_names[35:])
+
+
+def test_circles_touch_at_the_median(imputed, sdata):
+    grid = ad.AnnData(np.ones((60, 1)), obs=sdata.tables["table"].obs[[]])
+    grid.obsm["spatial"] = 4.0 * np.stack(np.divmod(np.arange(60), 10), axis=1)
+    assert set(tl.to_spatialdata(grid, imputed).shapes["cells"].radius) == {2.0}
+    assert set(tl.to_spatialdata(grid[:1], imputed[:1]).shapes["cells"].radius) == {1.0}
+
+
+def test_a_section_without_positions(imputed, sdata):
+    bare = sdata.tables["table"].copy()
+    del bare.obsm["spatial"]
+    with pytest.raises(KeyError, match="needs the positions"):
+        tl.to_spatialdata(bare, imputed)

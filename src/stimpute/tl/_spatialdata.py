@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import anndata as ad
+import numpy as np
+from scipy.spatial import KDTree
 
 from stimpute._messages import missing_extra, missing_key
+from stimpute.data._result import recorded_setup
 
 if TYPE_CHECKING:
     from spatialdata import SpatialData
 
 ATTRS = "spatialdata_attrs"
+REGION_KEY, INSTANCE_KEY = "spatialdata_region", "spatialdata_instance"  # columns that are added to a section
 
 
 def to_spatialdata(
-    sdata: SpatialData, imputed: ad.AnnData, table_name: str = "imputed", source: str = "table"
+    spatial: SpatialData | ad.AnnData, imputed: ad.AnnData, table_name: str = "imputed", source: str = "table"
 ) -> SpatialData:
     """Add imputed expression as a new table that annotates the same regions as the measured table.
 
@@ -23,8 +28,10 @@ def to_spatialdata(
 
     Parameters
     ----------
-    sdata
-        SpatialData that gets the new table; nothing else in it changes.
+    spatial
+        SpatialData that gets the new table; nothing else in it changes. Or the spatial cells as AnnData, of which a
+        SpatialData is made: circles at the positions, as shapes `cells`, or as shapes of each section where the model
+        was set up with a `batch_key`. Their diameter is the median distance to the nearest cell.
     imputed
         Result of `model.impute` for the cells of the table `source`, or for some of them, in any order.
     table_name
@@ -34,14 +41,15 @@ def to_spatialdata(
 
     Returns
     -------
-    `sdata` itself. If it is backed by a store, `sdata.write_element(table_name)` writes the table.
+    `spatial` itself, or the new SpatialData. If it is backed by a store, `sdata.write_element(table_name)` writes the
+    table; `sdata.write("section.zarr")` writes all of it.
 
     Raises
     ------
     ImportError
         If spatialdata is not installed.
     KeyError
-        If there is no table `source`.
+        If there is no table `source`, or an AnnData has no positions.
     ValueError
         If the name is taken, the table `source` annotates no region, or it lacks some of the cells.
 
@@ -56,6 +64,7 @@ def to_spatialdata(
         from spatialdata.models import TableModel
     except ImportError as error:
         raise missing_extra("This needs spatialdata", "spatialdata") from error
+    sdata = _with_circles(spatial, imputed, source) if isinstance(spatial, ad.AnnData) else spatial
     measured = _source_table(sdata, source)
     if table_name in sdata:
         raise ValueError(
@@ -90,3 +99,36 @@ def _source_table(sdata: SpatialData, source: str) -> ad.AnnData:
             "region=..., region_key=..., instance_key=...)`."
         )
     return measured
+
+
+def _with_circles(section: ad.AnnData, imputed: ad.AnnData, source: str) -> SpatialData:
+    """Make a SpatialData of spatial cells: a table, and circles at their positions, by section."""
+    from spatialdata import SpatialData
+    from spatialdata.models import ShapesModel, TableModel
+
+    setup = recorded_setup(imputed)
+    spatial_key = setup.get("spatial_key", "spatial")
+    if spatial_key not in section.obsm:
+        raise missing_key(spatial_key, "obsm", section.obsm, "A SpatialData needs the positions of the cells.")
+    table = section.to_memory()
+    table.obs[REGION_KEY] = "cells"
+    if setup.get("batch_key") in section.obs:
+        names = section.obs[setup["batch_key"]].astype(str)
+        table.obs[REGION_KEY] = "cells_" + names.str.replace(r"[^\w.-]", "_", flags=re.ASCII, regex=True)
+    table.obs[REGION_KEY] = table.obs[REGION_KEY].astype("category")
+    table.obs[INSTANCE_KEY] = table.obs_names
+    regions = list(table.obs[REGION_KEY].cat.categories)
+    shapes = {}
+    for region in regions:
+        inside = np.asarray(table.obs[REGION_KEY] == region)
+        xy = np.asarray(table.obsm[spatial_key])[inside, :2]
+        shapes[region] = ShapesModel.parse(xy, geometry=0, radius=_radius(xy), index=table.obs_names[inside])
+    table = TableModel.parse(table, region=regions, region_key=REGION_KEY, instance_key=INSTANCE_KEY)
+    return SpatialData(shapes=shapes, tables={source: table})
+
+
+def _radius(xy: np.ndarray) -> np.ndarray:
+    """Return the radius of each cell with which neighbors touch, at the median; shape (n_cells,)."""
+    distance = KDTree(xy).query(xy, k=2)[0][:, 1]
+    known = distance[np.isfinite(distance) & (distance > 0)]
+    return np.full(len(xy), np.median(known) / 2 if len(known) else 1.0)
