@@ -38,7 +38,7 @@ from _results import section, show
 from _stages import AddedMemory, Row, Stages
 
 from stimpute import StImputeModel
-from stimpute.model._chunks import CELLS_PER_CHUNK, GENES_PER_CHUNK, gene_chunks
+from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK, ZARR_FORMAT, gene_chunks
 from stimpute.model._stream import describe_genes, predict_chunks
 from stimpute.recipes import RECIPES, OutputOptions
 
@@ -137,7 +137,8 @@ def plain_loop(model: StImputeModel, blocks: list[Any], path: Path) -> Any:
 def new_store(path: Path, shape: tuple[int, int]) -> zarr.Array:
     """Make an empty array in chunks of the work, as `impute(out=...)` does."""
     chunks = (CELLS_PER_CHUNK, GENES_PER_CHUNK)
-    return zarr.create_array(path, shape=shape, chunks=chunks, dtype="float32", overwrite=True)
+    form: dict[str, Any] = {"zarr_format": ZARR_FORMAT, "compressors": COMPRESSOR, "overwrite": True}
+    return zarr.create_array(path, shape=shape, chunks=chunks, dtype="float32", **form)
 
 
 @contextlib.contextmanager

@@ -95,6 +95,8 @@ def read_all(matrix: Any) -> Any:
     """Read a whole matrix into memory, a lazy one as CSR; return one in memory as it is."""
     if not is_lazy(matrix):
         return matrix
+    if isinstance(matrix, CSRDataset):
+        return sparse.csr_matrix(matrix.to_memory())
     rows = by_rows(matrix)
     if not isinstance(rows, da.Array):
         return rows

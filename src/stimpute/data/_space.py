@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
@@ -60,16 +62,49 @@ def spatial_neighbors(coords: np.ndarray, section: np.ndarray, k: int, rows: np.
     -------
     Positions of cells, int32, shape (n_rows, k).
     """
-    rows = np.arange(len(coords)) if rows is None else rows
-    neighbors = np.empty((len(rows), k), dtype=np.int32)
-    for name in np.unique(section[rows]):
-        cells = np.flatnonzero(section == name)
-        tree = cKDTree(coords[cells])
-        wanted = np.flatnonzero(section[rows] == name)
-        for start in range(0, len(wanted), CELLS_PER_QUERY):
-            part = wanted[start : start + CELLS_PER_QUERY]
-            neighbors[part] = cells[_nearest(tree, np.searchsorted(cells, rows[part]), k)]
-    return neighbors
+    return NeighborSearch(coords, section).find(k, np.arange(len(coords)) if rows is None else rows)
+
+
+class NeighborSearch:
+    """Search the nearest other cells of the same section, for some cells at a time.
+
+    Parameters
+    ----------
+    coords
+        Positions, shape (n_cells, 2 or 3).
+    section
+        Section of every cell, shape (n_cells,).
+    """
+
+    def __init__(self, coords: np.ndarray, section: np.ndarray) -> None:
+        self.coords = coords
+        self.section = section
+        self._trees: dict[Any, tuple[np.ndarray | None, cKDTree]] = {}
+
+    def find(self, k: int, rows: np.ndarray) -> np.ndarray:
+        """Find the k nearest cells of some cells; see :func:`spatial_neighbors`."""
+        neighbors = np.empty((len(rows), k), dtype=np.int32)
+        section = self.section[rows]
+        for name in np.unique(section):
+            cells, tree = self._tree(name)
+            wanted = np.flatnonzero(section == name)
+            for start in range(0, len(wanted), CELLS_PER_QUERY):
+                part = wanted[start : start + CELLS_PER_QUERY]
+                if cells is None:
+                    neighbors[part] = _nearest(tree, rows[part], k)
+                else:
+                    neighbors[part] = cells[_nearest(tree, np.searchsorted(cells, rows[part]), k)]
+        return neighbors
+
+    def _tree(self, name: Any) -> tuple[np.ndarray | None, cKDTree]:
+        """Return the cells of a section, None for all of them, and their tree, which is made once."""
+        if name not in self._trees:
+            cells = np.flatnonzero(self.section == name)
+            if len(cells) == len(self.section):
+                self._trees[name] = None, cKDTree(self.coords)
+            else:
+                self._trees[name] = cells, cKDTree(self.coords[cells])
+        return self._trees[name]
 
 
 def _nearest(tree: cKDTree, rows: np.ndarray, k: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._folds import GeneSplit
 from stimpute.data._normalize import cell_totals, log_normalize, log_normalize_sparse, median_total
 from stimpute.data._rows import LazyRows
-from stimpute.data._space import spatial_neighbors, spatial_order
+from stimpute.data._space import NeighborSearch, spatial_order
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class SpatialCells:
         for start in range(0, len(self), n_cells):
             yield self[np.arange(start, min(start + n_cells, len(self)))]
 
-    def neighbors(self, k: int, rows: np.ndarray | None = None) -> np.ndarray:
-        """Find the k nearest cells of the same section, for some cells or for all, shape (n_rows, k).
+    def neighbor_search(self) -> NeighborSearch:
+        """Return what finds the nearest cells of the same section.
 
         Raises
         ------
@@ -131,7 +131,11 @@ class SpatialCells:
                 'the `spatial_key` of `setup_anndata` says (`obsm["spatial"]`), or train a model on data without '
                 "positions."
             )
-        return spatial_neighbors(self.coords, self.section, k, rows)
+        return NeighborSearch(self.coords, self.section)
+
+    def neighbors(self, k: int) -> np.ndarray:
+        """Find the k nearest cells of the same section for all cells, shape (n_cells, k)."""
+        return self.neighbor_search().find(k, np.arange(len(self)))
 
     def chunk(self, rows: np.ndarray, neighbors: np.ndarray | None = None) -> CellChunk:
         """Take some cells together with their spatial neighbors, as a self-contained piece of work.

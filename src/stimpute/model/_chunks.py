@@ -1,16 +1,22 @@
-"""Cut genes and cells into chunks."""
+"""Cut genes and cells into chunks, as which values are computed and stored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numcodecs import Blosc
 
 from stimpute.data._reference import Reference
 from stimpute.recipes import Predictor
 
 GENES_PER_CHUNK = 256
 CELLS_PER_CHUNK = 1024
+ZARR_FORMAT: Literal[2] = 2  # that every viewer reads; Vitessce does not read stores of version 3 in full
+# Values hardly compress, since their last bits are noise. This takes less time than their matrix products, zarr's own
+# choice takes more; stores are a third larger with it.
+COMPRESSOR = Blosc("lz4", clevel=5, shuffle=Blosc.BITSHUFFLE)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from stimpute._messages import check_count
 from stimpute.data._rows import ROWS_PER_BLOCK, LazyRows
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
-from stimpute.model._chunks import CELLS_PER_CHUNK, GENES_PER_CHUNK, GeneChunk
+from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK, ZARR_FORMAT, GeneChunk
 from stimpute.model._encodings import n_bytes
 from stimpute.model._stream import predict_chunks
 from stimpute.recipes import GeneBlock, OutputOptions, Predictor
@@ -145,6 +145,8 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 def _stored_bytes(values: np.ndarray) -> int:
     """Compress values as a store does, and count the bytes."""
-    array = zarr.create_array(zarr.storage.MemoryStore(), shape=values.shape, chunks=values.shape, dtype="float32")
+    group = zarr.open_group(zarr.storage.MemoryStore(), zarr_format=ZARR_FORMAT)
+    form: dict[str, Any] = {"shape": values.shape, "chunks": values.shape, "compressors": COMPRESSOR}
+    array = group.create_array("X", dtype="float32", **form)
     array[:] = values
     return int(array.nbytes_stored())

@@ -10,7 +10,8 @@ What is done with the values is no part of the graph: they are kept lazy, writte
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from dask.highlevelgraph import HighLevelGraph
 from scipy import sparse
 
 from stimpute.data._rows import ROWS_PER_BLOCK, LazyRows, take_rows
+from stimpute.data._space import NeighborSearch
 from stimpute.data._spatial import CellChunk, SpatialCells
 from stimpute.model._encodings import Encodings, load, remembered
 from stimpute.recipes import CellEncoder, GeneBlock, OutputOptions
@@ -94,12 +96,13 @@ class ChunkTask:
     parts: np.ndarray
 
 
+@dataclass(frozen=True)
 class CellGraph:
     """Chunks of cells, which are encoded for one fold after another.
 
-    Parameters
+    Attributes
     ----------
-    cells
+    parts
         The cells.
     order
         Order in which they are cut into chunks, shape (n_cells,).
@@ -107,22 +110,49 @@ class CellGraph:
         Cells per chunk.
     n_neighbors
         Number of spatial neighbors that encoders read; None for none.
-    keep
-        Whether to keep encoded chunks in memory, for the next genes.
+    search
+        Finds them.
+    encodings
+        Keeps encoded chunks for the next genes, or None.
     """
 
-    def __init__(
-        self, cells: SpatialCells, order: np.ndarray, size: int, n_neighbors: int | None, *, keep: bool = False
-    ) -> None:
-        self.parts = CellParts.cut(cells)
-        neighbors = None if n_neighbors is None else cells.neighbors(n_neighbors, order)
-        self.tasks: list[ChunkTask] = []
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            near = None if neighbors is None else neighbors[start : start + size]
+    parts: CellParts
+    order: np.ndarray
+    size: int
+    n_neighbors: int | None
+    search: NeighborSearch | None
+    encodings: Encodings | None = None
+
+    @classmethod
+    def cut(
+        cls, cells: SpatialCells, order: np.ndarray, size: int, n_neighbors: int | None, *, keep: bool = False
+    ) -> CellGraph:
+        """Cut cells into chunks."""
+        search = None if n_neighbors is None else cells.neighbor_search()
+        return cls(CellParts.cut(cells), order, size, n_neighbors, search, Encodings() if keep else None)
+
+    @property
+    def n_chunks(self) -> int:
+        """Number of chunks."""
+        return -(-len(self.order) // self.size)
+
+    def some(self, start: int, stop: int) -> CellGraph:
+        """Return some consecutive chunks, which are not kept."""
+        return replace(self, order=self.order[start * self.size : stop * self.size], encodings=None)
+
+    @cached_property
+    def tasks(self) -> list[ChunkTask]:
+        """Find the spatial neighbors of each chunk, and the parts that hold them."""
+        neighbors = None
+        if self.search is not None and self.n_neighbors is not None:
+            neighbors = self.search.find(self.n_neighbors, self.order)
+        tasks = []
+        for start in range(0, len(self.order), self.size):
+            rows = self.order[start : start + self.size]
+            near = None if neighbors is None else neighbors[start : start + self.size]
             wanted = rows if near is None else np.append(rows, near)
-            self.tasks.append(ChunkTask(rows, near, self.parts.holding(wanted)))
-        self.encodings = Encodings() if keep else None
+            tasks.append(ChunkTask(rows, near, self.parts.holding(wanted)))
+        return tasks
 
     def encode(self, encoder: CellEncoder, fold: int | None) -> da.Array:
         """Return the chunks encoded with a fold held out, one per block, shape (n_cells,)."""

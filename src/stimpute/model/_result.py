@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import anndata
 import h5py
@@ -26,7 +26,6 @@ from stimpute.model import _chunks
 from stimpute.model._reference import AttachedReference
 from stimpute.recipes import OutputOptions, Recipe
 
-ZARR_FORMAT: Literal[2] = 2  # that every viewer reads; Vitessce does not read stores of version 3 in full
 FILE = ".h5ad"  # ending of a result in one file; other results on disk are zarr stores
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
@@ -211,7 +210,7 @@ def _new_group(path: Path) -> Iterator[zarr.Group | h5py.File]:
         with h5py.File(path, "w") as file:
             yield file
         return
-    group = zarr.open_group(str(path), mode="w-", zarr_format=ZARR_FORMAT)
+    group = zarr.open_group(str(path), mode="w-", zarr_format=_chunks.ZARR_FORMAT)
     yield group
     zarr.consolidate_metadata(group.store)
 
@@ -224,7 +223,7 @@ def _new_array(
     HDF5 may end the whole process if the disk is full when it closes a file.
     """
     if isinstance(group, zarr.Group):
-        return group.create_array(path, shape=shape, chunks=chunks, dtype="float32")
+        return group.create_array(path, shape=shape, chunks=chunks, dtype="float32", compressors=_chunks.COMPRESSOR)
     at_once = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     at_once.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     at_once.set_fill_time(h5py.h5d.FILL_TIME_NEVER)

@@ -15,7 +15,7 @@ from stimpute._messages import check_count
 from stimpute._screen import can_draw_progress
 from stimpute.data._spatial import SpatialCells
 from stimpute.model._chunks import GeneChunk
-from stimpute.model._values import fill, make_values, store
+from stimpute.model._values import ImputedValues, fill, make_values, store
 from stimpute.recipes import GeneBlock, OutputOptions, Predictor
 
 
@@ -80,9 +80,9 @@ def predict_chunks(
     values = make_values(predictor, cells, chunks, blocks, options, order, batch_size)
     with progress_bar("impute", len(cells) * n_genes, show=progress) as advance:
         if in_memory:
-            fill(values, values.by_fold(), arrays, advance)
+            fill(values, ImputedValues.by_fold, arrays, advance)
         elif in_one_file:
-            fill(values, values.in_order(), arrays, advance)
+            fill(values, ImputedValues.in_order, arrays, advance)
         else:
             store(values, arrays, advance)
 

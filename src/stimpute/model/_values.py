@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dask
 import dask.array as da
 import dask.multiprocessing
 import numpy as np
-from anndata._io.specs.registry import _REGISTRY
 from dask.base import get_scheduler
 
 from stimpute._threads import suitable_threads
@@ -19,6 +18,7 @@ from stimpute.data._spatial import SpatialCells
 from stimpute.model import _chunks
 from stimpute.model._chunks import GeneChunk
 from stimpute.model._graph import CellGraph, imputed_values
+from stimpute.model._imputed_array import ImputedArray
 from stimpute.recipes import GeneBlock, OutputOptions, Predictor
 
 BYTES_AT_ONCE = 2**28  # of values that are computed before they are put into an array
@@ -54,6 +54,11 @@ class ImputedValues:
     layers: list[str]
     _encoders: dict[int | None, Any] = field(default_factory=dict)
 
+    @property
+    def n_columns(self) -> int:
+        """Number of genes."""
+        return sum(len(chunk.columns) for chunk in self.chunks)
+
     def by_fold(self, wanted: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Arrays]]:
         """Yield columns of the output and their values, for one fold after another.
 
@@ -82,8 +87,6 @@ class ImputedValues:
                 yield np.concatenate(columns), imputed_values(encoded, blocks, self.options, self.layers)
 
     def _encoder(self, fold: int | None) -> Any:
-        if self.cells.encodings is None:
-            return self.predictor.cell_encoder(fold)  # needed once: not kept
         if fold not in self._encoders:
             self._encoders[fold] = self.predictor.cell_encoder(fold)
         return self._encoders[fold]
@@ -107,79 +110,21 @@ class ImputedValues:
 
     def in_order(self) -> list[tuple[np.ndarray, Arrays]]:
         """Return all columns and their values in the order of the output, in the form of :meth:`by_fold`."""
-        return [(np.arange(sum(len(chunk.columns) for chunk in self.chunks)), self.select())]
+        return [(np.arange(self.n_columns), self.select())]
+
+    def in_steps(self, n_chunks: int) -> Iterator[ImputedValues]:
+        """Yield the values of some chunks of cells after another, each with a graph of its own."""
+        for start in range(0, self.cells.n_chunks, n_chunks):
+            yield replace(self, cells=self.cells.some(start, start + n_chunks))
 
     def lazy(self) -> Arrays:
         """Return arrays of which only what is asked for is computed."""
         return {layer: ImputedArray.of(array, self, layer) for layer, array in self.select().items()}
 
 
-class ImputedArray(da.Array):
-    """A Dask array of imputed values; where genes are selected from it, no others are computed."""
-
-    source: ImputedValues
-    layer: str
-    row_indices: tuple[Any, ...]
-
-    @classmethod
-    def of(cls, array: da.Array, source: ImputedValues, layer: str, row_indices: tuple[Any, ...] = ()) -> ImputedArray:
-        """Make one from the Dask array of all genes, after rows were selected from it."""
-        made = cls(array.dask, array.name, array.chunks, meta=array._meta)
-        made.source = source
-        made.layer = layer
-        made.row_indices = row_indices
-        return made
-
-    def __getitem__(self, index: Any) -> da.Array:
-        rows, columns = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
-        wanted = _positions(columns, self.shape[1])
-        if wanted is None or not _is_selection(rows):
-            found = super().__getitem__(index)
-            if found.ndim == 2 and _is_all(columns) and _is_selection(rows):
-                return ImputedArray.of(found, self.source, self.layer, (*self.row_indices, rows))
-            return found
-        array = self.source.select(wanted)[self.layer]
-        for selected in (*self.row_indices, rows):
-            array = array if _is_all(selected) else array[selected]
-        return array[..., 0] if np.isscalar(columns) else array
-
-    def copy(self) -> ImputedArray:
-        """Return the array, which never changes."""
-        return self
-
-
-def _let_anndata_write() -> None:
-    """Tell AnnData, which looks for writers by exact type, to write imputed arrays as other Dask arrays."""
-    for (group, source, modifiers), write in list(_REGISTRY.write.items()):
-        if source is da.Array:
-            _REGISTRY.write[group, ImputedArray, modifiers] = write
-    _REGISTRY.write_specs[ImputedArray] = _REGISTRY.write_specs[da.Array]
-
-
-_let_anndata_write()
-
-
-def _is_all(index: Any) -> bool:
-    return isinstance(index, slice) and index == slice(None)
-
-
-def _is_selection(index: Any) -> bool:
-    """Tell whether an index selects positions of one dimension."""
-    return isinstance(index, slice | int | np.integer | np.ndarray | list)
-
-
-def _positions(index: Any, size: int) -> np.ndarray | None:
-    """Convert an index of genes to positions; None for all genes and for an index that Dask should interpret."""
-    if _is_all(index) or not _is_selection(index):
-        return None
-    index = np.asarray(index) if isinstance(index, list | np.ndarray) else index
-    found = np.atleast_1d(np.arange(size)[index])  # raises IndexError as NumPy does
-    return found if found.ndim == 1 and len(found) and len(np.unique(found)) == len(found) else None
-
-
 def fill(
     values: ImputedValues,
-    parts: Iterable[tuple[np.ndarray, Arrays]],
+    parts_of: Callable[[ImputedValues], Iterable[tuple[np.ndarray, Arrays]]],
     arrays: Mapping[str, Any],
     advance: Callable[[int], None],
 ) -> None:
@@ -189,27 +134,26 @@ def fill(
     ----------
     values
         Everything from which they are computed.
-    parts
-        Columns and their values, from :meth:`ImputedValues.by_fold` or :meth:`ImputedValues.in_order`.
+    parts_of
+        Returns columns and their values: :meth:`ImputedValues.by_fold` or :meth:`ImputedValues.in_order`.
     arrays
         Arrays in memory, or data sets of an HDF5 file, which has one writer, by layer.
     advance
         Advances the progress bar.
     """
-    tasks = values.cells.tasks
+    size = 4 * values.n_columns * len(values.layers) * values.cells.size
+    n_chunks = max(1, min(BYTES_AT_ONCE // size, _chunks_per_step(values)))
     with _workers():
-        for columns, lazy in parts:
-            size = 4 * len(columns) * len(lazy) * max(len(task.rows) for task in tasks)
-            step = max(1, min(BYTES_AT_ONCE // size, _chunks_per_step(len(tasks))))
-            for start in range(0, len(tasks), step):
-                part = [array.blocks[start : start + step].to_delayed() for array in lazy.values()]
-                computed = dask.compute(*(delayed for blocks in part for delayed in blocks.ravel()))
-                _put(arrays, tasks[start : start + step], columns, lazy, iter(computed))
-                advance(sum(len(task.rows) for task in tasks[start : start + step]) * len(columns))
+        for step in values.in_steps(n_chunks):
+            for columns, lazy in parts_of(step):
+                delayed = [array.to_delayed() for array in lazy.values()]
+                computed = dask.compute(*(block for blocks in delayed for block in blocks.ravel()))
+                _put(arrays, step.cells.tasks, columns, lazy, iter(computed))
+                advance(len(step.cells.order) * len(columns))
 
 
-def _chunks_per_step(n_chunks: int) -> int:
-    return max(CHUNKS_AT_ONCE, -(-n_chunks // STEPS))
+def _chunks_per_step(values: ImputedValues) -> int:
+    return max(CHUNKS_AT_ONCE, -(-values.cells.n_chunks // STEPS))
 
 
 def _put(arrays: Mapping[str, Any], tasks: Any, columns: np.ndarray, lazy: Arrays, blocks: Iterator) -> None:
@@ -230,19 +174,16 @@ def _region(rows: np.ndarray, columns: np.ndarray) -> tuple[Any, ...]:
 
 def store(values: ImputedValues, arrays: Mapping[str, Any], advance: Callable[[int], None]) -> None:
     """Write values to zarr arrays, whose chunks are those of the work; each task writes its own chunk."""
-    lazy = values.select()
-    tasks = values.cells.tasks
-    step = _chunks_per_step(len(tasks))
     row = 0
     with _workers():
-        for start in range(0, len(tasks), step):
-            parts = {layer: array.blocks[start : start + step] for layer, array in lazy.items()}
-            n_rows = sum(len(task.rows) for task in tasks[start : start + step])
+        for step in values.in_steps(_chunks_per_step(values)):
+            lazy = step.select()
+            n_rows = len(step.cells.order)
             region = (slice(row, row + n_rows), slice(None))
-            targets = [arrays[layer] for layer in parts]
-            da.store(list(parts.values()), targets, regions=[region] * len(parts), lock=False)
+            targets = [arrays[layer] for layer in lazy]
+            da.store(list(lazy.values()), targets, regions=[region] * len(lazy), lock=False)
             row += n_rows
-            advance(n_rows * sum(len(chunk.columns) for chunk in values.chunks))
+            advance(n_rows * values.n_columns)
 
 
 @contextlib.contextmanager
@@ -288,6 +229,7 @@ def make_values(
     keep
         Whether to keep encoded cells for the next genes.
     """
-    graph = CellGraph(cells, order, batch_size or _chunks.CELLS_PER_CHUNK, predictor.n_spatial_neighbors, keep=keep)
+    size = batch_size or _chunks.CELLS_PER_CHUNK
+    graph = CellGraph.cut(cells, order, size, predictor.n_spatial_neighbors, keep=keep)
     layers = ["X"] if options.interval is None else ["X", "lower", "upper"]
     return ImputedValues(predictor, graph, chunks, blocks, options, layers)
