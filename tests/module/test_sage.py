@@ -1,3 +1,6 @@
+import sys
+import tempfile
+
 import pytest
 import torch
 from torch_geometric.nn import SAGEConv
@@ -40,3 +43,10 @@ def test_without_a_root_weight_the_own_features_are_not_used():
     sources = torch.randn(N_GENES, N_CELLS, N_IN)
     adjacency = torch.eye(N_GENES)[:2]
     torch.testing.assert_close(layer(sources, None, adjacency), sources[:2] @ layer.lin_l.weight.T)
+
+
+def test_no_generated_code_is_left_in_a_temporary_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    NodeMajorSAGEConv(N_IN, N_OUT)
+    assert not list(tmp_path.iterdir())
+    assert not [name for name in sys.modules if "NodeMajorSAGEConv" in name]

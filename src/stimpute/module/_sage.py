@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 from torch_geometric.nn import SAGEConv
@@ -41,3 +43,10 @@ class NodeMajorSAGEConv(SAGEConv):
         if not self.root_weight:
             return aggregated
         return aggregated + self.lin_r(targets)
+
+    def propagate(self, *args: object, **kwargs: object) -> NoReturn:
+        """Refuse to aggregate along lists of edges, which :meth:`forward` does not need.
+
+        For a layer that does not define this method, torch-geometric generates code, and leaves it in a temporary file.
+        """
+        raise NotImplementedError("The layer aggregates by a matrix. Call it: `layer(sources, targets, adjacency)`.")
