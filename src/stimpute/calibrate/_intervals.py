@@ -16,6 +16,7 @@ MIN_VALUES = 20  # a bin with fewer values gets the quantiles of all values
 MAX_GENES = 1000  # that the quantiles are fitted to; more take longer and change them by less than sampling does
 GRID = np.linspace(0.0, 1.0, 41)  # probabilities at which quantiles and coverage are kept
 MIN_STD = 1e-6
+MIN_SHARE = 1e-6  # of values above zero, by which shares are divided
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,12 @@ class Intervals:
 
     @property
     def highest(self) -> float:
-        """Return the highest probability that held-out genes were covered with."""
-        missed = self.missed_above_zero[:, -1].sum() / max(self.above_zero.sum(), MIN_STD)
+        """Return the highest probability that held-out genes were covered with.
+
+        Bins lie between quantiles of the expected number of molecules: unless many of these are equal, they hold about
+        as many values each, and they count the same.
+        """
+        missed = self.missed_above_zero[:, -1].sum() / max(self.above_zero.sum(), MIN_SHARE)
         return float(min(self.probability[-1], 1 - missed / 2))
 
     def central(self, level: float, mean: np.ndarray, predicted_std: np.ndarray) -> np.ndarray:
@@ -117,7 +122,7 @@ class Intervals:
         borders = np.log1p(self.edges * np.expm1(self.molecule))
         below = ndtr((borders - mean[:, None]) / np.maximum(predicted_std, MIN_STD)[:, None])
         share_of_bin = np.diff(below, axis=1, prepend=0, append=1)
-        missed = share_of_bin @ self.missed_above_zero / np.maximum(share_of_bin @ self.above_zero, MIN_STD)[:, None]
+        missed = share_of_bin @ self.missed_above_zero / np.maximum(share_of_bin @ self.above_zero, MIN_SHARE)[:, None]
         of_gene = [np.interp(2 * level - 1, 1 - row, GRID) for row in missed]
         return np.maximum(np.interp(level, self.probability, GRID), of_gene)
 

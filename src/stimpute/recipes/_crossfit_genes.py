@@ -129,6 +129,8 @@ class GeneFeatures:
         shared = self.reference.shared
         targets = shared[sample_cells(np.arange(len(shared)), MAX_COMPARED)]
         correlation = self.coexpression.similarity(targets)
+        # The standard deviation that it is divided by, in `_spatial_correlation`, is NumPy's, over n in place of n - 1
+        # values. The scale is larger by 1 / (2 n) for that, with n the number of pairs of genes.
         return float(torch.from_numpy(correlation).std()), self._regressed(correlation, targets)
 
     def _spatial_correlation(self, fold: int | None) -> SpatialCorrelation:
