@@ -1,6 +1,7 @@
 """Bad input is answered with the key, what was found, what was expected and the next call."""
 
 import re
+import warnings
 from types import SimpleNamespace
 
 import anndata
@@ -8,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 from anndata import AnnData
+from mudata import MuData
 from scipy import sparse
 from small import N_CELLS, QUIET, bare, fit, set_up, small_pair, values
 
@@ -159,11 +161,46 @@ def test_several_keys_in_place_of_one(spatial, argument):
 
 
 def test_data_that_are_not_set_up(spatial, reference):
-    with pytest.raises(ValueError, match="setup_anndata"):
+    with pytest.raises(ValueError, match=r"`spatial` is not set up.*setup_anndata\(spatial\)"):
         StImputeModel(spatial, reference)
     setup(spatial)
-    with pytest.raises(ValueError, match="setup_anndata"):
+    with pytest.raises(ValueError, match=r"`reference` is not set up.*setup_anndata\(reference\)"):
         StImputeModel(spatial, reference)
+
+
+def test_parts_and_copies_of_data_that_are_set_up(spatial, reference):
+    set_up(spatial, reference)
+    with pytest.raises(ValueError, match="`spatial` was released, or is a copy or a part"):
+        StImputeModel(spatial[:50], reference)
+    with pytest.raises(ValueError, match="`reference` was released, or is a copy or a part"):
+        StImputeModel(spatial, reference.copy())
+
+
+def test_an_argument_that_setup_does_not_have(spatial):
+    with pytest.raises(TypeError, match=r"no argument \['labels_key'\]; it has \['batch_key', 'dataset_key'"):
+        setup(spatial, labels_key="cell_type")
+    with pytest.raises(TypeError, match="`layer` is an AnnData.*by a call of its own"):
+        setup(spatial, spatial.copy())
+
+
+def test_containers_of_several_tables(spatial, reference):
+    class SpatialData:
+        """Stands for the class of this name, which is optional."""
+
+    mdata = MuData({"spatial": spatial, "rna": reference})
+    with pytest.raises(TypeError, match="`adata` is a MuData; expected an AnnData.*setup_mudata"):
+        setup(mdata)
+    with pytest.raises(TypeError, match="`spatial` is a MuData; expected an AnnData.*from_mudata"):
+        StImputeModel(mdata)
+    with pytest.raises(TypeError, match=r'`adata` is a SpatialData.*sdata.tables\["table"\]'):
+        setup(SpatialData())
+
+
+def test_counts_that_are_stored_by_column_need_no_advice(spatial, reference):
+    spatial.X = sparse.csc_matrix(spatial.X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        setup(spatial)
 
 
 def test_a_path_in_place_of_an_anndata(spatial, reference):

@@ -107,6 +107,11 @@ def check_type(expected: type, advice: str = "", **arguments: object) -> None:
     """
     for name, value in arguments.items():
         if value is not None and not isinstance(value, expected):
-            article = "an" if expected.__name__[0] in "AEIOU" else "a"
-            found = f"`{name}` is a {type(value).__name__}; expected {article} {expected.__name__}."
+            found = f"`{name}` is {with_article(type(value))}; expected {with_article(expected)}."
             raise TypeError(f"{found}{' ' + advice if advice else ''}")
+
+
+def with_article(kind: type) -> str:
+    """Return the name of a type with its article: `"an AnnData"`."""
+    article = "an" if kind.__name__[0] in "AEIOUaeiou" else "a"
+    return f"{article} {kind.__name__}"

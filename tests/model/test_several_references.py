@@ -156,7 +156,7 @@ def test_references_must_be_set_up(parts):
     spatial, references = parts
     data = bare(spatial)
     StImputeModel.setup_anndata(data)
-    with pytest.raises(ValueError, match="setup_anndata"):
+    with pytest.raises(ValueError, match=r"`reference\[0\]` is not set up"):
         StImputeModel(data, [bare(reference) for reference in references.values()])
 
 

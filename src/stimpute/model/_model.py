@@ -11,7 +11,7 @@ import numpy as np
 import scvi
 from anndata import AnnData
 
-from stimpute._messages import check_count, check_type
+from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
 from stimpute.data._genes import check_genes_present
@@ -23,12 +23,13 @@ from stimpute.model._read import read_pair, warn_without_positions
 from stimpute.model._reference import read_same_reference
 from stimpute.model._registration import SetupMixin
 from stimpute.model._saving import SaveMixin
+from stimpute.model._setup import check_anndata, check_set_up
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import Predictor, Recipe, get_recipe
 from stimpute.recipes._registry import check_registered
 from stimpute.train._trainer import PhaseTrainer, seeded
 
-READ_FILES = "Read files with `anndata.read_h5ad`."
+OF_MUDATA = 'Call `StImputeModel.from_mudata(mdata, spatial="...", reference="...")`.'
 MAX_CELLS = 20_000
 PATCH = 64  # training cells are sampled in contiguous patches, so that their spatial neighbors are included
 UNTRAINED = "The model is not trained. Call `model.train()` first."
@@ -91,12 +92,14 @@ class StImputeModel(SetupMixin, SaveMixin):
             recipe_kwargs = {**recipe.hyperparameters(), **recipe_kwargs}
             recipe = recipe.name
         self._recipe = get_recipe(recipe).configure(recipe_kwargs)
+        check_anndata(OF_MUDATA, spatial=spatial)
         if reference is None and registry is None:
             raise ValueError("A reference is needed: `StImputeModel(spatial, reference)`, both set up.")
         dataset_setups: dict[str, dict[str, Any]] = {}
         if is_several(reference):
             reference, dataset_setups = self._join(reference)
-        check_type(AnnData, READ_FILES, spatial=spatial, reference=reference)
+        check_anndata(OF_MUDATA, reference=reference)
+        check_set_up(self._setup_adata_manager_store, {"spatial": spatial, "reference": reference})
         super().__init__(spatial, registry)
         self.init_params_ = self._get_init_params(locals())
         for data in ("spatial", "reference"):  # None would be passed twice when the model is loaded

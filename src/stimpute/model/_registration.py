@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import rich.pretty  # noqa: F401 - scvi-tools' view_anndata_setup uses it without importing it
@@ -16,6 +17,8 @@ from stimpute.data._expression import Expression, expression_arguments
 from stimpute.data._join import References, join_references, joined_setup, name_references
 from stimpute.model import _setup
 from stimpute.train._trainer import quiet
+
+SAVED_SETUP = "source_registry"  # argument by which scvi-tools repeats a saved setup
 
 
 class SetupMixin(BaseModelClass):
@@ -59,6 +62,8 @@ class SetupMixin(BaseModelClass):
 
         Raises
         ------
+        TypeError
+            If there is no such argument, or the data are no AnnData.
         ValueError
             If counts are not integers, a value is not finite or negative, or gene names are not unique.
         KeyError
@@ -72,11 +77,17 @@ class SetupMixin(BaseModelClass):
             "gene_symbols": gene_symbols,
             "dataset_key": dataset_key,
         }
+        unknown = sorted(set(kwargs) - {SAVED_SETUP})
+        if unknown and SAVED_SETUP not in kwargs:
+            raise TypeError(f"`setup_anndata` has no argument {unknown}; it has {sorted(setup_args)}.")
         fields = _setup.registered_fields(adata, **setup_args)  # type: ignore[arg-type]
         _setup.assign_own_identity(adata, cls._setup_adata_manager_store)
         method_args = cls._get_setup_method_args(adata=adata, cls=cls, **setup_args)
         manager = AnnDataManager(fields=fields, setup_method_args=method_args)
-        with quiet("scvi"):  # it reports that it names the columns of positions
+        with quiet("scvi"), warnings.catch_warnings():  # it reports that it names the columns of positions
+            warnings.filterwarnings(
+                "ignore", "Training will be faster"
+            )  # of CSC, of which CSR is made where it is read
             manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
 
@@ -84,7 +95,12 @@ class SetupMixin(BaseModelClass):
     def _join(cls, references: References) -> tuple[AnnData, dict[str, dict[str, Any]]]:
         """Join references that were set up, and set up the result; return it with their setups."""
         setups = {}
-        for name, adata in name_references(references).items():
+        named = name_references(references)
+        arguments = {f"reference[{name!r}]": adata for name, adata in named.items()}
+        if not isinstance(references, Mapping):
+            arguments = {f"reference[{number}]": adata for number, adata in enumerate(named.values())}
+        _setup.check_set_up(cls._setup_adata_manager_store, arguments)
+        for name, adata in named.items():
             manager = cls._get_most_recent_anndata_manager(adata, required=True)
             setups[name] = expression_arguments(manager.registry["setup_args"])
         joined = join_references(references, setups)

@@ -15,7 +15,7 @@ from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.data._utils import _assign_adata_uuid
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, ObsmField
 
-from stimpute._messages import check_type, missing_key
+from stimpute._messages import check_type, missing_key, with_article
 from stimpute.data._annotations import has_lazy_annotations, read_column
 from stimpute.data._expression import Expression
 from stimpute.data._lazy import LazyExpression, open_expression
@@ -23,6 +23,8 @@ from stimpute.data._lazy import LazyExpression, open_expression
 SPATIAL_KEY = "spatial"
 DATASET_KEY = "dataset"
 READ_FILES = "Read files with `anndata.read_h5ad`."
+OF_MUDATA = 'Call `StImputeModel.setup_mudata(mdata, spatial="...", reference="...")`.'
+OF_SPATIALDATA = 'Pass its table: `sdata.tables["table"]`.'
 
 
 def registered_fields(
@@ -46,11 +48,12 @@ def registered_fields(
     """
     if adata is None:
         raise TypeError("`adata` is None; expected an AnnData.")
-    check_type(AnnData, READ_FILES, adata=adata)
+    check_anndata(OF_MUDATA, adata=adata)
     keys = {"layer": layer, "batch_key": batch_key, "spatial_key": spatial_key, "gene_symbols": gene_symbols}
     for argument, key in keys.items():
         if not isinstance(key, Hashable):
-            raise TypeError(f"`{argument}` is {key!r}; expected one name.")
+            found = repr(key) if isinstance(key, list) else with_article(type(key))
+            raise TypeError(f"`{argument}` is {found}; expected one name. Set up each data set by a call of its own.")
     matrix = open_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)
     in_memory = not isinstance(matrix, LazyExpression)
@@ -65,6 +68,23 @@ def registered_fields(
         check_batches(adata, dataset_key)
         fields.append(CategoricalObsField(DATASET_KEY, dataset_key))
     return fields
+
+
+def check_anndata(of_mudata: str, **datasets: object) -> None:
+    """Check that data are AnnData, and say how the tables of other containers are passed; None passes.
+
+    Raises
+    ------
+    TypeError
+        If they are something else.
+    """
+    for name, data in datasets.items():
+        advice = READ_FILES
+        if isinstance(data, MuData):
+            advice = of_mudata
+        elif type(data).__name__ == "SpatialData":  # which is an optional package
+            advice = OF_SPATIALDATA
+        check_type(AnnData, advice, **{name: data})
 
 
 class LazyBatchField(CategoricalObsField):
@@ -174,6 +194,22 @@ def is_registered(adata: AnnData, managers: Mapping[str, AnnDataManager]) -> boo
     """Tell whether this very AnnData, and not one that it was copied from, is registered."""
     manager = managers.get(adata.uns.get(_SCVI_UUID_KEY, ""))
     return manager is not None and manager.adata is adata
+
+
+def check_set_up(managers: Mapping[str, AnnDataManager], datasets: Mapping[str, AnnData | None]) -> None:
+    """Check that AnnData, by the names of their arguments, were set up; None passes.
+
+    Raises
+    ------
+    ValueError
+        If one was not, or is a copy or a part of one that was.
+    """
+    for name, adata in datasets.items():
+        if adata is not None and not is_registered(adata, managers):
+            found = "is not set up"
+            if _SCVI_UUID_KEY in adata.uns:
+                found = "was released, or is a copy or a part of data that were set up"
+            raise ValueError(f"`{name}` {found}. Call `StImputeModel.setup_anndata({name})` first.")
 
 
 def modality(mdata: MuData, name: str) -> AnnData:
