@@ -106,6 +106,15 @@ def test_the_device_is_honored(saved, pair):
     assert model.impute(genes=["Gene40"], progress=False).n_vars == 1
 
 
+def test_nothing_that_was_computed_on_another_device_is_kept(saved, pair):
+    model = StImputeModel.load(saved, *pair, accelerator="cpu")
+    before = model.impute(genes=["Gene40"], progress=False)
+    predictor = model.predictor()
+    model.to_device("cpu")
+    assert model.predictor() is not predictor
+    np.testing.assert_array_equal(model.impute(genes=["Gene40"], progress=False).X, before.X)
+
+
 @pytest.mark.parametrize("batch_size", [N_CELLS - 1, 1, N_CELLS + 50])
 @pytest.mark.slow
 def test_any_batch_size(pair, recipe, batch_size):

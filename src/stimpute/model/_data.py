@@ -48,6 +48,21 @@ class NoReferenceError(RuntimeError, AttributeError):
     """The reference is needed and not attached; an AttributeError for the reason given at :class:`NoCellsError`."""
 
 
+class _Seen:
+    """AnnData that were met before, as long as somebody else keeps them."""
+
+    def __init__(self) -> None:
+        self._references: list[weakref.ref[AnnData]] = []
+
+    def is_new(self, adata: AnnData) -> bool:
+        """Tell whether an AnnData was not met before, and remember it."""
+        self._references = [known for known in self._references if known() is not None]
+        if any(known() is adata for known in self._references):
+            return False
+        self._references.append(weakref.ref(adata))
+        return True
+
+
 class ModelData:
     """The two datasets of a model, and what was recorded of them.
 
@@ -60,8 +75,8 @@ class ModelData:
     def __init__(self, model: StImputeModel) -> None:
         self._model = model
         self.attached: AttachedReference | None = None
-        self._warned_of: list[weakref.ref[AnnData]] = []
-        self._compared: list[weakref.ref[AnnData]] = []
+        self._warned_of = _Seen()
+        self._compared = _Seen()
         self.scans: Scans = {}
 
     @property
@@ -112,16 +127,14 @@ class ModelData:
         section = self.section(adata)
         cells, n_empty = read_cells(section, self._model.spatial_setup, self.record, self.scans)
         self.compare_with_reference(section)
-        if all(known() is not section for known in self._warned_of):
-            self._warned_of.append(weakref.ref(section))
+        if self._warned_of.is_new(section):
             warn_of_empty_cells(cells, n_empty, uses_space=self._model.recipe.capabilities.uses_space)
         return cells
 
     def compare_with_reference(self, section: AnnData) -> None:
         """Warn, once, of spatial cells that are cells of the reference."""
-        if self.attached is None or any(known() is section for known in self._compared):
+        if self.attached is None or not self._compared.is_new(section):
             return
-        self._compared.append(weakref.ref(section))
         if are_reference_cells(section, self._model.spatial_setup, self.attached):
             warnings.warn(REFERENCE_CELLS, UserWarning, stacklevel=settings.warnings_stacklevel)
 

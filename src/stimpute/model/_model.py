@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import scvi
+import torch
 from anndata import AnnData
 
 from stimpute._messages import check_count
@@ -219,6 +220,17 @@ class StImputeModel(SetupMixin, SaveMixin):
             reference = None if attached is None else attached.reference
             self._cached_predictor = self._recipe.predictor(self._fit, reference, self.module)
         return self._cached_predictor
+
+    def to_device(self, device: str | int | torch.device) -> None:
+        """Move the networks to a device, where everything is computed from then on.
+
+        Parameters
+        ----------
+        device
+            `"cpu"`, `"cuda"`, the number of a GPU, or another device of PyTorch.
+        """
+        super().to_device(device)
+        self._cached_predictor = None  # it holds encoded cells and metacells on the other device
 
     def complete(self, adata: AnnData | None, reference: AnnData | None) -> Self:
         """Restore what was learned, and attach data to a model that was just read; used by the loaders.

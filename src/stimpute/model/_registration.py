@@ -85,9 +85,7 @@ class SetupMixin(BaseModelClass):
         method_args = cls._get_setup_method_args(adata=adata, cls=cls, **setup_args)
         manager = AnnDataManager(fields=fields, setup_method_args=method_args)
         with quiet("scvi"), warnings.catch_warnings():  # it reports that it names the columns of positions
-            warnings.filterwarnings(
-                "ignore", "Training will be faster"
-            )  # of CSC, of which CSR is made where it is read
+            warnings.filterwarnings("ignore", "Training will be faster")  # said of CSC, which is converted when read
             manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
 

@@ -113,7 +113,8 @@ def _with_positions(adata: AnnData, values: np.ndarray, about: Mapping[str, Any]
     if hasattr(values, "compute"):  # a result that was streamed to disk
         values = values.compute()
     known = {"stimpute": {"units": about.get("units")}}
-    return AnnData(np.asarray(values), adata.obs[[]].copy(), adata.var.copy(), known, dict(adata.obsm))
+    obs = adata.obs[[]].copy()
+    return AnnData(np.asarray(values), obs=obs, var=adata.var.copy(), uns=known, obsm=dict(adata.obsm))
 
 
 def _two_columns(coords: np.ndarray, n_rows: int) -> tuple[float, float]:
