@@ -1,5 +1,6 @@
 import base64
 import builtins
+import dataclasses
 import hashlib
 import json
 import os
@@ -105,6 +106,15 @@ def test_numbers_are_those_of_the_results(model, validation, path):
     inside = (predicted.layers["lower"] <= predicted.X) & (predicted.layers["upper"] >= predicted.X)
     assert f"{inside.mean():.1%} of the held-out values lie inside their interval; 90% were asked for." in page
     assert f"The model uses {len(model.shared_genes)} genes" in page
+
+
+def test_the_null_row_is_no_method_to_compare_with(validation, path):
+    own = validation.genes[validation.genes["method"] == "stimpute"]
+    null = own.assign(method="stimpute, reference permuted", value=own["value"] + 1)
+    with_null = dataclasses.replace(validation, genes=pd.concat([validation.genes, null]))
+    report.write(path, validation=with_null, n_maps=0)
+    assert f"The best other method, {validation.best_other}, has a mean PCC" in path.read_text()
+    assert f"best other method, {validation.best_other}<" in path.read_text()
 
 
 def test_the_level_of_the_intervals_is_that_of_the_cross_validation(tissue, path):

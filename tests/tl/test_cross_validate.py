@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,15 @@ def test_a_null_row_is_the_model_with_the_reference_values_permuted(result, tiss
     expected = model.impute(genes=fold.targets, progress=False).X
     np.testing.assert_array_equal(with_null.predicted[:, fold.targets].layers[name], expected)
     assert name not in repr(with_null).split("baselines")[1]
+
+
+def test_the_best_other_method_is_no_null_row(result):
+    genes = result.genes
+    own = genes[genes["method"] == tl.MODEL_NAME]
+    null = own.assign(method="stimpute, reference permuted", value=own["value"] + 1)
+    rivals = genes[genes["method"].isin(BASELINES)].query("metric == 'pcc'").groupby("method")["value"].mean()
+    assert replace(result, genes=pd.concat([genes, null])).best_other == rivals.idxmax()
+    assert replace(result, genes=pd.concat([own, null])).best_other is None
 
 
 def test_the_truth_is_that_of_the_folds(result, tissue):

@@ -138,9 +138,9 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
     if results.validation is not None:
         pcc = results.validation.summary["pcc"]
         tiles.append((f"{pcc[MODEL_NAME]:.2f}", f"mean PCC of {len(results.held_out)} held-out genes"))
-        baselines = pcc.drop(MODEL_NAME)
-        if len(baselines):
-            tiles.append((f"{baselines.max():.2f}", f"best baseline, {baselines.idxmax()}"))
+        best = results.validation.best_other
+        if best is not None:
+            tiles.append((f"{pcc[best]:.2f}", f"best other method, {best}"))
     unmeasured = results.unmeasured
     if len(unmeasured):
         n_high = int((unmeasured["reliability"] >= _reliability.HIGH).sum())

@@ -90,6 +90,12 @@ class CrossValidation:
         """Mean over genes (and over cells, prefixed `cell_`), one row per method."""
         return summarize(self.genes).join(summarize(self.cells).add_prefix("cell_"))
 
+    @property
+    def best_other(self) -> str | None:
+        """Method with the highest mean correlation beside the model; None without one. The null row does not count."""
+        others = self.summary["pcc"].drop([MODEL_NAME, NULL_NAME], errors="ignore")
+        return None if others.empty else str(others.idxmax())
+
     def with_groups(self, groupby: str) -> CrossValidation:
         """Return the same cross-validation, scored within groups of cells; nothing is trained.
 
@@ -184,9 +190,8 @@ class CrossValidation:
         settings = self.settings
         lines = []
         pcc = self.genes[self.genes["metric"] == "pcc"].pivot(index="gene", columns="method", values="value")
-        others = summary["pcc"].drop([MODEL_NAME, NULL_NAME], errors="ignore")
-        if len(others):
-            best = others.idxmax()
+        best = self.best_other
+        if best is not None:
             n_better = int((pcc[MODEL_NAME] > pcc[best]).sum())
             better = f"{n_better} of {len(pcc)} genes"
             lines.append(f"  baselines    {MODEL_NAME} has a higher pcc than {best}, the best of them, on {better}")
