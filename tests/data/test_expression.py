@@ -1,88 +1,13 @@
-import warnings
-
 import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
 from anndata import AnnData, read_h5ad
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 from stimpute.data import _expression
-from stimpute.data._expression import ExpressionMatrix, check_expression, read_expression, read_gene_names
-
-COUNTS = hnp.arrays(np.float64, (5, 4), elements=st.integers(0, 1000).map(float))
-FORMS = st.sampled_from([np.asarray, sparse.csr_matrix, sparse.csc_matrix, lambda x: x.astype(np.float32)])
-CELLS, GENES = pd.Index([f"cell{i}" for i in range(5)]), pd.Index(list("abcd"))
-
-
-# ---------------------------------------------------------------- counts and normalized values
-
-
-@given(COUNTS, FORMS)
-@pytest.mark.filterwarnings("ignore:All values are integers")
-def test_counts_pass_in_any_form(x, form):
-    check_expression(form(x), "counts", CELLS, GENES)
-    check_expression(form(x), "normalized", CELLS, GENES)
-
-
-@given(COUNTS, FORMS, st.integers(0, 4), st.integers(0, 3), st.sampled_from([np.nan, np.inf, -np.inf, -3.0, 0.25]))
-def test_the_first_bad_value_is_found(x, form, cell, gene, bad):
-    x[cell, gene] = bad
-    with pytest.raises(ValueError, match=f"cell {CELLS[cell]!r} and gene {GENES[gene]!r}"):
-        check_expression(form(x), "counts", CELLS, GENES)
-    if bad == 0.25:
-        check_expression(form(x), "normalized", CELLS, GENES)
-
-
-@pytest.mark.parametrize("bad", [0.5, -1, np.nan])
-def test_bad_values_of_later_blocks_are_found(monkeypatch, bad):
-    monkeypatch.setattr(_expression, "ROWS_PER_BLOCK", 2)
-    x = np.ones((5, 4))
-    x[4, 2] = bad
-    with pytest.raises(ValueError, match="'cell4' and gene 'c'"):
-        check_expression(sparse.csr_matrix(x), "counts", CELLS, GENES)
-
-
-def test_integers_and_booleans_are_counts():
-    for kind in (np.int32, np.uint8, np.int64, bool):
-        check_expression(np.ones((5, 4), kind), "counts", CELLS, GENES)
-        check_expression(sparse.csr_matrix(np.ones((5, 4), kind)), "counts", CELLS, GENES)
-
-
-def test_integers_declared_as_normalized_warn():
-    x = np.ones((5, 4))
-    with pytest.warns(UserWarning, match='All values are integers.*expression="counts"'):
-        check_expression(x, "normalized", CELLS, GENES)
-    x[0, 0] = 0.5
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_expression(x, "normalized", CELLS, GENES)
-        check_expression(np.ones((5, 4)), "counts", CELLS, GENES)
-
-
-def test_values_of_an_earlier_block_that_are_no_integers_are_enough(monkeypatch):
-    monkeypatch.setattr(_expression, "ROWS_PER_BLOCK", 2)
-    x = np.ones((5, 4))
-    x[0, 0] = 0.5
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        check_expression(x, "normalized", CELLS, GENES)
-
-
-def test_an_unknown_kind_of_expression_is_refused():
-    with pytest.raises(ValueError, match='`expression` is \'log\'; expected "counts" or "normalized"'):
-        check_expression(np.ones((5, 4)), "log", CELLS, GENES)
-
-
-@pytest.mark.parametrize("shape", [(0, 4), (5, 0)])
-def test_an_empty_matrix_is_refused(shape):
-    with pytest.raises(ValueError, match="nothing to work on"):
-        check_expression(np.ones(shape), "counts", CELLS, GENES)
-
+from stimpute.data._expression import ExpressionMatrix, read_expression, read_gene_names
 
 # ---------------------------------------------------------------- the checked matrix
 
@@ -127,6 +52,14 @@ def test_layer_and_gene_names_are_chosen(adata, layer):
     np.testing.assert_array_equal(matrix.values.toarray(), expected)
     assert list(matrix.genes) == list("ABCDEF")
     assert list(read_expression(adata).genes) == list("abcdef")
+
+
+def test_a_layer_that_does_not_exist_may_be_meant_as_raw(adata):
+    with pytest.raises(KeyError, match=r"has \['counts', 'log'\]\."):
+        read_expression(adata, layer="raw")
+    adata.raw = adata.copy()
+    with pytest.raises(KeyError, match=r"`adata.raw`, make a layer of it"):
+        read_expression(adata, layer="raw")
 
 
 def test_a_view_is_read_and_stays_a_view(adata):

@@ -13,15 +13,13 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute.data._expression import (
+from stimpute.data._expression import ExpressionMatrix, checked_matrix, find_matrix, read_gene_names
+from stimpute.data._expression_checks import (
     BlockCheck,
     Expression,
-    ExpressionMatrix,
     check_block,
+    check_form,
     check_kind,
-    checked_matrix,
-    find_matrix,
-    read_gene_names,
     warn_of_integers,
 )
 from stimpute.data._normalize import cell_totals
@@ -96,8 +94,7 @@ class LazyExpression:
             If a value is not finite, negative, or, for counts, not an integer.
         """
         check_kind(self.expression)
-        if 0 in self.array.shape:
-            raise ValueError(f"The expression matrix has shape {self.array.shape}: there is nothing to work on.")
+        check_form(self.array)
         check_block(self.array.blocks[0].compute(), self.expression).raise_problem(self.cells, self.genes)
 
     def scan(self, counted: pd.Index, shared: pd.Index, known: Scans) -> ExpressionScan:

@@ -17,7 +17,7 @@ from anndata import AnnData, read_h5ad
 from scipy.sparse import csr_matrix
 
 from stimpute._atomic import replacing
-from stimpute.data._expression import check_expression
+from stimpute.data._expression_checks import check_expression
 from stimpute.datasets import _stand_in
 
 DATA_VARIABLE = "STIMPUTE_DATA"

@@ -29,7 +29,7 @@ N_FOLDS = 5  # folds of the shared genes; a fold is left out of the search for n
 
 def impute(
     spatial: AnnData,
-    reference: AnnData,
+    reference: AnnData | References,
     genes: str | Sequence[str] | None = None,
     method: str = "crossfit",
     *,
@@ -45,7 +45,7 @@ def impute(
     Parameters
     ----------
     spatial, reference
-        The two datasets; set up here for a recipe.
+        The two datasets; set up here for a recipe. Several references as for :class:`stimpute.StImputeModel`.
     genes
         Names of reference genes; every gene that is not measured if None. A measured gene is predicted as if it had
         not been measured.

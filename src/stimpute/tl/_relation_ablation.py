@@ -13,7 +13,7 @@ from scipy import sparse
 
 from stimpute._messages import check_count
 from stimpute.data._coexpression import Coexpression
-from stimpute.data._expression import read_expression
+from stimpute.data._expression import read_expression, read_gene_names
 from stimpute.data._join import References
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import (
@@ -148,8 +148,7 @@ def relation_ablation(
     reference, setup = as_one_reference(reference, cross_validate_kwargs.pop("reference_setup", None))
     with_it, without = _relations_to_compare(reference, relation, recipe, requested)
     copy, setup = minimal_copy(reference, setup)
-    symbols = (cross_validate_kwargs.get("spatial_setup") or {}).get("gene_symbols")
-    measured = spatial.var_names if symbols is None else pd.Index(spatial.var[symbols].astype(str))
+    measured = read_gene_names(spatial, (cross_validate_kwargs.get("spatial_setup") or {}).get("gene_symbols"))
     shared = np.flatnonzero(copy.var_names.isin(measured))
 
     compared: dict[str, tuple[AnnData, list[str]]] = {f"without {relation}": (copy, without), relation: (copy, with_it)}
