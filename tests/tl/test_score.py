@@ -1,8 +1,10 @@
+import warnings
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
 from stimpute import tl
 
@@ -20,6 +22,19 @@ def test_a_tidy_table(pair):
     assert len(table) == 3 * 7
     chosen = table.query("metric == 'pcc'").set_index("gene")["value"]
     np.testing.assert_allclose(chosen[["g1", "g2", "g3"]], tl.metrics.pcc(pair[0].X, pair[1].X))
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array, coo_array])
+def test_counts_in_place_of_log_normalized_values_are_warned_of(pair, form):
+    predicted = pair[1].X
+    counts = np.round(9 * pair[0].X)
+    with pytest.warns(UserWarning, match="`truth` holds integers.*measured_expression"):
+        table = tl.score(form(counts), predicted, metrics=["pcc"])
+    np.testing.assert_allclose(table["value"], tl.metrics.pcc(counts, predicted))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tl.score(form(np.log1p(counts)), predicted)
+        tl.score(form(counts), np.round(9 * predicted))
 
 
 def test_columns_without_names_are_numbered(pair):

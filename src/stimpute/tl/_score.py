@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import anndata as ad
@@ -17,6 +18,7 @@ METRICS: dict[str, Callable[..., np.ndarray]] = {
     name: getattr(metric_functions, name) for name in metric_functions.__all__
 }
 LOWER_IS_BETTER = frozenset({"js", "mse", "rmse_z"})
+N_COMPARED = 1000  # cells whose values say whether they are counts
 UNDEFINED_FOR_CONSTANT_GENES = ["pcc", "spearman", "rmse_z"]
 
 
@@ -62,6 +64,11 @@ def score(
         If one argument is an AnnData and the other is not, or `groupby` is a name and both are matrices.
     ValueError
         If a metric is unknown, or shapes, cells, genes or groups do not match; or groups are given with `axis="cell"`.
+
+    Warns
+    -----
+    UserWarning
+        If the truth holds counts, and the prediction does not.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
@@ -80,11 +87,31 @@ def score(
         names = _number_or_name(truth.shape, genes, axis)
     if isinstance(groupby, str):
         raise TypeError(f"`groupby` is {groupby!r}; two matrices have no columns of cells. Pass one label per cell.")
+    _warn_of_counts(truth, predicted)
     if groupby is not None:
         return _score_groups(truth, predicted, names, metrics, groupby)
     values = {name: METRICS[name](truth, predicted, axis=axis) for name in metrics}
     table = pd.DataFrame(values, index=names.rename(axis))
     return table.reset_index().melt(axis, var_name="metric")
+
+
+def _warn_of_counts(truth: Matrix, predicted: Matrix) -> None:
+    """Warn if the first cells of the truth hold counts, and those of the prediction do not."""
+    if _holds_counts(truth) and not _holds_counts(predicted):
+        warnings.warn(
+            "`truth` holds integers, as counts do, and `predicted` does not; expected values on one scale. "
+            "Log-normalize measured counts by `stimpute.pp.measured_expression(spatial)`.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _holds_counts(matrix: Matrix) -> bool:
+    """Tell whether the first cells hold integers alone, some of them above 1."""
+    sliceable = sparse.csr_array(matrix) if sparse.issparse(matrix) else matrix
+    first = sliceable[:N_COMPARED]
+    values = first.data if sparse.issparse(first) else np.asarray(first)
+    return values.max(initial=0) > 1 and np.array_equal(values, np.round(values))
 
 
 def _read_groups(key: str, truth: ad.AnnData, predicted: ad.AnnData) -> pd.Series:
@@ -183,7 +210,8 @@ def _match_names(
     if len(shared) == 0:
         raise ValueError(
             f"No shared genes: `truth` has {name_list(truth.var_names, 3)}; `predicted` has "
-            f"{name_list(predicted.var_names, 3)}. Use the same kind of gene names in both."
+            f"{name_list(predicted.var_names, 3)}. Use the same kind of gene names in both. Measured genes are imputed "
+            "if they are named: `model.impute(genes=[...])`."
         )
     if len(truth) != len(predicted) or not predicted.obs_names.isin(truth.obs_names).all():
         raise ValueError(
