@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -108,10 +109,10 @@ def _warn_of_counts(truth: Matrix, predicted: Matrix) -> None:
 
 def _holds_counts(matrix: Matrix) -> bool:
     """Tell whether the first cells hold integers alone, some of them above 1."""
-    sliceable = sparse.csr_array(matrix) if sparse.issparse(matrix) else matrix
-    first = sliceable[:N_COMPARED]
-    values = first.data if sparse.issparse(first) else np.asarray(first)
-    return values.max(initial=0) > 1 and np.array_equal(values, np.round(values))
+    rows: Any = sparse.csr_array(matrix) if sparse.issparse(matrix) else np.asarray(matrix)
+    first = rows[:N_COMPARED]
+    values = first.data if sparse.issparse(first) else first
+    return bool(values.max(initial=0) > 1) and np.array_equal(values, np.round(values))
 
 
 def _read_groups(key: str, truth: ad.AnnData, predicted: ad.AnnData) -> pd.Series:
