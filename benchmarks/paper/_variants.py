@@ -14,7 +14,7 @@ from stimpute.module._autoencoder import RESIDUAL_KEY
 from stimpute.module._masked_genes import MaskedGeneModule
 from stimpute.recipes import CrossfitRecipe, register_recipe
 from stimpute.recipes._paper import AUTOENCODER_BATCH, PaperRecipe
-from stimpute.recipes._paper_predictor import PaperView
+from stimpute.recipes._paper_view import PaperView
 
 
 @register_recipe

@@ -54,6 +54,16 @@ def test_layer_and_gene_names_are_chosen(adata, layer):
     assert list(read_expression(adata).genes) == list("abcdef")
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_genes_without_a_name_are_refused(adata, missing):
+    adata.var["symbol"] = [missing, *"BCDEF"]
+    with pytest.raises(ValueError, match=r"`adata.var\['symbol'\]` has no name for 1 gene"):
+        read_gene_names(adata, "symbol")
+    adata.var["symbol"] = adata.var["symbol"].astype("category")
+    with pytest.raises(ValueError, match="has no name for 1 gene"):
+        read_expression(adata, gene_symbols="symbol")
+
+
 def test_a_layer_that_does_not_exist_may_be_meant_as_raw(adata):
     with pytest.raises(KeyError, match=r"has \['counts', 'log'\]\."):
         read_expression(adata, layer="raw")

@@ -160,7 +160,7 @@ def test_one_gene_equals_all_genes(trained):
 def test_targets_are_predicted_in_parts_where_they_are_many(trained, monkeypatch):
     model = trained[0]
     expected = model.impute(progress=False)
-    monkeypatch.setattr("stimpute.recipes._paper_predictor.CHUNK_ELEMENTS", 150 * 10 * 3)
+    monkeypatch.setattr("stimpute.recipes._paper_view.CHUNK_ELEMENTS", 150 * 10 * 3)
     np.testing.assert_allclose(model.impute(progress=False).X, expected.X, rtol=1e-5, atol=1e-6)
 
 

@@ -146,11 +146,15 @@ def read_gene_names(adata: AnnData, gene_symbols: str | None = None) -> pd.Index
     KeyError
         If the column does not exist.
     ValueError
-        If a name occurs more than once.
+        If a gene has no name, or a name occurs more than once.
     """
     if gene_symbols is not None and gene_symbols not in adata.var:
         raise missing_key(gene_symbols, "adata.var", adata.var.columns)
     names = adata.var_names if gene_symbols is None else read_column(adata.var, gene_symbols)
+    n_missing = int(pd.isna(names).sum())
+    if n_missing:
+        where = "adata.var_names" if gene_symbols is None else f"adata.var[{gene_symbols!r}]"
+        raise ValueError(f"`{where}` has no name for {n_missing} gene(s). Fill the names in, or drop these genes.")
     names = pd.Index(names.astype(str))
     if names.name == "_index":  # what AnnData calls an index without a name that was read lazily
         names = names.rename(None)

@@ -30,8 +30,9 @@ from stimpute.module._reliability_network import SCORE_KEY, ReliabilityNetwork
 from stimpute.recipes._base import Recipe
 from stimpute.recipes._options import Capabilities, DataSizes
 from stimpute.recipes._paper_fit import PaperFit, PaperPreparation
-from stimpute.recipes._paper_predictor import PaperPredictor, PaperView
+from stimpute.recipes._paper_predictor import PaperPredictor
 from stimpute.recipes._paper_scores import N_QUANTILES, profile_quantiles, reference_factor, score_profiles
+from stimpute.recipes._paper_view import PaperView
 from stimpute.train._trainer import PhaseTrainer
 
 SMALL_DATA = 10_000  # cells; the paper uses other epochs and another alpha for larger data
