@@ -85,6 +85,24 @@ def test_a_shared_model_embeds_all_references(parts, model, tmp_path):
     np.testing.assert_array_equal(values(loaded.impute()), values(model.impute()))
 
 
+def test_a_shared_model_takes_the_same_references(parts, model, tmp_path):
+    spatial, references = parts
+    share.save(model, tmp_path / "shared")
+    given = {name: bare(adata) for name, adata in references.items()}
+    loaded = share.load(tmp_path / "shared", adata=bare(spatial), reference=given)
+    np.testing.assert_array_equal(values(loaded.impute()), values(model.impute()))
+    with pytest.raises(TypeError, match="`reference` is a str; expected an AnnData"):
+        share.load(tmp_path / "shared", reference="reference.h5ad")
+    assert share.load(tmp_path / "shared", reference=False).reference is None
+
+
+def test_one_of_several_references_is_not_enough(parts, model, tmp_path):
+    spatial, references = parts
+    model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"trained with the references \['first', 'second'\], and this is one"):
+        StImputeModel.load(tmp_path / "model", adata=bare(spatial), reference=bare(references["first"]))
+
+
 def test_neighbors_and_labels_are_from_all_references(parts, model):
     index, _ = model.get_neighbors(n_neighbors=20)
     assert set(model.reference.obs["dataset"].iloc[index.ravel()]) == {"first", "second"}

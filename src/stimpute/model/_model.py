@@ -16,7 +16,7 @@ from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
 from stimpute.data._genes import check_genes_present
-from stimpute.data._join import References, is_several
+from stimpute.data._join import References, is_several, join_references
 from stimpute.data._space import sample_cells
 from stimpute.model import _cells, _estimate, _explained, _impute, _properties
 from stimpute.model._data import ModelData
@@ -232,7 +232,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         super().to_device(device)
         self._cached_predictor = None  # it holds encoded cells and metacells on the other device
 
-    def complete(self, adata: AnnData | None, reference: AnnData | None) -> Self:
+    def complete(self, adata: AnnData | None, reference: AnnData | References | None) -> Self:
         """Restore what was learned, and attach data to a model that was just read; used by the loaders.
 
         Parameters
@@ -247,6 +247,8 @@ class StImputeModel(SetupMixin, SaveMixin):
             self.setup_anndata(adata, **self.spatial_setup)
             self._register_manager_for_instance(self._get_most_recent_anndata_manager(adata, required=True))
             self.adata = adata
+        if is_several(reference):
+            reference = join_references(reference, self.data.record.dataset_setups)
         if reference is not None:
             self.data.attached = read_same_reference(reference, self.data.record, self._recipe)
             self._cached_predictor = None

@@ -74,15 +74,21 @@ def read_same_reference(reference: AnnData, record: DataRecord, recipe: Recipe) 
     Raises
     ------
     ValueError
-        If its fingerprint differs.
+        If its fingerprint differs, or it is one data set in place of several.
     """
+    key = record.reference_setup.get("dataset_key")
+    if key is not None and key not in reference.obs:
+        raise ValueError(
+            f"The model was trained with the references {list(record.dataset_setups)}, and this is one data set "
+            f"without `obs[{key!r}]`. Pass all of them, in the same order: `reference={{name: adata, ...}}`."
+        )
     matrix = read_expression(reference, **expression_arguments(record.reference_setup))
     found = f"{reference.n_obs} cells × {reference.n_vars} genes"
     n_cells, n_genes = record.reference_shape
     message = (
         f"This is not the reference that the model was trained with: found {found}{{}}, expected {n_cells} cells × "
         f"{n_genes} genes with {record.fingerprint}. Pass the same cells, genes, layer and gene relations, set up in "
-        "the same way, or train a new model."
+        "the same way, several references in the same order, or train a new model."
     )
     if not pd.Index(record.shared_genes).isin(matrix.genes).all():
         raise ValueError(message.format(" without some of the shared genes"))

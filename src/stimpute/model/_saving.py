@@ -9,7 +9,7 @@ from anndata import AnnData
 from scvi.model.base import BaseModelClass
 
 from stimpute._atomic import recover
-from stimpute.data._join import References, join_references
+from stimpute.data._join import References
 from stimpute.model import _persist
 from stimpute.model._data import ModelData
 from stimpute.model._reference import read_same_reference
@@ -111,6 +111,4 @@ class SaveMixin(BaseModelClass):
         )
         with _persist.readable(dir_path), quiet("scvi"), seeded(0):
             model = super().load(str(dir_path), False, accelerator, device, prefix, **kwargs)
-        if reference is not None and not isinstance(reference, AnnData):
-            reference = join_references(reference, model.data.record.dataset_setups)
         return model.complete(adata, reference)  # type: ignore[attr-defined]

@@ -12,7 +12,9 @@ import torch
 from stimpute._atomic import filling, recover
 from stimpute._reading import readable
 from stimpute.data._arrays import Arrays
+from stimpute.data._join import References
 from stimpute.model import StImputeModel
+from stimpute.model._persist import given_or_stored
 from stimpute.module._module import StImputeModule
 from stimpute.share import _document, _tensors
 from stimpute.share._minimal_reference import REFERENCE_FILE, minimal_reference
@@ -79,7 +81,7 @@ def save(
 def load(
     path: str | Path,
     adata: ad.AnnData | None = None,
-    reference: ad.AnnData | bool | None = None,
+    reference: ad.AnnData | References | bool | None = None,
     *,
     accelerator: str = "auto",
     device: int | str = "auto",
@@ -93,7 +95,8 @@ def load(
     adata
         Spatial data with the same measured genes; may come later, with `model.impute(adata=...)`.
     reference
-        The reference that the model was trained with. If None, the one in the folder, if any; False for none.
+        The reference that the model was trained with; several references as the model got them. If None, the one in the
+        folder, if any; False for none.
     accelerator, device
         See :meth:`scvi.model.base.BaseModelClass.load`.
 
@@ -105,6 +108,8 @@ def load(
     ------
     FileNotFoundError
         If a file is missing.
+    TypeError
+        If the reference is something else.
     ValueError
         If a file is truncated or does not fit the others, if input genes are missing, or the reference is another one.
     """
@@ -116,7 +121,7 @@ def load(
     model.to_device(_device(accelerator, device))
     if reference is None and (path / REFERENCE_FILE).exists():
         reference = _read_reference(path / REFERENCE_FILE)
-    return model.complete(adata, reference if isinstance(reference, ad.AnnData) else None)
+    return model.complete(adata, given_or_stored(path, REFERENCE_FILE, reference, "reference"))
 
 
 def _restore(document: dict[str, Any], arrays: Arrays, path: Path) -> StImputeModel:
