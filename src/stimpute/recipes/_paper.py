@@ -36,8 +36,10 @@ from stimpute.recipes._paper_view import PaperView
 from stimpute.train._trainer import PhaseTrainer
 
 SMALL_DATA = 10_000  # cells; the paper uses other epochs and another alpha for larger data
-ALPHA_SMALL, ALPHA_LARGE = 0.7, 0.5
-GRAPH_EPOCHS_SMALL, GRAPH_EPOCHS_LARGE = 10, 32
+ALPHA_SMALL = 0.7
+ALPHA_LARGE = 0.5
+GRAPH_EPOCHS_SMALL = 10
+GRAPH_EPOCHS_LARGE = 32
 N_PROBE = 1000  # cells in which the predicted profile of a gene is computed
 AUTOENCODER_BATCH = 1024  # cells; the text names no batch size
 MAX_LAYERS = 100  # states of genes are equal long before

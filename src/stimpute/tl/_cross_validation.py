@@ -181,11 +181,11 @@ class CrossValidation:
             f"of {settings.n_folds} folds, {self.predicted.n_obs} cells, seed {settings.seed}",
             f"  relations    {', '.join(settings.relations) or 'none'}",
             summary[shown].round(3).to_string(),
-            *self._findings(summary),
+            *self._findings(),
         ]
         return "\n".join(lines)
 
-    def _findings(self, summary: pd.DataFrame) -> list[str]:
+    def _findings(self) -> list[str]:
         """Say in a few lines what came out."""
         settings = self.settings
         lines = []

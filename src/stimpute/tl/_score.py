@@ -81,7 +81,8 @@ def score(
         if isinstance(groupby, str):
             groupby = list(_read_groups(groupby, truth, predicted))
         names = truth.obs_names if axis == "cell" else truth.var_names
-        truth, predicted = truth.X, predicted.X
+        truth = truth.X
+        predicted = predicted.X
     elif isinstance(truth, ad.AnnData) or isinstance(predicted, ad.AnnData):
         raise TypeError("Found one AnnData and one matrix; expected two AnnData or two matrices.")
     else:
