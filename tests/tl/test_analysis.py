@@ -1,4 +1,5 @@
 import anndata as ad
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +30,20 @@ def test_clusters_of_the_truth_find_the_types(tissue, imputed):
     assert ari["imputed"] > 0.4
     again = tl.clustering_scores(tissue.spatial, imputed, resolutions=(0.5,))
     pd.testing.assert_frame_equal(table, again)
+
+
+def test_results_that_are_not_in_memory_are_analyzed_alike(tissue, imputed):
+    """As `impute(lazy=True)` and `impute(out=...)` return them."""
+    genes = list(imputed.var_names[:40])
+    some = imputed[:, genes].copy()
+    lazy = some.copy()
+    lazy.X = da.from_array(some.X, chunks=(100, 16))
+    for analyze in (
+        lambda result: tl.clustering_scores(tissue.spatial, result, resolutions=(1.0,)),
+        lambda result: tl.morans_i(tissue.spatial, result, genes[:3]),
+        tl.coexpression_modules,
+    ):
+        pd.testing.assert_frame_equal(analyze(lazy), analyze(some))
 
 
 def test_clustering_of_few_genes_and_unlabeled_cells(tissue, imputed):

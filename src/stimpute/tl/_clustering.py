@@ -14,6 +14,7 @@ from sklearn.metrics import (
 )
 
 from stimpute._messages import missing_key
+from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
 from stimpute.tl._measured import read_measured
 
@@ -106,7 +107,7 @@ def _unmeasured_genes(imputed: ad.AnnData) -> ad.AnnData:
         is_new = ~imputed.var["measured"].to_numpy(bool)
         if is_new.any():
             selected = imputed[:, is_new]
-    return ad.AnnData(selected.X.copy(), obs=selected.obs[[]], var=selected.var[[]])
+    return ad.AnnData(in_memory(selected.X), obs=selected.obs[[]], var=selected.var[[]])
 
 
 def _highly_variable_genes(adata: ad.AnnData, n: int) -> ad.AnnData:

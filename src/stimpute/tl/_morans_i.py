@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stimpute._messages import missing_key, name_list
+from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
 from stimpute.tl._measured import read_measured
 
@@ -100,11 +101,12 @@ def _compute(adata: ad.AnnData, graph: ad.AnnData) -> pd.Series:
     """Compute Moran's I of every gene; 0 for constant genes, which squidpy does not accept."""
     import squidpy as sq
 
-    values = adata.X.toarray() if hasattr(adata.X, "toarray") else adata.X
+    matrix = in_memory(adata.X)
+    values = matrix.toarray() if hasattr(matrix, "toarray") else matrix
     varies = np.ptp(values, axis=0) > 0
     if not varies.any():
         return pd.Series(0.0, index=adata.var_names)
-    variable = ad.AnnData(adata.X[:, varies], var=adata.var.loc[varies, []], obsp=dict(graph.obsp))
+    variable = ad.AnnData(matrix[:, varies], var=adata.var.loc[varies, []], obsp=dict(graph.obsp))
     genes = list(variable.var_names)
     table = sq.gr.spatial_autocorr(variable, mode="moran", genes=genes, copy=True, show_progress_bar=False)
     return table["I"].reindex(adata.var_names, fill_value=0.0)
