@@ -259,11 +259,26 @@ def test_a_matrix_by_gene_that_does_not_fit_is_refused(batches, tmp_path, monkey
         StImputeModel.setup_anndata(spatial)
 
 
-def test_cells_without_counts_are_reported(batches, expected):
+def in_blocks(matrix):
+    """A Dask array of sparse blocks."""
+    return da.concatenate([da.from_array(matrix[i : i + 50], chunks=-1, asarray=False) for i in (0, 50, 100)])
+
+
+def stored_zeros(x):
+    """A sparse matrix that stores every value, zeros too."""
+    matrix = sparse.csr_matrix(x + 1)
+    matrix.data -= 1
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "form", [lambda x: da.from_array(x, chunks=(50, -1)), stored_zeros, lambda x: in_blocks(stored_zeros(x))]
+)
+def test_cells_without_counts_are_reported(batches, expected, form):
     section = bare(batches[0])
     x = section.X.toarray()
     x[[3, 77]] = 0
-    section.X = da.from_array(x, chunks=(50, -1))
+    section.X = form(x)
     with pytest.warns(UserWarning, match="2 of 150 spatial cells have no count"):
         impute(expected[0], section)
 

@@ -163,7 +163,7 @@ def _summarize(block: Any, expression: Expression, in_total: np.ndarray, is_shar
     """Check a block of cells, and sum it by gene and by cell."""
     check = check_block(block, expression)
     values = sparse.csr_matrix(block)
-    n_empty = int((np.diff(values[:, is_shared].indptr) == 0).sum())
+    n_empty = int((values[:, is_shared].max(1).toarray() == 0).sum())
     sums = np.asarray(values.sum(0), dtype=np.float64).ravel()
     return _BlockSummary(check, sums, cell_totals(values[:, in_total]), n_empty)
 

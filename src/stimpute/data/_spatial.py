@@ -65,6 +65,7 @@ class SpatialCells:
         """
         values = matrix.values[:, matrix.genes.get_indexer(inputs)]
         values.sum_duplicates()  # a copy; logarithms are taken of stored values
+        values.eliminate_zeros()
         expression = values[:, inputs.get_indexer(shared)].astype(np.float32)
         return cls.from_rows(expression, cell_totals(values) if matrix.is_counts else None, coords, section)
 

@@ -154,7 +154,8 @@ class _CellSpace:
         points = normalize(self.components.transform(standardized))
         nearest = NearestNeighbors(n_neighbors=N_NEAREST, algorithm="brute").fit(self.points)
         found = values[nearest.kneighbors(points, return_distance=False)].mean(1)
-        return np.where(cells.expression.getnnz(1) > 0, found, np.nan)
+        has_count = cells.expression.max(1).toarray().ravel() > 0
+        return np.where(has_count, found, np.nan)
 
 
 def _varies(cells: SpatialCells) -> bool:
