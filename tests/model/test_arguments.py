@@ -101,6 +101,7 @@ TESTED = {
         "kwargs": "here",
     },
     "release": {"datasets": "test_setup"},
+    "to_device": {"device": "test_training"},
 }
 GENES = ["Gene40", "Gene07", "Gene03"]
 

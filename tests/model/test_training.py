@@ -99,6 +99,14 @@ def test_trainer_kwargs_reach_the_trainer(pair, recipe):
     assert count.accelerators == {"CPUAccelerator"}
 
 
+def test_an_argument_that_no_trainer_has_is_refused_before_training(fresh, recipe):
+    model = StImputeModel(*set_up(*fresh), recipe=recipe)
+    with pytest.raises(TypeError, match=r"`train` has no argument 'n_epochs'.*Did you mean .*max_epochs"):
+        model.train(n_epochs=3)
+    with pytest.raises(TypeError, match="`train` has no argument 'train_size'"):
+        model.train(train_size=0.9)
+
+
 def test_the_device_is_honored(saved, pair):
     model = StImputeModel.load(saved, *pair, accelerator="cpu")
     assert str(model.device) == "cpu"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
+import lightning.pytorch as lightning
 import pandas as pd
 import torch
 from scvi.model._utils import parse_device_args
@@ -74,6 +77,22 @@ def check_one_device(devices: int | list[int] | str) -> None:
         )
 
 
+def check_trainer_arguments(names: Iterable[str]) -> None:
+    """Check that scvi-tools' trainer, or Lightning's, has arguments of these names.
+
+    Raises
+    ------
+    TypeError
+        If neither has; the message names those that are spelled most alike.
+    """
+    known = [*inspect.signature(Trainer).parameters, *inspect.signature(lightning.Trainer).parameters]
+    for name in names:
+        if name not in known:
+            close = ", ".join(dict.fromkeys(get_close_matches(name, known)))
+            hint = f" Did you mean {close}?" if close else ""
+            raise TypeError(f"`train` has no argument {name!r}, and neither has `scvi.train.Trainer`.{hint}")
+
+
 @dataclass(kw_only=True)
 class PhaseTrainer:
     """Options that all phases of a training share, and the history of the phases that were run.
@@ -113,6 +132,7 @@ class PhaseTrainer:
         check_count(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
         check_flag(early_stopping=self.early_stopping)
         check_type(Mapping, plan_kwargs=self.plan_kwargs)
+        check_trainer_arguments(self.trainer_kwargs)
         check_one_device(self.devices)
         if self.seed > MAX_SEED:
             raise ValueError(f"`seed` is {self.seed}; expected at most {MAX_SEED}.")
