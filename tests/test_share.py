@@ -247,11 +247,21 @@ def test_truncated_files_are_refused(folder, name, keep):
         share.load(folder)
 
 
-def test_a_truncated_reference_is_refused(model, tmp_path):
+def test_a_reference_that_was_changed_is_refused_before_it_is_read(model, tmp_path):
     path = share.save(model, tmp_path / "shared", save_reference=True)
     file = path / "reference.h5ad"
+    file.write_bytes(file.read_bytes() + b"0")
+    with pytest.raises(ValueError, match=r"reference\.h5ad is damaged or was changed.*pass `reference=`"):
+        share.load(path)
+
+
+def test_a_truncated_reference_without_a_digest_is_refused(model, tmp_path):
+    path = share.save(model, tmp_path / "shared", save_reference=True)
+    document = json.loads((path / "stimpute.json").read_text())
+    (path / "stimpute.json").write_text(json.dumps({**document, "reference_digest": None}))
+    file = path / "reference.h5ad"
     file.write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(ValueError, match="pass `reference=`"):
+    with pytest.raises(ValueError, match=r"reference\.h5ad cannot be read.*pass `reference=`"):
         share.load(path)
 
 

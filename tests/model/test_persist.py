@@ -311,6 +311,16 @@ def test_a_truncated_model_is_a_clear_error(saved, tmp_path, kept):
         StImputeModel.load(path, adata=False, reference=False)
 
 
+@pytest.mark.parametrize("argument", ["adata", "reference"])
+def test_truncated_data_beside_a_model_are_a_clear_error(model, tmp_path, argument):
+    path = tmp_path / "model"
+    model.save(path, save_anndata=True, save_reference=True)
+    file = path / f"{argument}.h5ad"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ValueError, match=rf"{argument}\.h5ad cannot be read.*pass `{argument}=`"):
+        StImputeModel.load(path)
+
+
 def test_data_that_were_changed_are_not_saved_with_the_model(recipe, tmp_path):
     spatial, reference = small_pair()
     set_up(spatial, reference)

@@ -3,18 +3,21 @@
 import gzip
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stimpute import pp
+from stimpute import _hdf5, pp
 from stimpute.pp import _fasta
 
 GENES = [f"g{n}" for n in range(6)]
 VECTORS = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 FASTA = "".join(f">sp|P{n}|X GN=g{n}\n{'ACDEFGHIKL' * 3}\n" for n in range(6)).encode()
-many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fixture = [HealthCheck.function_scoped_fixture]
+many = settings(max_examples=60, suppress_health_check=fixture)
+few = settings(max_examples=20, suppress_health_check=fixture)  # another process is started for each
 regions = st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 40), st.binary(max_size=40))
 
 
@@ -25,10 +28,11 @@ def damaged(content: bytes, region) -> bytes:
     return content[:start] + other + content[start + length :]
 
 
-@pytest.fixture(scope="module", params=[".npz", ".h5ad"])
-def vectors(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("vectors") / f"vectors{request.param}"
-    return pp.ProteinEmbeddings(GENES, VECTORS, model="m").write(path)
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vectors")
+    embeddings = pp.ProteinEmbeddings(GENES, VECTORS, model="m")
+    return {ending: embeddings.write(folder / f"vectors.{ending}") for ending in ("npz", "h5ad")}
 
 
 def read(reader, path):
@@ -39,16 +43,46 @@ def read(reader, path):
         return str(error)
 
 
+def read_damaged_vectors(source, tmp_path, region):
+    """Return what is read, after a look at the message if it is an error."""
+    path = tmp_path / source.name
+    path.write_bytes(damaged(source.read_bytes(), region))
+    found = read(pp.ProteinEmbeddings.read, path)
+    assert not isinstance(found, str) or any(word in found for word in (path.name, "genes", "embedding"))
+    return found
+
+
 @many
 @given(region=regions)
-def test_vectors(vectors, tmp_path, region):
-    path = tmp_path / vectors.name
-    path.write_bytes(damaged(vectors.read_bytes(), region))
-    found = read(pp.ProteinEmbeddings.read, path)
-    if isinstance(found, str):
-        assert any(word in found for word in (path.name, "genes", "embedding"))
-    elif path.suffix == ".npz":  # which has checksums
+def test_npz(vectors, tmp_path, region):
+    found = read_damaged_vectors(vectors["npz"], tmp_path, region)
+    if not isinstance(found, str):
         np.testing.assert_array_equal(found.embedding, VECTORS)
+
+
+@few
+@given(region=regions)
+def test_h5ad(vectors, tmp_path, region):
+    """It has no checksums, so that other numbers may be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_hdf5, "SECONDS", 3.0)
+        found = read_damaged_vectors(vectors["h5ad"], tmp_path, region)
+    assert isinstance(found, str) or len(found.genes) == found.embedding.shape[0]
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_an_h5ad_that_declares_too_much_is_refused_before_it_fills_the_memory(vectors, tmp_path, is_sparse):
+    path = tmp_path / "large.h5ad"
+    path.write_bytes(vectors["h5ad"].read_bytes())
+    shape = (6, 10**9)
+    with h5py.File(path, "r+") as file:
+        del file["X"]
+        if is_sparse:
+            file.create_group("X").attrs["shape"] = shape
+        else:
+            file.create_dataset("X", shape, chunks=(6, 1000), dtype=np.float32)
+    with pytest.raises(ValueError, match=r"large\.h5ad has shape \(6, 1000000000\).*more than the maximum"):
+        pp.ProteinEmbeddings.read(path)
 
 
 @many

@@ -13,6 +13,7 @@ import anndata as ad
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from stimpute._hdf5 import check_hdf5, read_h5ad
 from stimpute._messages import missing_extra
 from stimpute._reading import check_file_or_folder
 
@@ -81,7 +82,8 @@ def read(path: str | Path) -> ad.AnnData:
     FileNotFoundError
         If there is nothing at this path.
     ValueError
-        If the format is not known; the message lists those that are. If there is a named pipe at this path.
+        If the format is not known; the message lists those that are. If there is a named pipe at this path, or an HDF5
+        file so damaged that the library crashes or does not end.
     ImportError
         If the format needs an extra that is not installed; the message names it, and the function that reads it.
 
@@ -116,6 +118,7 @@ def _unknown_format(path: Path) -> str:
 def _read_10x_h5(path: Path) -> ad.AnnData:
     import scanpy as sc
 
+    check_hdf5(path)
     return _with_unique_genes(sc.read_10x_h5, path)
 
 
@@ -257,7 +260,7 @@ def _holds(*patterns: str) -> Callable[[Path], bool]:
 
 
 FORMATS = (
-    Format("AnnData", "a file .h5ad", _ends_in(".h5ad"), ad.read_h5ad),
+    Format("AnnData", "a file .h5ad", _ends_in(".h5ad"), read_h5ad),
     Format("SpatialData", "a zarr store with tables", _is_spatialdata, _read_spatialdata),
     Format("AnnData", "a zarr store", _is_zarr, ad.read_zarr),
     Format("10x Genomics", "a file .h5", _ends_in(".h5"), _read_10x_h5),

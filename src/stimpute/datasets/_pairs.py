@@ -13,10 +13,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pooch
-from anndata import AnnData, read_h5ad
+from anndata import AnnData
 from scipy.sparse import csr_matrix
 
 from stimpute._atomic import replacing
+from stimpute._hdf5 import check_hdf5, read_h5ad
 from stimpute.data._expression_checks import check_expression
 from stimpute.datasets import _stand_in
 
@@ -218,6 +219,7 @@ def _as_counts(adata: AnnData) -> AnnData:
 
 def read_osmfish_loom(path: Path) -> AnnData:
     """Read the valid cells of the published loom file, whose matrix has shape (n_genes, n_cells)."""
+    check_hdf5(path)
     with h5py.File(path) as loom:
         columns = loom["col_attrs"]
         is_valid = columns["Valid"][:] == 1

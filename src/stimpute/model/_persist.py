@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 
-import anndata
 from anndata import AnnData
 
+from stimpute import _reading
 from stimpute._atomic import filling
+from stimpute._hdf5 import read_h5ad
 from stimpute.data._annotations import has_lazy_annotations, with_annotations
 from stimpute.data._join import References, is_several
 from stimpute.data._rows import by_rows, is_lazy
@@ -113,4 +114,7 @@ def given_or_stored(
             "False for none. Read a file with `anndata.read_h5ad(path)`."
         )
     path = Path(dir_path) / file_name
-    return anndata.read_h5ad(path) if path.exists() else None
+    if not path.exists():
+        return None
+    with _reading.readable(path, f"Copy the folder again, or pass `{argument}=`."):
+        return read_h5ad(path)

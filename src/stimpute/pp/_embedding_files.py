@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData, read_h5ad
 
 from stimpute._atomic import replacing
+from stimpute._hdf5 import check_hdf5
 from stimpute._messages import missing_key
 from stimpute._reading import readable
 
@@ -54,8 +56,7 @@ def read_fields(path: Path) -> dict[str, Any]:
         )
     if path.suffix == ".npz":
         return _read_npz(path)
-    with readable(path, WRITE_AGAIN):
-        return fields_of_anndata(read_h5ad(path))
+    return _read_h5ad(path)
 
 
 def write_fields(fields: Mapping[str, Any], path: Path) -> Path:
@@ -97,6 +98,16 @@ def _read_npz(path: Path) -> dict[str, Any]:
         return arrays | _text_fields(arrays)
 
 
+def _read_h5ad(path: Path) -> dict[str, Any]:
+    with readable(path, WRITE_AGAIN):
+        check_hdf5(path)
+        with h5py.File(path, "r") as file:
+            vectors = file["X"]
+            shape = vectors.attrs["shape"] if isinstance(vectors, h5py.Group) else vectors.shape
+        _check_bytes("X", tuple(map(int, shape)), np.dtype(np.float32), path)
+        return fields_of_anndata(read_h5ad(path))
+
+
 def _text_fields(content: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {name: str(content[name]) for name in TEXTS if name in content}
     fields["settings"] = json.loads(str(content.get("settings", "{}")))
@@ -122,13 +133,7 @@ def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype, n_found: int
             f"The array {name!r} of {path} holds pickled objects; pickles can run code and are not loaded. Save "
             "names as text: `np.savez(path, genes=np.asarray(genes, dtype=str), embedding=matrix)`."
         )
-    n_bytes = math.prod((*shape, dtype.itemsize))
-    max_bytes = MAX_TEXT_BYTES if name in (*TEXTS, "settings") else MAX_BYTES
-    if n_bytes > max_bytes:
-        raise ValueError(
-            f"The array {name!r} of {path} has shape {shape} and type {dtype}, more than the maximum of "
-            f"{max_bytes:,} bytes. Keep only the genes of your reference."
-        )
+    n_bytes = _check_bytes(name, shape, dtype, path)
     # Elements without size could be declared in any number.
     is_hollow = dtype.itemsize == 0 or (0 in shape and shape != (0,))
     if is_hollow or n_bytes != n_found:
@@ -136,6 +141,18 @@ def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype, n_found: int
             f"The array {name!r} of {path} is damaged: it declares the shape {shape} and {n_bytes} bytes, and has "
             f"{n_found} bytes. Write the file again."
         )
+
+
+def _check_bytes(name: str, shape: tuple[int, ...], dtype: np.dtype, path: Path) -> int:
+    """Return the bytes of an array of a declared shape and type; raise ValueError if they are too many."""
+    n_bytes = math.prod((*shape, dtype.itemsize))
+    max_bytes = MAX_TEXT_BYTES if name in (*TEXTS, "settings") else MAX_BYTES
+    if n_bytes > max_bytes:
+        raise ValueError(
+            f"The array {name!r} of {path} has shape {shape} and type {dtype}, more than the maximum of "
+            f"{max_bytes:,} bytes. Keep only the genes of your reference."
+        )
+    return n_bytes
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

@@ -112,8 +112,8 @@ class ProteinEmbeddings:
         KeyError
             If a `.npz` file lacks one of the two arrays.
         ValueError
-            If the file is neither, does not hold one vector per gene, or is a `.npz` with pickled objects (which are
-            never loaded) or with arrays of more than 4 GiB.
+            If the file is neither, is damaged, does not hold one vector per gene, has vectors of more than 4 GiB, or is
+            a `.npz` with pickled objects (which are never loaded).
         """
         return cls(**read_fields(Path(path)))
 

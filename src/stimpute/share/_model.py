@@ -10,6 +10,7 @@ import anndata as ad
 import torch
 
 from stimpute._atomic import filling, recover
+from stimpute._hdf5 import read_h5ad
 from stimpute._reading import readable
 from stimpute.data._arrays import Arrays
 from stimpute.data._join import References
@@ -70,11 +71,14 @@ def save(
     reference = minimal_reference(model, labels) if save_reference else None
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Name another folder, or pass `overwrite=True`.")
+    digest = None
     with filling(path, stale=(REFERENCE_FILE,)) as partial:
         if reference is not None:
             reference.write_h5ad(partial / REFERENCE_FILE, compression="gzip")
+            digest = _tensors.file_digest(partial / REFERENCE_FILE)
         listed = _tensors.write(_tensors.collect(model), partial / TENSOR_FILE)
-        _document.write({**_document.describe(model), **listed}, partial / JSON_FILE)
+        described = {**_document.describe(model), **listed, "reference_digest": digest}
+        _document.write(described, partial / JSON_FILE)
     return path
 
 
@@ -120,7 +124,7 @@ def load(
     model = _restore(document, arrays, path)
     model.to_device(_device(accelerator, device))
     if reference is None and (path / REFERENCE_FILE).exists():
-        reference = _read_reference(path / REFERENCE_FILE)
+        reference = _read_reference(path / REFERENCE_FILE, document.get("reference_digest"))
     return model.complete(adata, given_or_stored(path, REFERENCE_FILE, reference, "reference"))
 
 
@@ -150,6 +154,11 @@ def _device(accelerator: str, device: int | str) -> torch.device:
     return parse_device_args(accelerator, device, return_device="torch", validate_single_device=True)[2]
 
 
-def _read_reference(path: Path) -> ad.AnnData:
+def _read_reference(path: Path, digest: Any) -> ad.AnnData:
+    if digest is not None and _tensors.file_digest(path) != digest:
+        raise ValueError(
+            f"{path} is damaged or was changed: its digest is not the one in {JSON_FILE}. Fetch it again, or pass "
+            "`reference=`."
+        )
     with readable(path, "Fetch it again, or pass `reference=`."):
-        return ad.read_h5ad(path)
+        return read_h5ad(path)

@@ -47,7 +47,7 @@ def write(arrays: Arrays, path: Path) -> dict[str, Any]:
         save_file(arrays, path)
     except SafetensorError as error:
         raise OSError(f"{path.name} cannot be written; the disk may be full ({error}).") from error
-    return {"tensors": _describe(arrays), "digest": _digest(path)}
+    return {"tensors": _describe(arrays), "digest": file_digest(path)}
 
 
 def read(path: Path, listed: dict[str, Any], digest: str) -> Arrays:
@@ -69,7 +69,7 @@ def read(path: Path, listed: dict[str, Any], digest: str) -> Arrays:
         raise missing_extra(*MISSING) from error
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; it belongs beside the JSON. Fetch the whole folder.")
-    need(_digest(path) == digest, path, "its digest is not the one in the JSON; it may be truncated")
+    need(file_digest(path) == digest, path, "its digest is not the one in the JSON; it may be truncated")
     try:
         arrays = load_file(path)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -126,6 +126,7 @@ def _describe(arrays: Arrays) -> dict[str, Any]:
     return {name: {"dtype": str(value.dtype), "shape": list(value.shape)} for name, value in arrays.items()}
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Compute the digest by which a file is recognized, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
