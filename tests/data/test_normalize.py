@@ -7,14 +7,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
+from stimpute.data import _normalize
 from stimpute.data._normalize import (
     cell_totals,
     column_correlation,
     column_moments,
     log_normalize,
+    log_normalize_columns,
     log_normalize_sparse,
     median_total,
+    smallest_positive_value,
     standardize,
+    standardize_in_place,
 )
 
 COUNTS = hnp.arrays(np.float32, (6, 4), elements=st.integers(0, 100).map(float))
@@ -28,6 +32,32 @@ def test_sparse_equals_dense(counts):
     np.testing.assert_allclose(found.toarray(), dense, rtol=1e-6)
     assert np.isfinite(dense).all()
     assert (dense.dtype, found.dtype) == (np.float32, np.float32)
+
+
+@given(COUNTS)
+def test_columns_of_sparse_counts_equal_dense_ones_in_every_block(counts):
+    totals = cell_totals(sparse.csr_matrix(counts))
+    expected = log_normalize(counts, totals, 20.0)
+    genes_by_cells = sparse.csr_matrix(counts.T)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_normalize, "VALUES_PER_BLOCK", 3)
+        log_normalize_columns(genes_by_cells, totals, 20.0)
+    np.testing.assert_allclose(genes_by_cells.toarray().T, expected, rtol=1e-6)
+
+
+def test_totals_are_exact_in_every_block(monkeypatch):
+    """Above 2^24, float32 has no odd numbers."""
+    monkeypatch.setattr(_normalize, "CELLS_PER_BLOCK", 2)
+    counts = np.array([[2**24, 1, 0], [1, 2, 3], [4, 5, 6], [0, 2**24, 3], [7, 8, 9]], dtype=np.float32)
+    totals = cell_totals(sparse.csr_matrix(counts))
+    assert totals.tolist() == [2**24 + 1, 6, 15, 2**24 + 3, 24]
+
+
+def test_the_smallest_positive_value_is_a_median_over_cells_that_have_one():
+    x = np.array([[3, 1, 2], [0, 0, 0], [5, 0, 7], [-1, 9, 8]], dtype=np.float32)
+    assert smallest_positive_value(sparse.csr_matrix(x)) == 5  # of 1, 5 and 8
+    assert smallest_positive_value(sparse.csr_matrix(np.array([[-1.0, 0], [-2, -3]]))) == 1
+    assert smallest_positive_value(sparse.csr_matrix((2, 3))) == 1
 
 
 def test_it_is_what_scanpy_does():
@@ -59,6 +89,15 @@ def test_standardized_columns(counts):
     constant = counts.std(0) == 0
     np.testing.assert_allclose(x.std(0), ~constant, atol=1e-3)
     assert (x[:, constant] == 0).all()
+
+
+@given(COUNTS)
+def test_standardizing_in_place_gives_the_same(counts):
+    mean = counts.mean(0, dtype=np.float64)
+    std = counts.std(0, dtype=np.float64)
+    expected = standardize(counts, mean, std)
+    standardize_in_place(counts, mean, std)
+    np.testing.assert_allclose(counts, expected, atol=1e-5)
 
 
 def test_correlation_is_that_of_numpy_and_zero_for_a_constant():

@@ -11,11 +11,15 @@ EPSILON = 1e-6  # standard deviations and norms below it count as zero
 
 
 def cell_totals(counts: sparse.csr_matrix) -> np.ndarray:
-    """Sum the counts of every cell, shape (n_cells,)."""
+    """Sum the counts of every cell, float64, shape (n_cells,).
+
+    SciPy sums float32 in float32, whatever `dtype` is asked for. The total without a gene would then depend on the
+    counts of that gene, if it is large.
+    """
     totals = np.empty(counts.shape[0])
-    for start in range(0, len(totals), CELLS_PER_BLOCK):  # SciPy converts all values first
-        block = counts[start : start + CELLS_PER_BLOCK]
-        totals[start : start + CELLS_PER_BLOCK] = np.asarray(block.sum(1, dtype=np.float64)).ravel()
+    for start in range(0, len(totals), CELLS_PER_BLOCK):
+        block = counts[start : start + CELLS_PER_BLOCK].astype(np.float64)
+        totals[start : start + CELLS_PER_BLOCK] = np.asarray(block.sum(1)).ravel()
     return totals
 
 
