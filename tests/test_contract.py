@@ -13,6 +13,7 @@ from scipy import sparse
 from small import N_CELLS, N_MEASURED, N_UNMEASURED, QUIET, bare, can, fit, set_up, small_pair, values
 
 from stimpute import StImputeModel, __version__
+from stimpute.data._annotations import layers_by_name
 from stimpute.recipes import get_recipe
 
 
@@ -242,7 +243,7 @@ def test_a_recipe_uses_no_more_relations_than_it_declares(pair, recipe):
 def test_intervals_hold_the_value_and_widen_with_the_level(model):
     genes = ["Gene40", "Gene07"]
     result = model.impute(genes=genes, interval=0.9, progress=False)
-    assert set(result.layers) == {"lower", "upper"}
+    assert set(layers_by_name(result)) == {"lower", "upper"}
     for name in ("lower", "upper"):
         assert result.layers[name].dtype == np.float32
         assert np.isfinite(result.layers[name]).all()

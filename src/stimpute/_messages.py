@@ -30,7 +30,7 @@ def missing_key(key: object, where: str, available: Iterable[object], advice: st
     advice
         What to do next, a whole sentence.
     """
-    found = sorted(map(str, available))
+    found = sorted(str(name) for name in available if name is not None)  # None: `X`, of the layers of AnnData 0.13
     return KeyError(f"{key!r} is not in `{where}`, which has {found}.{' ' + advice if advice else ''}")
 
 

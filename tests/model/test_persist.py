@@ -352,3 +352,19 @@ def test_a_full_disk_is_an_error_of_the_system_and_keeps_the_old_model(model, sa
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_half_a_file_that_pytorch_writes_without_an_error_is_one(model, saved, tmp_path, monkeypatch, share):
+    folder = shutil.copytree(saved, tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    save = torch.save
+
+    def save_a_part(content, path, **options):
+        save(content, path, **options)
+        os.truncate(path, int(share * os.path.getsize(path)))
+
+    monkeypatch.setattr(torch, "save", save_a_part)
+    with pytest.raises(OSError, match=r"model\.pt cannot be written; the disk may be full"):
+        model.save(folder, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

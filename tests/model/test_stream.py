@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from small import N_CELLS, bare, can, fit, if_known, predict_pickled, set_up, small_pair, values
 
+from stimpute.data._annotations import layers_by_name
 from stimpute.model._chunks import CELLS_PER_CHUNK, gene_chunks
 from stimpute.model._stream import describe_genes, gene_table, predict_chunks, progress_bar
 from stimpute.recipes import OutputOptions
@@ -76,7 +77,7 @@ def test_the_gene_table_is_in_the_order_of_the_output(work):
 def test_another_process_predicts_the_same_bits(work, imputed, options, model, other_process):
     predictor, chunks, blocks, cells = work
     expected = model.impute(genes=list(imputed.var_names), interval=options.interval, progress=False)
-    expected = {"X": expected.X, **expected.layers}
+    expected = {"X": expected.X, **layers_by_name(expected)}
     assert len(cells) <= CELLS_PER_CHUNK
     chunk_of_cells = cells.chunk(cells.order, neighbors_of(predictor, cells))
     for chunk, block in zip(chunks, blocks, strict=True):

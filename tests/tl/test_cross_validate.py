@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from stimpute import StImputeModel, tl
+from stimpute.data._annotations import layers_by_name
 from stimpute.datasets import synthetic_tissue
 from stimpute.recipes import CrossfitRecipe
 
@@ -43,7 +44,7 @@ def test_every_measured_gene_is_predicted_once_by_every_method(result, tissue):
     assert sorted(result.predicted.var["fold"].unique()) == [0, 1, 2]
     methods = BASELINES | {tl.MODEL_NAME}
     assert set(result.summary.index) == methods
-    assert set(result.predicted.layers) == methods | {"lower", "upper"}
+    assert set(layers_by_name(result.predicted)) == methods | {"lower", "upper"}
     counts = result.genes.groupby(["method", "metric"]).size()
     assert (counts == tissue.spatial.n_vars).all()
     assert (result.predicted.layers["lower"] <= result.predicted.layers["upper"]).all()

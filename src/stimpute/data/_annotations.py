@@ -28,6 +28,11 @@ def in_memory(value: Any) -> Any:
     return value.copy() if hasattr(value, "shape") else deepcopy(value)
 
 
+def layers_by_name(adata: AnnData) -> dict[str, Any]:
+    """Return the layers without `X`, which is a layer named None from AnnData 0.13 on."""
+    return {name: values for name, values in adata.layers.items() if name is not None}
+
+
 def has_lazy_annotations(adata: AnnData) -> bool:
     """Tell whether an AnnData was read lazily, with its annotations."""
     return not isinstance(adata.obs, pd.DataFrame)

@@ -6,19 +6,21 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import is_zipfile
 
 from anndata import AnnData
 
 from stimpute import _reading
 from stimpute._atomic import filling
 from stimpute._hdf5 import read_h5ad
-from stimpute.data._annotations import has_lazy_annotations, with_annotations
+from stimpute.data._annotations import has_lazy_annotations, layers_by_name, with_annotations
 from stimpute.data._join import References, is_several
 from stimpute.data._rows import by_rows, is_lazy
 
 MODEL_FILE = "model.pt"
 ADATA_FILE = "adata.h5ad"
 REFERENCE_FILE = "reference.h5ad"
+ZIP = b"PK"  # beginning of an archive, which every file of PyTorch is unless it is asked for another format
 
 
 @contextlib.contextmanager
@@ -38,6 +40,15 @@ def saving(dir_path: str | Path, prefix: str, *, overwrite: bool) -> Iterator[Pa
         raise ValueError(f"{dir_path} already exists. Name another folder, or pass `overwrite=True`.")
     with filling(dir_path, stale=(f"{prefix}{ADATA_FILE}", f"{prefix}{REFERENCE_FILE}")) as partial:
         yield partial
+        _check_whole(partial / f"{prefix}{MODEL_FILE}")
+
+
+def _check_whole(path: Path) -> None:
+    """Raise OSError for half an archive: PyTorch 2.6 does not tell that a disk was full if the file is small."""
+    with path.open("rb") as file:
+        start = file.read(len(ZIP))
+    if ZIP.startswith(start) and not is_zipfile(path):
+        raise OSError(f"{path.name} cannot be written; the disk may be full. Free some space, and save again.")
 
 
 def check_exists(dir_path: str | Path, prefix: str) -> None:
@@ -88,7 +99,7 @@ def write_data(adata: AnnData, path: Path) -> None:
     """
     if not is_plain(adata):
         matrix = by_rows(adata.X) if is_lazy(adata.X) else adata.X
-        layers = dict(adata.layers)
+        layers = layers_by_name(adata)
         adata = with_annotations(adata, matrix)
         adata.layers.update(layers)
     adata.write_h5ad(path)

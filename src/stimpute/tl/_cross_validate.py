@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stimpute._messages import missing_key
+from stimpute.data._annotations import layers_by_name
 from stimpute.data._join import References
 from stimpute.data._result import setup_record, without_values
 from stimpute.recipes import OutputOptions, Recipe, get_recipe
@@ -192,6 +193,6 @@ def _join(parts: list[AnnData], spatial: AnnData, settings: CrossValidationSetti
         about["interval"] = settings.interval
     joined = without_values(spatial, var.iloc[order], about)
     joined.X = np.concatenate([part.X for part in parts], axis=1)[:, order]
-    for name in parts[0].layers:
+    for name in layers_by_name(parts[0]):
         joined.layers[name] = np.concatenate([part.layers[name] for part in parts], axis=1)[:, order]
     return joined

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute.data._annotations import layers_by_name
 from stimpute.data._expression import Expression
 from stimpute.data._result import without_values
 from stimpute.tl._measured import measured_names, read_measured
@@ -55,7 +56,7 @@ def join_measured(
     new = imputed[:, ~imputed.var_names.isin(measured.var_names)]
     joined = without_values(spatial, _join_var(spatial, imputed, new.var), dict(imputed.uns.get("stimpute", {})))
     joined.X = _join_columns(measured.X.toarray(), new.X)
-    for name, values in new.layers.items():
+    for name, values in layers_by_name(new).items():
         nothing = np.full(measured.shape, np.nan, np.float32)
         joined.layers[name] = _join_columns(nothing, values)
     return joined
