@@ -55,3 +55,17 @@ def test_the_verbosity_of_scvi_tools_turns_progress_bars_off(monkeypatch, level)
     drawn = _screen.can_draw_progress()
     scvi.settings.verbosity = before
     assert drawn == (level < logging.ERROR)
+
+
+def test_messages_are_silenced_and_levels_restored_even_after_an_error():
+    loggers = [logging.getLogger(name) for name in ("stimpute.test.one", "stimpute.test.two")]
+    loggers[0].setLevel(logging.DEBUG)
+
+    def fail():
+        with _screen.quiet("stimpute.test.one", "stimpute.test.two"):
+            assert [logger.level for logger in loggers] == [logging.WARNING] * 2
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert [logger.level for logger in loggers] == [logging.DEBUG, logging.NOTSET]

@@ -1,9 +1,11 @@
-"""What a user gets to see: where progress bars can be drawn, and warnings of other packages that are left out."""
+"""What a user gets to see: where progress bars can be drawn, and what other packages say that is left out."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 # Beginnings of warnings that other packages give at their import or first use, and that a user can do nothing about.
@@ -33,3 +35,17 @@ def can_draw_progress() -> bool:
     if console.is_jupyter:
         return find_spec("ipywidgets") is not None
     return console.is_terminal
+
+
+@contextlib.contextmanager
+def quiet(*names: str) -> Iterator[None]:
+    """Silence messages of some loggers below a warning."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

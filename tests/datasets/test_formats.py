@@ -131,9 +131,10 @@ def test_output_of_cosmx_has_positions_on_the_slide_and_no_controls_among_the_ge
     assert list(found.obsm["control"]) == ["NegPrb1", "SystemControl1"]
 
 
-def test_output_of_seqfish_has_its_regions_as_sections(cells, tmp_path):
+def test_output_of_seqfish_has_its_regions_as_sections(cells, tmp_path, capfd):
     pytest.importorskip("spatialdata_io")
     found = read(folders.write_seqfish(tmp_path / "output", cells))
+    assert capfd.readouterr().out == ""  # where `--json` goes
     assert found.obs["section"].value_counts().to_dict() == {"Roi1": 10, "Roi2": 10}
     order = np.argsort(found.obs["section"].to_numpy() == "Roi2", kind="stable")
     same_counts(found[order], cells[[*range(0, 20, 2), *range(1, 20, 2)]])
@@ -172,3 +173,14 @@ def test_unknown_formats_are_told_what_is_known(cells, tmp_path):
     ad.AnnData(np.ones((2, 2), np.float32)).write_h5ad(tmp_path / "region_0.h5ad")
     with pytest.raises(ValueError, match=r"holds region_0\.h5ad, which can be read"):
         read(tmp_path)
+    folder = folders.write_10x_folder(tmp_path / "matrix", cells)
+    with pytest.raises(ValueError, match=r"is in the folder .*matrix, which can be read: give the folder"):
+        read(next(folder.glob("matrix.mtx*")))
+
+
+def test_a_folder_that_lacks_a_file(cells, tmp_path):
+    pytest.importorskip("spatialdata_io")
+    folder = folders.write_xenium(tmp_path / "output", cells)
+    (folder / "cells.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"output is not complete: it has no .*cells\.parquet"):
+        read(folder)

@@ -10,7 +10,7 @@ from scvi.module.base import BaseModuleClass, LossOutput
 from torch import nn
 
 from stimpute.train._plan import LossPlan, OneCyclePlan
-from stimpute.train._trainer import PhaseTrainer, quiet, seeded
+from stimpute.train._trainer import PhaseTrainer, seeded
 
 
 class Line(BaseModuleClass):
@@ -249,20 +249,6 @@ def test_the_random_state_is_restored_even_after_an_error():
     with pytest.raises(KeyError):
         fail()
     assert torch.equal(state, torch.get_rng_state())
-
-
-def test_messages_are_silenced_and_levels_restored_even_after_an_error():
-    loggers = [logging.getLogger(name) for name in ("stimpute.test.one", "stimpute.test.two")]
-    loggers[0].setLevel(logging.DEBUG)
-
-    def fail():
-        with quiet("stimpute.test.one", "stimpute.test.two"):
-            assert [logger.level for logger in loggers] == [logging.WARNING] * 2
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail()
-    assert [logger.level for logger in loggers] == [logging.DEBUG, logging.NOTSET]
 
 
 def test_training_leaves_the_loggers_as_they_were():

@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from stimpute._hdf5 import check_hdf5, read_h5ad
 from stimpute._messages import missing_extra
 from stimpute._reading import check_file_or_folder
+from stimpute._screen import quiet
 
 if TYPE_CHECKING:
     from spatialdata import SpatialData
@@ -109,6 +110,8 @@ def _unknown_format(path: Path) -> str:
     for candidate in inside:
         if any(form.matches(candidate) for form in FORMATS):
             return f"{message} This folder holds {candidate.name}, which can be read: give {candidate}."
+    if any(form.matches(path.parent) for form in FORMATS):
+        return f"{message} It is in the folder {path.parent}, which can be read: give the folder."
     return message
 
 
@@ -204,10 +207,15 @@ def _read_seqfish(path: Path) -> ad.AnnData:
 def _read_platform(function: str, path: Path, **options: Any) -> SpatialData:
     """Read an output folder by a function of spatialdata-io."""
     module = _import("spatialdata_io", f"spatialdata_io.{function}", "platforms", path)
-    with warnings.catch_warnings():
+    reader = getattr(module, function)  # its import sets the level of the logger
+    with warnings.catch_warnings(), quiet("spatialdata._logging"):
         warnings.filterwarnings("ignore", "The table is annotating")  # outlines, which are not read
         warnings.filterwarnings("ignore", category=ad.ImplicitModificationWarning)
-        return getattr(module, function)(path, **options)
+        try:
+            return reader(path, **options)
+        except FileNotFoundError as error:
+            missing = error.filename or error
+            raise FileNotFoundError(f"{path} is not complete: it has no {missing}. Copy the whole folder.") from error
 
 
 def _import(module: str, function: str, extra: str, path: Path) -> Any:

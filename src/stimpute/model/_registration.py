@@ -13,10 +13,10 @@ from scvi.data import AnnDataManager
 from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
+from stimpute._screen import quiet
 from stimpute.data._expression import Expression, expression_arguments
 from stimpute.data._join import References, join_references, joined_setup, name_references
 from stimpute.model import _setup
-from stimpute.train._trainer import quiet
 
 SAVED_SETUP = "source_registry"  # argument by which scvi-tools repeats a saved setup
 

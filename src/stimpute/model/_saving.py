@@ -9,11 +9,12 @@ from anndata import AnnData
 from scvi.model.base import BaseModelClass
 
 from stimpute._atomic import recover
+from stimpute._screen import quiet
 from stimpute.data._join import References
 from stimpute.model import _persist
 from stimpute.model._data import ModelData
 from stimpute.model._reference import read_same_reference
-from stimpute.train._trainer import quiet, seeded
+from stimpute.train._trainer import seeded
 
 
 class SaveMixin(BaseModelClass):

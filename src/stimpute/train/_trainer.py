@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import logging
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +21,7 @@ from scvi.train._progress import ProgressBar
 from tqdm.auto import tqdm
 
 from stimpute._messages import check_count, check_flag, check_type
-from stimpute._screen import can_draw_progress
+from stimpute._screen import can_draw_progress, quiet
 from stimpute.train._batches import RowBatches
 from stimpute.train._plan import LossPlan
 
@@ -266,17 +265,3 @@ class PhaseBar(ProgressBar):
         """Show the phase and the epoch."""
         if self._should_update(trainer.current_epoch, trainer.max_epochs):
             self.main_progress_bar.set_description(f"{self.phase} {trainer.current_epoch + 1}/{trainer.max_epochs}")
-
-
-@contextlib.contextmanager
-def quiet(*names: str) -> Iterator[None]:
-    """Silence messages of some loggers below a warning."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
