@@ -83,6 +83,17 @@ def test_color_bars_say_what_the_values_are(spatial, imputed):
         assert [bar.get_ylabel() for bar in bars] == [label, label]
 
 
+def test_a_label_is_not_longer_than_its_color_bar(spatial, imputed):
+    wide = spatial.copy()
+    wide.obsm["spatial"] = wide.obsm["spatial"] * [3, 1]
+    axes = pl.imputed(wide, imputed, "New", figsize=(4, 1.5), return_ax=True)
+    figure = axes[0].figure
+    figure.canvas.draw()
+    (bar,) = [ax for ax in figure.axes if ax not in set(axes)]
+    assert bar.get_ylabel() == "normalized\nexpression"
+    assert bar.yaxis.label.get_window_extent().height < figure.bbox.height
+
+
 def test_the_largest_width_can_be_seen_on_white(spatial, imputed):
     axes = pl.imputed(spatial, imputed, "New", interval=True, return_ax=True)
     cmap = axes[1].collections[0].get_cmap()

@@ -329,6 +329,14 @@ def test_a_result_of_measured_genes_has_maps(model, path):
     assert headings(path) == ["All genes", "Maps", "What made this page"]
 
 
+def test_the_section_that_is_drawn_is_named(model, validation, path):
+    report.write(path, model=model, n_maps=1)
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", path.read_text())
+    assert sum("Section &#39;a&#39;, the largest of 2." in caption for caption in captions) == 3
+    report.write(path, validation=validation, n_maps=1)
+    assert "the largest of" not in path.read_text()
+
+
 @pytest.mark.filterwarnings("ignore:.*is trained without the positions")
 def test_data_without_positions_have_no_maps(path):
     bare = synthetic_tissue(n_cells=120, n_reference=100, n_measured=16, n_unmeasured=5)

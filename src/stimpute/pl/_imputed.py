@@ -22,6 +22,7 @@ BRIGHTEST_QUANTILE = 0.995  # a few very large values should not leave the rest 
 MIN_RANGE = 1e-3  # a gene that is 0 everywhere needs a color scale too
 WIDTH_COLORS = "copper_r"  # no color of this map is close to white
 MAP_AREA = 120_000  # square points that the cells of a map share
+POINTS_PER_CHARACTER = 4.3  # of a small label, about
 
 
 @plot
@@ -197,4 +198,6 @@ def _add_color_bars(
             figure = beside[0, 0].get_figure()
             scale = ScalarMappable(*scales[panel])
             bar = figure.colorbar(scale, ax=list(beside.flat), shrink=0.7, aspect=aspect, pad=0.02)
-            bar.set_label(label, fontsize="small")
+            length = bar.ax.get_window_extent().height / figure.dpi * 72
+            is_long = len(label) * POINTS_PER_CHARACTER > length
+            bar.set_label(label.replace(" ", "\n") if is_long else label, fontsize="small")

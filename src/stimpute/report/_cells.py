@@ -36,7 +36,7 @@ def _map(results: Results, adata: AnnData, obs: object) -> list[Figure]:
     key = results.spatial_setup.get("spatial_key", "spatial")
     if key not in adata.obsm:
         return []
-    rows = results.largest_section(adata)
+    rows, note = results.largest_section(adata)
     shown = AnnData(obs=obs, obsm={key: adata.obsm[key]})[rows]
     axes = pl.explained(shown, spatial_key=key, return_ax=True)
-    return [make_figure(axes, "How well the reference explains each cell; red: not.")]
+    return [make_figure(axes, f"How well the reference explains each cell; red: not.{note}")]

@@ -48,7 +48,8 @@ def _held_out_maps(results: Results) -> list[Figure]:
     key = _position_key(results, predicted)
     if key is None:
         return []
-    predicted = predicted[results.largest_section(predicted)]
+    rows, note = results.largest_section(predicted)
+    predicted = predicted[rows]
     about = {"units": units(counts=results.spatial_setup.get("expression", "counts") == "counts")}
     measured = _with_positions(predicted, predicted.X, about)
     imputed = _with_positions(predicted, predicted.layers[MODEL_NAME], about)
@@ -65,7 +66,7 @@ def _held_out_maps(results: Results) -> list[Figure]:
                 size=POINT_AREA / predicted.n_obs,
                 return_ax=True,
             )
-            figures.append(make_figure(axes, f"The {which} reliable held-out genes: measured and imputed."))
+            figures.append(make_figure(axes, f"The {which} reliable held-out genes: measured and imputed.{note}"))
     return figures
 
 
@@ -80,7 +81,7 @@ def _imputed_maps(results: Results) -> list[Figure]:
     key = _position_key(results, imputed)
     if key is None:
         return []
-    rows = results.largest_section(imputed)
+    rows, note = results.largest_section(imputed)
     figures = []
     for which, genes in zip(("most", "least"), (best, worst), strict=True):
         if genes:
@@ -98,7 +99,7 @@ def _imputed_maps(results: Results) -> list[Figure]:
                 size=POINT_AREA / shown.n_obs,
                 return_ax=True,
             )
-            figures.append(make_figure(axes, f"The {which} reliable imputed genes."))
+            figures.append(make_figure(axes, f"The {which} reliable imputed genes.{note}"))
     return figures
 
 
@@ -113,8 +114,8 @@ def _with_positions(adata: AnnData, values: np.ndarray, about: Mapping[str, Any]
     if hasattr(values, "compute"):  # a result that was streamed to disk
         values = values.compute()
     known = {"stimpute": {"units": about.get("units")}}
-    obs = adata.obs[[]].copy()
-    return AnnData(np.asarray(values), obs=obs, var=adata.var.copy(), uns=known, obsm=dict(adata.obsm))
+    obsm = dict(adata.obsm)
+    return AnnData(np.asarray(values), obs=adata.obs[[]].copy(), var=adata.var.copy(), uns=known, obsm=obsm)
 
 
 def _two_columns(coords: np.ndarray, n_rows: int) -> tuple[float, float]:

@@ -157,13 +157,19 @@ class Results:
         n_worst = min(self.n_maps, len(names) - len(best))
         return best, names[len(names) - n_worst :]
 
-    def largest_section(self, adata: AnnData) -> np.ndarray:
-        """Return the positions of the cells of the largest section, or of all cells."""
+    def largest_section(self, adata: AnnData) -> tuple[np.ndarray, str]:
+        """Return the positions of the cells of the largest section, and a sentence that names it.
+
+        All cells and no sentence if there is one section only.
+        """
         key = self.spatial_setup.get("batch_key")
         if key is None or key not in adata.obs:
-            return np.arange(adata.n_obs)
+            return np.arange(adata.n_obs), ""
         labels = adata.obs[key].astype(str)
-        return np.flatnonzero(labels == labels.value_counts().index[0])
+        counts = labels.value_counts()
+        name = counts.index[0]
+        note = f" Section {name!r}, the largest of {len(counts)}." if len(counts) > 1 else ""
+        return np.flatnonzero(labels == name), note
 
 
 def _no_genes() -> pd.DataFrame:
