@@ -8,7 +8,7 @@ from scipy import sparse
 
 from stimpute import tl
 from stimpute.tl._baselines import neighbor_mean
-from stimpute.tl._folds import DenseData
+from stimpute.tl._gene_fold import DenseData
 
 GENES = list("abcdefgh")
 

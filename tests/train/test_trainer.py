@@ -9,8 +9,9 @@ import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import nn
 
+from stimpute.train._contexts import seeded
 from stimpute.train._plan import LossPlan, OneCyclePlan
-from stimpute.train._trainer import PhaseTrainer, seeded
+from stimpute.train._trainer import PhaseTrainer
 
 
 class Line(BaseModuleClass):

@@ -28,7 +28,8 @@ from stimpute.model._setup import check_anndata, check_set_up
 from stimpute.module._module import StImputeModule
 from stimpute.recipes import Predictor, Recipe, get_recipe
 from stimpute.recipes._registry import check_registered
-from stimpute.train._trainer import PhaseTrainer, seeded
+from stimpute.train._contexts import seeded
+from stimpute.train._trainer import PhaseTrainer
 
 OF_MUDATA = 'Call `StImputeModel.from_mudata(mdata, spatial="...", reference="...")`.'
 MAX_CELLS = 20_000
@@ -280,14 +281,4 @@ class StImputeModel(SetupMixin, SaveMixin):
     sizes = property(_properties.sizes)
     training_record = property(_properties.training_record)
 
-    def __repr__(self) -> str:
-        cells = "not attached" if self.adata is None else f"{self.adata.n_obs} cells × {self.adata.n_vars} genes"
-        reference = "not attached"
-        if self.data.attached is not None:
-            reference = "{} cells × {} genes".format(*self.reference_shape)
-        hyperparameters = ", ".join(f"{name}={value}" for name, value in self._recipe.hyperparameters().items())
-        return (
-            f"StImputeModel, recipe {self._recipe.name!r}, {'trained' if self.is_trained_ else 'not trained'}\n"
-            f"  spatial    {cells}\n  reference  {reference}\n  shared     {len(self.shared_genes)} genes\n"
-            f"  relations  {', '.join(self.relations) or 'none'}\n  {hyperparameters}"
-        )
+    __repr__ = _properties.summary

@@ -1,4 +1,4 @@
-"""Read-only properties of the model."""
+"""Read-only properties of the model, and its summary."""
 
 from __future__ import annotations
 
@@ -83,4 +83,18 @@ def sizes(self: StImputeModel) -> DataSizes:
     record = self.data.record
     return DataSizes(
         record.n_cells, record.reference_shape[0], len(record.shared_genes), record.relations, record.n_datasets
+    )
+
+
+def summary(self: StImputeModel) -> str:
+    """Describe recipe, data and hyperparameters in a few lines."""
+    cells = "not attached" if self.adata is None else f"{self.adata.n_obs} cells × {self.adata.n_vars} genes"
+    reference = "not attached"
+    if self.data.attached is not None:
+        reference = "{} cells × {} genes".format(*self.reference_shape)
+    hyperparameters = ", ".join(f"{name}={value}" for name, value in self.recipe.hyperparameters().items())
+    return (
+        f"StImputeModel, recipe {self.recipe.name!r}, {'trained' if self.is_trained_ else 'not trained'}\n"
+        f"  spatial    {cells}\n  reference  {reference}\n  shared     {len(self.shared_genes)} genes\n"
+        f"  relations  {', '.join(self.relations) or 'none'}\n  {hyperparameters}"
     )

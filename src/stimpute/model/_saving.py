@@ -14,7 +14,7 @@ from stimpute.data._join import References
 from stimpute.model import _persist
 from stimpute.model._data import ModelData
 from stimpute.model._reference import read_same_reference
-from stimpute.train._trainer import seeded
+from stimpute.train._contexts import seeded
 
 
 class SaveMixin(BaseModelClass):

@@ -19,7 +19,7 @@ from stimpute.model._persist import given_or_stored
 from stimpute.module._module import StImputeModule
 from stimpute.share import _document, _tensors
 from stimpute.share._minimal_reference import REFERENCE_FILE, minimal_reference
-from stimpute.train._trainer import seeded
+from stimpute.train._contexts import seeded
 
 JSON_FILE = "stimpute.json"
 TENSOR_FILE = "stimpute.safetensors"

@@ -6,7 +6,8 @@ from stimpute.tl._clustering import clustering_scores
 from stimpute.tl._coexpression import coexpression_modules
 from stimpute.tl._cross_validate import cross_validate
 from stimpute.tl._cross_validation import MODEL_NAME, CrossValidation, CrossValidationSettings
-from stimpute.tl._folds import GeneFold, fit_fold, gene_folds
+from stimpute.tl._folds import fit_fold, gene_folds
+from stimpute.tl._gene_fold import GeneFold
 from stimpute.tl._impute import impute
 from stimpute.tl._join_measured import join_measured
 from stimpute.tl._morans_i import morans_i

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 
 from stimpute.data._knn import nearest_by_cosine
 from stimpute.data._normalize import standardize
-from stimpute.tl._folds import DenseData, GeneFold
+from stimpute.tl._gene_fold import DenseData, GeneFold
 
 N_NEIGHBORS = 50
 

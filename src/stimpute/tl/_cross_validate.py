@@ -25,7 +25,8 @@ from stimpute.tl._cross_validation import (
     score_cells,
     score_genes,
 )
-from stimpute.tl._folds import GeneFold, Setup, Totals, cells_were_reported, fit_fold, gene_folds
+from stimpute.tl._folds import Setup, Totals, cells_were_reported, fit_fold, gene_folds
+from stimpute.tl._gene_fold import GeneFold
 from stimpute.tl._null import permute_targets
 
 RESERVED_NAMES = {MODEL_NAME, NULL_NAME, "lower", "upper"}  # layers of the predictions that are no other method

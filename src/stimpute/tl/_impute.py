@@ -21,7 +21,8 @@ from stimpute.model import StImputeModel
 from stimpute.model._setup import read_datasets
 from stimpute.recipes import RECIPES
 from stimpute.tl._baselines import neighbor_mean
-from stimpute.tl._folds import DenseData, Setup, as_one_reference, minimal_copy
+from stimpute.tl._folds import Setup, as_one_reference, minimal_copy
+from stimpute.tl._gene_fold import DenseData
 
 KNN = "knn"
 N_FOLDS = 5  # folds of the shared genes; a fold is left out of the search for neighbors when it is predicted

@@ -12,7 +12,7 @@ from stimpute.data._expression import read_expression
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import copy_relations, relation_names
 from stimpute.model._setup import read_datasets
-from stimpute.tl._folds import GeneFold
+from stimpute.tl._gene_fold import GeneFold
 
 
 def permute_targets(fold: GeneFold, *, seed: int = 0) -> GeneFold:

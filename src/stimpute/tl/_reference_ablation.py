@@ -13,7 +13,8 @@ from anndata import AnnData
 from stimpute._messages import check_type
 from stimpute.data._join import DATASET_KEY, References, name_references
 from stimpute.tl._cross_validate import CrossValidation, cross_validate
-from stimpute.tl._folds import GeneFold, fit_fold
+from stimpute.tl._folds import fit_fold
+from stimpute.tl._gene_fold import GeneFold
 
 
 def reference_ablation(

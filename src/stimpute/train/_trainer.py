@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import signal
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -23,6 +20,7 @@ from tqdm.auto import tqdm
 from stimpute._messages import check_count, check_flag, check_type
 from stimpute._screen import can_draw_progress, quiet
 from stimpute.train._batches import RowBatches
+from stimpute.train._contexts import interruptible
 from stimpute.train._plan import LossPlan
 
 HARDWARE_REPORTS = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
@@ -31,31 +29,6 @@ MAX_SEED = 2**32 - 1  # of numpy
 PATIENCE = 10  # epochs without a lower validation loss before a phase ends
 UNTRAINED = "untrained"  # key in `attrs` of a table of the history
 LOGGED = ("_train", "_validation", "_loss")  # endings of the quantities that the history keeps
-
-
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's random numbers, and restore their global state afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Let an interruption by the user end as KeyboardInterrupt, where Lightning would end Python.
-
-    Lightning also ignores further interruptions from then on; what handled them before is restored.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-        raise error.__context__ from None
 
 
 def check_one_device(devices: int | list[int] | str) -> None:
