@@ -15,7 +15,6 @@ panel. Each size runs in a process of its own. With `--data`, simulated data are
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
 import logging
@@ -24,21 +23,18 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
-import dask
 import numpy as np
 import pandas as pd
-import zarr
 from _panels import simulate_panel, simulate_section
 from _results import section, show
+from _schedulers import new_store, plain_loop, scheduler
 from _stages import AddedMemory, Row, Stages
 
 from stimpute import StImputeModel
-from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK, ZARR_FORMAT, gene_chunks
+from stimpute.model._chunks import gene_chunks
 from stimpute.model._stream import describe_genes, predict_chunks
 from stimpute.recipes import RECIPES, OutputOptions
 
@@ -55,7 +51,9 @@ def measure_cells(folder: Path, recipe: str, n_lazy: int) -> list[Row]:
     spatial, reference, stages = open_data(folder)
     n_cells = spatial.n_obs
     model = StImputeModel(spatial, reference, recipe=recipe)
-    stages.end("set up, make the model: all cells are read", copied=(folder / "spatial.h5ad").stat().st_size)
+    stages.end(
+        "set up, make the model: reference and all cells are read", copied=(folder / "spatial.h5ad").stat().st_size
+    )
     model.train(enable_progress_bar=False)
     stages.end("train")
     unmeasured = list(model.reference_genes.difference(model.shared_genes))
@@ -102,65 +100,25 @@ def measure_schedulers(folder: Path) -> list[Row]:
     known = plain_loop(model, blocks, folder / "plain.zarr")
     stages.end("plain loop: encode, predict, write", products=products)
     cells = model.data.read_cells(None)
+    options = {"batch_size": None, "progress": False}
     for name in ("synchronous", "threads", "processes", "LocalCluster of 2"):
         array = new_store(folder / f"{name}.zarr", known.shape)
+        stages.start()
         with scheduler(name):
-            warm = new_store(folder / "warm.zarr", known.shape)
-            options = {"batch_size": None, "progress": False}
-            few = cells[np.arange(2 * CELLS_PER_CHUNK)] if len(cells) > 2 * CELLS_PER_CHUNK else cells
-            predict_chunks(predictor, few, chunks[:1], blocks[:1], {"X": warm}, OutputOptions(), **options)
-            stages.start()
+            if name not in ("synchronous", "threads"):
+                stages.end(f"start {name}, which import the packages")
             predict_chunks(predictor, cells, chunks, blocks, {"X": array}, OutputOptions(), **options)
             stages.end(name, products=products)
         assert all(np.array_equal(array[i : i + 1000], known[i : i + 1000]) for i in range(0, len(cells), 1000)), name
     return [{"cells": spatial.n_obs, "genes": len(targets), **row} for row in stages.rows]
 
 
-def plain_loop(model: StImputeModel, blocks: list[Any], path: Path) -> Any:
-    """Encode, predict and write chunk by chunk, without Dask."""
-    predictor = model.predictor()
-    cells = model.data.read_cells(None)
-    neighbors = cells.neighbors(predictor.n_spatial_neighbors)
-    encoder = predictor.cell_encoder(None)
-    array = new_store(path, (len(cells), sum(len(block.table) for block in blocks)))
-    for start in range(0, len(cells), CELLS_PER_CHUNK):
-        rows = np.arange(start, min(start + CELLS_PER_CHUNK, len(cells)))
-        encoded = encoder.encode(cells.chunk(rows, neighbors))
-        column = 0
-        for block in blocks:
-            values = block.predict(encoded, OutputOptions())["X"]
-            array[rows[0] : rows[-1] + 1, column : column + values.shape[1]] = values
-            column += values.shape[1]
-    return array
-
-
-def new_store(path: Path, shape: tuple[int, int]) -> zarr.Array:
-    """Make an empty array in chunks of the work, as `impute(out=...)` does."""
-    chunks = (CELLS_PER_CHUNK, GENES_PER_CHUNK)
-    form: dict[str, Any] = {"zarr_format": ZARR_FORMAT, "compressors": COMPRESSOR, "overwrite": True}
-    return zarr.create_array(path, shape=shape, chunks=chunks, dtype="float32", **form)
-
-
-@contextlib.contextmanager
-def scheduler(name: str) -> Iterator[None]:
-    """Use a scheduler of Dask."""
-    if not name.startswith("LocalCluster"):
-        with dask.config.set(scheduler=name, num_workers=2):
-            yield
-        return
-    import distributed
-
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    with cluster, distributed.Client(cluster):
-        yield
-
-
 def open_data(folder: Path) -> tuple[ad.AnnData, ad.AnnData, Stages]:
-    """Open a section on disk, and read its reference."""
+    """Open a section and its reference, of which the expression stays on disk."""
     stages = Stages()
     spatial = ad.read_h5ad(folder / "spatial.h5ad", backed="r")
-    reference = ad.read_h5ad(folder / "reference.h5ad")
-    stages.end("read the reference")
+    reference = ad.read_h5ad(folder / "reference.h5ad", backed="r")
+    stages.end("open the files")
     StImputeModel.setup_anndata(spatial)
     StImputeModel.setup_anndata(reference)
     return spatial, reference, stages
