@@ -190,9 +190,10 @@ def _values_on_disk(
     chunks = (min(cells_per_chunk, result.n_obs), min(_chunks.GENES_PER_CHUNK, result.n_vars))
     with replacing(out) as partial, _new_group(partial) as group:
         group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        for key in ("obs", "var", "obsm", "uns", "varm", "obsp", "varp", "layers"):
-            value = getattr(result, key)
-            anndata.io.write_elem(group, key, value if isinstance(value, pd.DataFrame) else dict(value))
+        with zarr.config.set({"async.concurrency": 1}):  # more chunks of names at once need several times the memory
+            for key in ("obs", "var", "obsm", "uns", "varm", "obsp", "varp", "layers"):
+                value = getattr(result, key)
+                anndata.io.write_elem(group, key, value if isinstance(value, pd.DataFrame) else dict(value))
         arrays = {}
         for name in layers:
             arrays[name] = _new_array(group, _path_in_group(name), result.shape, chunks)
