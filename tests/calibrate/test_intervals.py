@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stimpute.calibrate import _intervals
-from stimpute.calibrate._intervals import GRID, Intervals
+from stimpute.calibrate._intervals import GRID, Intervals, _reached_probability
 from stimpute.data._arrays import from_arrays, to_arrays
 
 
@@ -211,3 +211,13 @@ def test_intervals_survive_as_arrays(rng):
     np.testing.assert_array_equal(
         bounds(again, predicted, std, molecule, 0.9), bounds(intervals, predicted, std, molecule, 0.9)
     )
+
+
+def test_the_least_covered_quarter_of_genes_is_found_in_any_order():
+    covered = np.array([[0.9, 1.0], [0.9, 1.0], [0.1, 0.4], [0.9, 1.0]])
+    mean = [0.7, 0.85]
+    least = [(1 + 0.1) / 2, (1 + 0.4) / 2]
+    np.testing.assert_allclose(_reached_probability(covered), np.minimum(mean, least))
+    np.testing.assert_allclose(_reached_probability(covered[::-1]), np.minimum(mean, least))
+    five = np.concatenate([covered, [[0.5, 0.6]]])  # two of five are a quarter, rounded up
+    np.testing.assert_allclose(_reached_probability(five), [(1 + 0.3) / 2, (1 + 0.5) / 2])

@@ -116,7 +116,7 @@ def test_modules_are_the_programs():
         assert table["module"].iloc[start:stop].nunique() == 1
     assert table["module"].iloc[0] == 0
     assert table["module"].nunique() == 4
-    assert table["nearest"].iloc[24] is None
+    assert pd.isna(table["nearest"].iloc[24])
     assert table["cohesion"].iloc[24] == 0
     assert (table["cohesion"].iloc[:20] > 0.5).all()
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from stimpute import pp, tl
+from stimpute.data._annotations import layers_by_name
 from stimpute.datasets import synthetic_tissue
 from stimpute.train import _trainer
 
@@ -53,7 +54,7 @@ def of_model(result):
 
 
 def layers(result):
-    return sorted(result.predicted.layers)
+    return sorted(layers_by_name(result.predicted))
 
 
 def truth(result):
@@ -199,7 +200,7 @@ def test_an_argument_of_relation_ablation_changes_something(pair, ablation, name
 # ---------------------------------------------------------------- impute
 
 IMPUTE = {
-    "interval": (0.5, lambda imputed: sorted(imputed.layers)),
+    "interval": (0.5, lambda imputed: sorted(layers_by_name(imputed))),
     "spatial_setup": (OTHER_LAYER, lambda imputed: imputed.X),
     "reference_setup": (OTHER_LAYER, lambda imputed: imputed.X),
     "train_kwargs": (OTHER_TRAIN, lambda imputed: imputed.X),

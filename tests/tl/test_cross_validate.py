@@ -88,7 +88,7 @@ def test_predictions_of_a_fold_depend_on_no_value_of_its_genes(result, tissue):
     changed.X = csr_matrix(x)
     again = tl.cross_validate(changed, tissue.reference, n_folds=3, interval=0.9, **QUICK)
     before, after = result.predicted[:, held_out], again.predicted[:, held_out]
-    for layer in result.predicted.layers:
+    for layer in layers_by_name(result.predicted):
         np.testing.assert_array_equal(after.layers[layer], before.layers[layer])
     pd.testing.assert_frame_equal(after.var, before.var)
     assert (after.X != before.X).any()

@@ -1,0 +1,62 @@
+"""What the predictor of `crossfit` computes from weights and parts, against numbers by hand and NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from small import fit, set_up, small_pair
+
+from stimpute.calibrate._moments import MATCHED_MEAN, MATCHED_STD, MIN_STD
+from stimpute.recipes._crossfit_ensemble import N_STRONGEST, log_std
+from stimpute.recipes._crossfit_predictor import effective_number
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}).predictor()
+
+
+@pytest.fixture(scope="module")
+def targets(predictor):
+    """Genes that were not measured, and two that were."""
+    reference = predictor.ensemble.reference
+    new = np.flatnonzero(reference.position_among_shared(np.arange(44)) < 0)
+    return np.append(new, reference.shared[:2])
+
+
+def test_the_effective_number_of_equal_weights_is_their_number():
+    cell = torch.tensor([[1.0, 0, 0, 0], [2, -2, 2, 0], [3, 1, 0, 0], [0, 0, 0, 0]])
+    niche = torch.tensor([[0.0, 0, 0, 0], [1, 1, -1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    found = effective_number(torch.stack([cell, niche]))
+    assert found.tolist() == [1, 3, round(4**2 / (3**2 + 1)), 0]
+    assert found.dtype.kind == "i"
+
+
+def test_the_standard_deviation_is_that_of_all_cells():
+    values = np.array([[1.0, 5], [3, 5]])
+    np.testing.assert_allclose(log_std(torch.from_numpy(values)), np.log([1 + MIN_STD, MIN_STD]))
+
+
+def test_the_features_of_the_reliability(predictor, targets):
+    ensemble = predictor.ensemble
+    parts = ensemble.gene_weights(targets, None).parts(predictor._probe)
+    found = ensemble.reliability_features(targets, parts)
+    attention, cell = (part.numpy().astype(float) for part in parts[:2])
+    z_score = sum(part.numpy().astype(float) for part in parts)
+    for column, part in enumerate([z_score, attention, cell]):
+        np.testing.assert_allclose(found[:, column], np.log(part.std(0) + MIN_STD), rtol=1e-3, atol=1e-4)
+    agreement = [np.corrcoef(attention[:, gene], cell[:, gene])[0, 1] for gene in range(len(targets))]
+    np.testing.assert_allclose(found[:, 3], agreement, atol=1e-4)
+    shared = ensemble.reference.shared
+    similarity = np.abs(ensemble.features.coexpression.similarity(targets))
+    for row, gene in enumerate(targets):
+        others = np.sort(similarity[row][shared != gene])
+        np.testing.assert_allclose(found[row, 4], others[-N_STRONGEST:].mean(), rtol=1e-5)
+
+
+def test_levels_depend_on_the_reference_as_the_section_resembles_it(predictor, targets):
+    ensemble = predictor.ensemble
+    found = ensemble.level_statistics(targets, predictor._probe)
+    attention = predictor._probe.attention.mean(0).numpy().astype(float)
+    matched = ensemble.features.metacells.weighted_statistics(targets, attention)
+    np.testing.assert_allclose(found[:, [MATCHED_MEAN, MATCHED_STD]], matched[:, :2], rtol=1e-5)
+    np.testing.assert_allclose(found[:, 0], ensemble.reference.expression.mean[targets])
