@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stimpute.calibrate import _intervals
-from stimpute.calibrate._intervals import GRID, Intervals, _reached_probability
+from stimpute.calibrate._intervals import GRID, Intervals, _lower_bound, _reached_probability
 from stimpute.data._arrays import from_arrays, to_arrays
 
 
@@ -221,3 +221,7 @@ def test_the_least_covered_quarter_of_genes_is_found_in_any_order():
     np.testing.assert_allclose(_reached_probability(covered[::-1]), np.minimum(mean, least))
     five = np.concatenate([covered, [[0.5, 0.6]]])  # two of five are a quarter, rounded up
     np.testing.assert_allclose(_reached_probability(five), [(1 + 0.3) / 2, (1 + 0.5) / 2])
+
+
+def test_a_lower_bound_of_exactly_one_molecule_stays():
+    np.testing.assert_array_equal(_lower_bound(np.array([0.5, 1.0, 1.5]), np.ones(3)), [0, 1, 1.5])

@@ -93,3 +93,14 @@ def test_nothing_is_kept_of_target_genes(features):
     size = ask(np.arange(10))
     for seed in range(3):
         assert ask(np.random.default_rng(seed).permutation(44)[:20]) == size
+
+
+def test_the_precision_in_components_inverts_their_correlation_with_1_on_the_diagonal():
+    model = fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}, max_exact_genes=10, n_components=6)
+    reference = model.data.need_reference().reference
+    features = GeneFeatures(reference, model.fit.preparation, ridge=0.5)
+    correlation = features.coexpression.loadings @ features.coexpression.loadings.T
+    np.fill_diagonal(correlation, 1)
+    expected = np.linalg.inv(correlation + 0.5 * np.eye(N_MEASURED))
+    found = features.precision.rows(torch.arange(N_MEASURED))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)

@@ -1,11 +1,15 @@
 """What the predictor of `crossfit` computes from weights and parts, against numbers by hand and NumPy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from small import fit, set_up, small_pair
 
+from stimpute.calibrate._intervals import Intervals
 from stimpute.calibrate._moments import MATCHED_MEAN, MATCHED_STD, MIN_STD
+from stimpute.recipes import _crossfit_calibration
 from stimpute.recipes._crossfit_ensemble import N_STRONGEST, log_std
 from stimpute.recipes._crossfit_predictor import effective_number
 
@@ -60,3 +64,18 @@ def test_levels_depend_on_the_reference_as_the_section_resembles_it(predictor, t
     matched = ensemble.features.metacells.weighted_statistics(targets, attention)
     np.testing.assert_allclose(found[:, [MATCHED_MEAN, MATCHED_STD]], matched[:, :2], rtol=1e-5)
     np.testing.assert_allclose(found[:, 0], ensemble.reference.expression.mean[targets])
+
+
+def test_intervals_are_fitted_to_what_is_predicted_of_genes_that_are_held_out(monkeypatch):
+    seen = []
+
+    def fit_intervals(expression, predicted, *others):
+        seen.append((expression, predicted))
+        return Intervals.fit(expression, predicted, *others)
+
+    monkeypatch.setattr(_crossfit_calibration, "Intervals", SimpleNamespace(fit=fit_intervals))
+    model = fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 2})
+    ((expression, predicted),) = seen
+    imputed = model.impute(genes=list(model.shared_genes), progress=False)
+    assert predicted.shape == expression.shape == imputed.shape
+    np.testing.assert_allclose(predicted, imputed.X, atol=1e-4)
