@@ -3,13 +3,15 @@
 import os
 import signal
 
+import dask.array as da
+import dask.threaded
 import numpy as np
 import pytest
 import scvi
 import torch
 from small import fit, set_up, small_pair
 
-from stimpute._threads import WORK_FOR_THREADS, suitable_threads
+from stimpute._threads import WORK_FOR_THREADS, _forget_threads_of_parent, suitable_threads
 from stimpute.recipes._crossfit_ensemble import CrossfitCellEncoder, CrossfitEnsemble
 
 
@@ -70,6 +72,18 @@ def test_a_forked_process_imputes_with_threads_of_its_own():
         found = model.impute(genes=[gene], progress=False).X
         os._exit(0 if np.allclose(found, expected, atol=1e-5) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_a_forked_process_forgets():
+    """In this process, where the test sees it: Dask starts other threads when it needs some."""
+    numbers = da.arange(10, chunks=2)
+    assert numbers.sum().compute(scheduler="threads", num_workers=2) == 45
+    assert dask.threaded.pools
+    _forget_threads_of_parent()
+    assert torch.get_num_threads() == 1
+    assert not dask.threaded.pools
+    assert dask.threaded.default_pool is None
+    assert numbers.sum().compute(scheduler="threads", num_workers=2) == 45
 
 
 def test_a_small_panel_is_described_and_imputed_with_one_thread(monkeypatch):
