@@ -68,6 +68,9 @@ def test_a_saved_model_is_loaded_with_the_same_references(parts, model, tmp_path
     loaded = StImputeModel.load(tmp_path / "model", adata=bare(spatial), reference=bare_references)
     np.testing.assert_array_equal(values(loaded.impute()), values(model.impute()))
     assert loaded.sizes == model.sizes
+    backwards = dict(reversed(bare_references.items()))
+    loaded = StImputeModel.load(tmp_path / "model", adata=bare(spatial), reference=backwards)
+    np.testing.assert_array_equal(values(loaded.impute()), values(model.impute()))
     swapped = {"first": bare_references["second"], "second": bare_references["first"]}
     with pytest.raises(ValueError, match="not the reference"):
         StImputeModel.load(tmp_path / "model", adata=bare(spatial), reference=swapped)

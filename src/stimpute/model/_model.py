@@ -16,12 +16,12 @@ from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
 from stimpute.data._genes import check_genes_present
-from stimpute.data._join import References, is_several, join_references
+from stimpute.data._join import References, is_several
 from stimpute.data._space import sample_cells
 from stimpute.model import _cells, _estimate, _explained, _impute, _properties
 from stimpute.model._data import ModelData
 from stimpute.model._read import read_pair, warn_without_positions
-from stimpute.model._reference import read_same_reference
+from stimpute.model._reference import join_same_references, read_same_reference
 from stimpute.model._registration import SetupMixin
 from stimpute.model._saving import SaveMixin
 from stimpute.model._setup import check_anndata, check_set_up
@@ -249,7 +249,7 @@ class StImputeModel(SetupMixin, SaveMixin):
             self._register_manager_for_instance(self._get_most_recent_anndata_manager(adata, required=True))
             self.adata = adata
         if is_several(reference):
-            reference = join_references(reference, self.data.record.dataset_setups)
+            reference = join_same_references(reference, self.data.record)
         if reference is not None:
             self.data.attached = read_same_reference(reference, self.data.record, self._recipe)
             self._cached_predictor = None

@@ -21,6 +21,7 @@ from stimpute.data._expression import (
     read_expression,
     read_gene_names,
 )
+from stimpute.data._join import References, join_references, name_references
 from stimpute.data._reference import Reference, ReferenceExpression, expression_digest, fingerprint
 from stimpute.data._relations import load_relations
 from stimpute.data._rows import read_all
@@ -68,6 +69,14 @@ class AttachedReference:
         return {name: expression.has_gene[index][position] for index, name in enumerate(self.datasets)}
 
 
+def join_same_references(references: References, record: DataRecord) -> AnnData:
+    """Join the references that a model was made with; if they have its names, in the order that the model knows."""
+    named = name_references(references)
+    if set(named) == set(record.dataset_setups):
+        named = {name: named[name] for name in record.dataset_setups}
+    return join_references(named, record.dataset_setups)
+
+
 def read_same_reference(reference: AnnData, record: DataRecord, recipe: Recipe) -> AttachedReference:
     """Read the reference that a model was made with, and refuse another one.
 
@@ -80,7 +89,7 @@ def read_same_reference(reference: AnnData, record: DataRecord, recipe: Recipe) 
     if key is not None and key not in reference.obs:
         raise ValueError(
             f"The model was trained with the references {list(record.dataset_setups)}, and this is one data set "
-            f"without `obs[{key!r}]`. Pass all of them, in the same order: `reference={{name: adata, ...}}`."
+            f"without `obs[{key!r}]`. Pass all of them by their names: `reference={{name: adata, ...}}`."
         )
     matrix = read_expression(reference, **expression_arguments(record.reference_setup))
     found = f"{reference.n_obs} cells × {reference.n_vars} genes"
@@ -88,7 +97,7 @@ def read_same_reference(reference: AnnData, record: DataRecord, recipe: Recipe) 
     message = (
         f"This is not the reference that the model was trained with: found {found}{{}}, expected {n_cells} cells × "
         f"{n_genes} genes with {record.fingerprint}. Pass the same cells, genes, layer and gene relations, set up in "
-        "the same way, several references in the same order, or train a new model."
+        "the same way, a list of references in the same order, or train a new model."
     )
     if not pd.Index(record.shared_genes).isin(matrix.genes).all():
         raise ValueError(message.format(" without some of the shared genes"))

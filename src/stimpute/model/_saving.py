@@ -93,7 +93,7 @@ class SaveMixin(BaseModelClass):
             the model, if any; False for none.
         reference
             The reference that the model was trained with; need not be set up. If None, the one saved with the model,
-            if any; False for none. Several references as the model got them. Without it the model embeds cells but
+            if any; False for none. Several references by name, or the same list. Without it the model embeds cells but
             cannot impute.
         accelerator, device, prefix, kwargs
             See :meth:`scvi.model.base.BaseModelClass.load`.

@@ -99,7 +99,7 @@ def load(
     adata
         Spatial data with the same measured genes; may come later, with `model.impute(adata=...)`.
     reference
-        The reference that the model was trained with; several references as the model got them. If None, the one in the
+        The reference that the model was trained with; several references by name, or the same list. If None, the one in the
         folder, if any; False for none.
     accelerator, device
         See :meth:`scvi.model.base.BaseModelClass.load`.
