@@ -147,8 +147,8 @@ def fill(
         for step in values.in_steps(n_chunks):
             for columns, lazy in parts_of(step):
                 delayed = [array.to_delayed() for array in lazy.values()]
-                computed = dask.compute(*(block for blocks in delayed for block in blocks.ravel()))
-                _put(arrays, step.cells.tasks, columns, lazy, iter(computed))
+                blocks = [block for of_layer in delayed for block in of_layer.ravel()]
+                _put(arrays, step.cells.tasks, columns, lazy, iter(dask.compute(*blocks)))
                 advance(len(step.cells.order) * len(columns))
 
 
