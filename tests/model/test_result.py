@@ -101,6 +101,12 @@ def test_a_store_does_not_get_the_name_of_another_kind_of_file(model, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
+def test_the_folder_of_a_result_is_made(model, out):
+    path = out.parent / "results" / "today" / out.name
+    model.impute(genes=GENES, out=path, progress=False)
+    assert read(path).n_vars == len(GENES)
+
+
 def test_what_exists_is_kept(model, out):
     out.write_text("of yesterday")
     with pytest.raises(FileExistsError, match="Name another `out=`"):

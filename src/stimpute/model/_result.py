@@ -116,7 +116,7 @@ def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None
     result = f"{n_cells:,} cells × {n_genes:,} genes × {n_layers} float32 would take {size / 2**30:.1f} GiB"
     if out is not None:
         _check_path(out)
-        folder = Path(out).absolute().parent
+        folder = next(parent for parent in Path(out).absolute().parents if parent.exists())
         free = shutil.disk_usage(folder).free
         if Path(out).suffix == FILE and size > free:
             raise OSError(
@@ -207,6 +207,7 @@ def _values_on_disk(
 @contextlib.contextmanager
 def _new_group(path: Path) -> Iterator[zarr.Group | h5py.File]:
     """Make a file or a store; yield its group, and complete it afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == FILE:
         with h5py.File(path, "w") as file:
             yield file
