@@ -94,7 +94,7 @@ def test_a_store_has_the_version_that_viewers_read(model, tmp_path, of_anndata):
     np.testing.assert_array_equal(anndata.read_zarr(tmp_path / "x.zarr").X, imputed.X.compute())
 
 
-@pytest.mark.parametrize("name", ["o.h5", "o.csv"])
+@pytest.mark.parametrize("name", ["o.h5", "o.csv", "o.CSV"])
 def test_a_store_does_not_get_the_name_of_another_kind_of_file(model, tmp_path, name):
     with pytest.raises(ValueError, match=r"expected the name of a zarr store.*'imputed.h5ad'"):
         model.impute(genes=GENES, out=tmp_path / name, progress=False)
@@ -305,3 +305,8 @@ def test_the_place_of_a_file_is_reserved_before_anything_is_computed(model, tmp_
         model.impute(out=tmp_path / "y.h5ad", progress=False)
     assert len(reserved) == 1
     assert entries(tmp_path) == ["x.h5ad"]
+
+
+def test_the_case_of_the_ending_does_not_matter(model, tmp_path):
+    model.impute(genes=GENES, out=tmp_path / "x.H5AD", progress=False)
+    assert (tmp_path / "x.H5AD").is_file()

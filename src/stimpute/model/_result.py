@@ -26,7 +26,6 @@ from stimpute.model import _chunks
 from stimpute.model._reference import AttachedReference
 from stimpute.recipes import OutputOptions, Recipe
 
-FILE = ".h5ad"  # ending of a result in one file; other results on disk are zarr stores
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
 
 
@@ -118,7 +117,7 @@ def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None
         _check_path(out)
         folder = next(parent for parent in Path(out).absolute().parents if parent.exists())
         free = shutil.disk_usage(folder).free
-        if Path(out).suffix == FILE and size > free:
+        if _is_file(Path(out)) and size > free:
             raise OSError(
                 f"{result} of {free / 2**30:.1f} GiB that are free in {folder}. Name the genes you need with `genes=`, "
                 "or a path on another disk."
@@ -136,7 +135,7 @@ def _check_path(out: str | Path) -> None:
     """Check that a result can be written to a path of this name."""
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"`out` is {out!r}; expected the path of a zarr store or of an .h5ad file.")
-    if Path(out).suffix in (".h5", ".csv"):
+    if Path(out).suffix.lower() in (".h5", ".csv"):
         raise ValueError(
             f"`out` is {out}; expected the name of a zarr store, such as 'imputed.zarr', or of a file, such as "
             "'imputed.h5ad'. For another kind of file leave `out` out, and write the result."
@@ -208,7 +207,7 @@ def _values_on_disk(
 def _new_group(path: Path) -> Iterator[zarr.Group | h5py.File]:
     """Make a file or a store; yield its group, and complete it afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == FILE:
+    if _is_file(path):
         with h5py.File(path, "w") as file:
             yield file
         return
@@ -238,11 +237,16 @@ def _new_array(
 @contextlib.contextmanager
 def _written_group(path: Path) -> Iterator[zarr.Group | h5py.File]:
     """Open a file or a store for reading."""
-    if path.suffix == FILE:
+    if _is_file(path):
         with h5py.File(path, "r") as file:
             yield file
         return
     yield zarr.open_group(str(path), mode="r")
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether a result of this name is one file; others are stores."""
+    return path.suffix.lower() == ".h5ad"
 
 
 def _path_in_group(layer: str) -> str:
