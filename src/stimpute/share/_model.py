@@ -99,8 +99,8 @@ def load(
     adata
         Spatial data with the same measured genes; may come later, with `model.impute(adata=...)`.
     reference
-        The reference that the model was trained with; several references by name, or the same list. If None, the one in the
-        folder, if any; False for none.
+        The reference that the model was trained with; several references by name, or the same list. If None, the one in
+        the folder, if any; False for none.
     accelerator, device
         See :meth:`scvi.model.base.BaseModelClass.load`.
 
