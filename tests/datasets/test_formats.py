@@ -8,7 +8,7 @@ import pandas as pd
 import platform_folders as folders
 import pytest
 
-from stimpute.datasets import _formats, read, synthetic_tissue
+from stimpute.datasets import _platforms, read, synthetic_tissue
 
 WRITERS = {
     "xenium": folders.write_xenium,
@@ -145,7 +145,7 @@ def test_without_the_extra_the_error_names_it_and_the_function(cells, tmp_path, 
     def missing(name):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(_formats, "import_module", missing)
+    monkeypatch.setattr(_platforms, "import_module", missing)
     path = WRITERS[platform](tmp_path / "output", cells)
     with pytest.raises(ImportError, match=rf"`spatialdata_io\.{platform}`.*'\.\[platforms\]'"):
         read(path)
