@@ -160,6 +160,28 @@ def test_every_batch_masks_other_genes(model, cells):
     assert (masks.mean(0) < 1).all()  # each gene is masked at some time
 
 
+@pytest.mark.parametrize("n_genes", [2, 3, 5])
+def test_of_a_tiny_panel_one_gene_is_always_an_input(model, cells, n_genes):
+    few = dataclasses.replace(cells, expression=cells.expression[:, :n_genes])
+    fitted = model.fit.preparation.scaling
+    scaling = dataclasses.replace(fitted, mean=fitted.mean[:n_genes], std=fitted.std[:n_genes])
+    batches = MaskedGeneBatches(few, scaling, None, (0.9, 1.0), None, seed=0)
+    n_masked = [int((batches({"rows": torch.arange(3)})["mask"] == 0).sum()) for _ in range(5)]
+    assert n_masked == [n_genes - 1] * 5
+
+
+def test_a_batch_is_scaled_to_the_lower_median_of_its_totals(model, cells):
+    """Of an even number of cells, so that the total is one that a cell has."""
+    scaling = model.fit.preparation.scaling
+    batches = MaskedGeneBatches(cells, scaling, None, (0.3, 0.3), None, seed=0, mask_genes=False)
+    rows = np.flatnonzero(cells.total_counts > 0)[:6]
+    totals = cells.total_counts[rows]
+    target_sum = np.sort(totals)[2]
+    expected = np.log1p(cells.expression[rows].toarray() * (target_sum / totals)[:, None])
+    found = batches({"rows": torch.from_numpy(rows)})["X"]
+    np.testing.assert_allclose(found, scaling.standardize_values(expected.astype(np.float32)), rtol=1e-4, atol=1e-4)
+
+
 def test_a_step_on_a_large_panel_learns_from_fewer_genes():
     assert [n_targets(n) for n in (33, 377, 1000)] == [MAX_TARGETS] * 3
     assert MIN_TARGETS <= n_targets(2000) < MAX_TARGETS
