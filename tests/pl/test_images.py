@@ -36,6 +36,7 @@ def looks_the_same(tmp_path, request):
         yield check
 
 
+@pytest.mark.filterwarnings("ignore:`truth` holds integers")
 def test_accuracy(rng, looks_the_same):
     truth = rng.poisson(2, (60, 12)).astype(float)
     noisy = {name: truth + rng.normal(0, noise, truth.shape) for name, noise in (("good", 1.0), ("poor", 5.0))}
