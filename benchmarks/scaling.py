@@ -15,6 +15,7 @@ panel. Each size runs in a process of its own. With `--data`, simulated data are
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import json
 import logging
@@ -35,6 +36,7 @@ from _stages import AddedMemory, Row, Stages
 
 from stimpute import StImputeModel
 from stimpute.model._chunks import gene_chunks
+from stimpute.model._encodings import SLAB_SIZE
 from stimpute.model._stream import describe_genes, predict_chunks
 from stimpute.recipes import RECIPES, OutputOptions
 
@@ -81,6 +83,12 @@ def measure_cells(folder: Path, recipe: str, n_lazy: int) -> list[Row]:
     kept = lazy.X.source.cells.encodings
     gib = [size / 2**30 for size in (kept.size, kept.file.size)]
     stages.end(f"the next gene; kept: {gib[0]:.1f} GiB in memory, {gib[1]:.1f} GiB in a file")
+    size = kept.size
+    del lazy, kept
+    gc.collect()
+    stages.start()
+    touch(size)
+    stages.end("for comparison: as much memory, written once")
     return [{"cells": n_cells, **row} for row in stages.rows]
 
 
@@ -136,6 +144,13 @@ def encoding(model: StImputeModel) -> int:
 def per_value(model: StImputeModel) -> int:
     """Count the multiplications that predict a value from an encoded cell."""
     return int(model.recipe.work_per_value(model.sizes))
+
+
+def touch(size: int) -> None:
+    """Write to new memory, which the system has to provide."""
+    slabs = []
+    for _ in range(-(-size // SLAB_SIZE)):
+        slabs.append(np.ones(SLAB_SIZE, np.uint8))
 
 
 def size_of(path: Path) -> int:

@@ -75,9 +75,21 @@ def test_members_can_be_computed_apart(autoencoder, x, profiles):
     together = autoencoder.attention(z, keys)
     for member in (slice(1, 2), slice(0, 1), torch.tensor([1])):
         torch.testing.assert_close(autoencoder.attention(z, keys, member), together[member])
-    torch.testing.assert_close(autoencoder.mean_attention(z, keys, torch.arange(2)), together.mean(0))
-    torch.testing.assert_close(autoencoder.mean_attention(z, keys, torch.tensor([1])), together[1])
+    for members in (torch.arange(2), torch.tensor([1])):
+        mean = autoencoder.mean_attention(profiles, MASK, members)
+        torch.testing.assert_close(mean(x), together[members].mean(0))
     assert not torch.allclose(together[0], together[1])
+
+
+def test_the_mean_knows_the_dataset_of_a_metacell(x, profiles):
+    autoencoder = AttentionAutoencoder(N_GENES, n_latent=4, n_members=2, n_datasets=2, preference=-2.0)
+    autoencoder.start_from(profiles)
+    dataset = torch.arange(N_METACELLS) % 2
+    z, keys = autoencoder.embed_cells(x, MASK), autoencoder.embed_reference(profiles, MASK)
+    members = torch.arange(2)
+    mean = autoencoder.mean_attention(profiles, MASK, members, dataset)
+    torch.testing.assert_close(mean(x), autoencoder.attention(z, keys, members, dataset).mean(0))
+    torch.testing.assert_close(mean.preference[:, 0, dataset == 1], torch.full((2, N_METACELLS // 2), -2.0))
 
 
 def test_it_starts_with_the_principal_axes_of_the_metacells(profiles):

@@ -17,6 +17,7 @@ import torch
 
 MEMORY_SHARE = 0.5  # of the free memory that the encoded cells of one result may take
 DISK_SHARE = 0.5  # of the free space for temporary files
+SLAB_SIZE = 2**26  # bytes
 ALIGNMENT = 64  # bytes; products of matrices are faster from there, and their last bits depend on it
 
 
@@ -33,6 +34,7 @@ class Encodings:
         self.limit: int | None = None
         self.size = 0
         self.file = SpillFile()
+        self._memory = Slabs()
         self._chunks: dict[tuple[int | None, int], Any] = {}
         self._lock = threading.Lock()
         _OF_THIS_PROCESS[self.token] = self
@@ -48,19 +50,47 @@ class Encodings:
         """Return the encoded chunks of a fold by position; :func:`load` reads those that are in the file."""
         return {position: block for (of_fold, position), block in list(self._chunks.items()) if of_fold == fold}
 
-    def add(self, fold: int | None, position: int, block: Any) -> None:
-        """Keep an encoded chunk if there is room."""
+    def add(self, fold: int | None, position: int, block: Any) -> Any:
+        """Keep an encoded chunk if there is room; return what should be read from now on."""
         size = n_bytes(block)
         with self._lock:
             if (fold, position) in self._chunks:
-                return
+                return block
             if self.limit is None:
                 self.limit = int(MEMORY_SHARE * _free_memory(block))
             if self.size + size <= self.limit:
-                self._chunks[fold, position] = block
+                kept = self._memory.write(block) if _gpu_of(block) is None else block
+                self._chunks[fold, position] = kept
                 self.size += size
-            elif self.file.has_room(size) and _gpu_of(block) is None:
+                return kept
+            if self.file.has_room(size) and _gpu_of(block) is None:
                 self._chunks[fold, position] = self.file.write(block)
+            return block
+
+
+class Slabs:
+    """Large pieces of memory that arrays are copied to, one after another.
+
+    The system provides large pieces by huge pages, and small arrays by pages of 4 KiB, which took longer than encoding.
+    """
+
+    def __init__(self) -> None:
+        self._free = np.empty(0, np.uint8)
+
+    def write(self, block: Any) -> Any:
+        """Copy the arrays of an encoded chunk."""
+        return map_arrays(block, self._copy)
+
+    def _copy(self, array: Any) -> Any:
+        values = np.asarray(array)
+        n_taken = -(-values.nbytes // ALIGNMENT) * ALIGNMENT
+        if n_taken > len(self._free):
+            slab = np.empty(max(SLAB_SIZE, n_taken) + ALIGNMENT, np.uint8)
+            self._free = slab[-slab.ctypes.data % ALIGNMENT :]
+        copy = self._free[: values.nbytes].view(values.dtype).reshape(values.shape)
+        self._free = self._free[n_taken:]
+        copy[...] = values
+        return torch.from_numpy(copy) if isinstance(array, torch.Tensor) else copy
 
 
 class TemporaryFile:
@@ -139,9 +169,7 @@ _OF_THIS_PROCESS: weakref.WeakValueDictionary[str, Encodings] = weakref.WeakValu
 def remembered(token: str, fold: int | None, position: int, encoded: Any) -> Any:
     """Keep an encoded chunk where its result is, and pass it on."""
     encodings = _OF_THIS_PROCESS.get(token)
-    if encodings is not None:
-        encodings.add(fold, position, encoded)
-    return encoded
+    return encoded if encodings is None else encodings.add(fold, position, encoded)
 
 
 def load(block: Any) -> Any:

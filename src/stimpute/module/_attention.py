@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -80,9 +81,11 @@ class AttentionAutoencoder(nn.Module):
         return self._embed(profiles, mask, self.keys)
 
     def _embed(self, x: Tensor, mask: Tensor, projection: Tensor) -> Tensor:
-        # Scaling the projection in place of the rows gives one product for all members.
-        scaled = projection * (mask * torch.exp(self.log_weights)).transpose(1, 2)
-        return F.normalize(torch.einsum("cg,mgl->mcl", x, scaled), dim=-1)
+        return _unit_rows(x, self._projection(mask, projection))
+
+    def _projection(self, mask: Tensor, projection: Tensor) -> Tensor:
+        """Scale a projection in place of the rows, which gives one product for all members."""
+        return projection * (mask * torch.exp(self.log_weights)).transpose(1, 2)
 
     def attention(
         self, z: Tensor, keys: Tensor, members: Tensor | slice = ALL_MEMBERS, dataset: Tensor | None = None
@@ -100,22 +103,82 @@ class AttentionAutoencoder(nn.Module):
         """
         return self.scale[members] * self._weights(z, keys, members, dataset)
 
-    def mean_attention(self, z: Tensor, keys: Tensor, members: Tensor, dataset: Tensor | None = None) -> Tensor:
-        """Compute the mean of :meth:`attention` over some members, shape (n_cells, n_metacells).
+    @torch.inference_mode()
+    def mean_attention(
+        self, profiles: Tensor, mask: Tensor, members: Tensor, dataset: Tensor | None = None
+    ) -> MeanAttention:
+        """Return what computes the mean of :meth:`attention` over some members, for any number of cells.
 
-        Computed one member after another: weights of all of them at once do not fit in the cache of a processor.
+        Parameters
+        ----------
+        profiles
+            Standardized expression of the metacells, shape (n_metacells, n_genes).
+        mask
+            1 for input genes, shape (n_genes,).
+        members, dataset
+            See :meth:`attention`.
         """
-        shares = (self.scale / len(members)).flatten().tolist()
-        total = torch.zeros(z.shape[1], keys.shape[1], device=z.device)
-        for member in members.tolist():
-            weights = self._weights(z, keys, slice(member, member + 1), dataset)[0]
-            total.add_(weights, alpha=shares[member])  # a factor that is a tensor would be several times slower
-        return total
+        keys = torch.exp(self.log_temperature) * self.embed_reference(profiles, mask)
+        return MeanAttention(
+            projection=self._projection(mask, self.queries)[members],
+            keys=keys[members].transpose(1, 2).contiguous(),
+            preference=self._preference(members, dataset),
+            shares=(self.scale[members] / len(members)).flatten().tolist(),
+        )
 
     def _weights(self, z: Tensor, keys: Tensor, members: Tensor | slice, dataset: Tensor | None) -> Tensor:
         sharpened = torch.exp(self.log_temperature)[members] * z[members]
         logits = sharpened @ keys[members].transpose(1, 2)
-        if self.preference is not None:
-            preference = F.pad(self.preference[members], (1, 0))  # 0 for the first dataset
-            logits = logits + preference[:, dataset][:, None]
-        return torch.softmax(logits, dim=-1)
+        preference = self._preference(members, dataset)
+        return torch.softmax(logits if preference is None else logits + preference, dim=-1)
+
+    def _preference(self, members: Tensor | slice, dataset: Tensor | None) -> Tensor | None:
+        """Return the preference for each metacell, shape (n_members, 1, n_metacells); None for one dataset."""
+        if self.preference is None:
+            return None
+        of_dataset = F.pad(self.preference[members], (1, 0))  # 0 for the first
+        return of_dataset[:, dataset][:, None]
+
+
+@dataclass(frozen=True)
+class MeanAttention:
+    """Mean attention of some members, with the mask and the metacells fixed.
+
+    Attributes
+    ----------
+    projection
+        From masked genes to the latent space, shape (n_members, n_genes, n_latent).
+    keys
+        Embedded metacells times the temperature, shape (n_members, n_latent, n_metacells).
+    preference
+        Added to the logits, shape (n_members, 1, n_metacells), or None.
+    shares
+        Weight of each member in the mean, shape (n_members,).
+    """
+
+    projection: Tensor
+    keys: Tensor
+    preference: Tensor | None
+    shares: list[float]
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Compute the attention of cells, shape (n_cells, n_metacells), from standardized genes.
+
+        One member after another, in the same memory: weights of all at once do not fit in the cache of a processor.
+        """
+        z = _unit_rows(x, self.projection)
+        total = torch.zeros(len(x), self.keys.shape[2], device=x.device)
+        logits, weights = torch.empty_like(total), torch.empty_like(total)
+        for member, share in enumerate(self.shares):
+            torch.mm(z[member], self.keys[member], out=logits)
+            if self.preference is not None:
+                logits += self.preference[member]
+            torch.softmax(logits, dim=-1, out=weights)
+            total.add_(weights, alpha=share)  # a factor that is a tensor would be several times slower
+        return total
+
+
+def _unit_rows(x: Tensor, projection: Tensor) -> Tensor:
+    """Project cells and scale them to unit length, shape (n_members, n_cells, n_latent)."""
+    return F.normalize(torch.einsum("cg,mgl->mcl", x, projection), dim=-1)

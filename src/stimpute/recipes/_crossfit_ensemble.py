@@ -14,7 +14,7 @@ from stimpute.data._folds import GeneSplit
 from stimpute.data._metacells import gene_statistics
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import CellChunk
-from stimpute.module._attention import AttentionAutoencoder
+from stimpute.module._attention import MeanAttention
 from stimpute.module._gene_graph import whiten
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._crossfit_fit import CrossfitPreparation, SharedGeneScaling
@@ -81,16 +81,8 @@ class CrossfitCellEncoder:
     ----------
     scaling, split, fold
         Normalization of the cells.
-    autoencoder
-        The attention network.
-    keys
-        Latent representation of the metacells, shape (n_members, n_metacells, n_latent).
-    dataset
-        Dataset of each metacell, shape (n_metacells,).
-    mask
-        1 for input genes, shape (n_shared,).
-    members
-        Members of the ensemble to average.
+    attention
+        Mean attention of the members that did not learn from the held-out genes.
     use_attention
         Whether attention takes part in the prediction.
     """
@@ -98,11 +90,7 @@ class CrossfitCellEncoder:
     scaling: SharedGeneScaling
     split: GeneSplit
     fold: int | None
-    autoencoder: AttentionAutoencoder
-    keys: Tensor
-    dataset: Tensor
-    mask: Tensor
-    members: Tensor
+    attention: MeanAttention
     use_attention: bool
 
     def encode(self, chunk: CellChunk) -> CellBlock:
@@ -113,9 +101,8 @@ class CrossfitCellEncoder:
     @torch.inference_mode()
     def encode_inputs(self, inputs: np.ndarray, molecule: np.ndarray) -> CellBlock:
         """Compute attention from standardized inputs, shape (n_inputs, n_cells, n_shared)."""
-        on_device = torch.from_numpy(inputs).to(self.keys.device)
-        z = self.autoencoder.embed_cells(on_device[0], self.mask)
-        attention = self.autoencoder.mean_attention(z, self.keys, self.members, self.dataset)
+        on_device = torch.from_numpy(inputs).to(self.attention.keys.device)
+        attention = self.attention(on_device[0])
         if not self.use_attention:
             attention.zero_()
         return CellBlock(attention, on_device, molecule)
@@ -164,18 +151,9 @@ class CrossfitEnsemble:
         split = self.preparation.folds.split(fold)
         mask = torch.from_numpy(split.mask()).to(device)
         profiles = torch.from_numpy(self.features.metacells.shared_profiles).to(device)
-        autoencoder = self.module["autoencoder"]
-        return CrossfitCellEncoder(
-            scaling=self.preparation.scaling,
-            split=split,
-            fold=fold,
-            autoencoder=autoencoder,
-            keys=autoencoder.embed_reference(profiles, mask),
-            dataset=torch.from_numpy(self.features.metacells.dataset).to(device),
-            mask=mask,
-            members=self._members(fold),
-            use_attention=self.use_attention,
-        )
+        dataset = torch.from_numpy(self.features.metacells.dataset).to(device)
+        attention = self.module["autoencoder"].mean_attention(profiles, mask, self._members(fold), dataset)
+        return CrossfitCellEncoder(self.preparation.scaling, split, fold, attention, self.use_attention)
 
     def _members(self, fold: int | None) -> Tensor:
         if fold is None:
