@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 CELLS_PER_QUERY = 65_536
+LEAF_SIZE = 32  # cells in a leaf of a tree; smaller leaves take more time and memory
 BITS_PER_AXIS = 16  # resolution of the space-filling curve
 MAX_DENSE = 5_000_000  # values that are made dense to average neighbors: about as many as caches hold
 
@@ -101,9 +102,9 @@ class NeighborSearch:
         if name not in self._trees:
             cells = np.flatnonzero(self.section == name)
             if len(cells) == len(self.section):
-                self._trees[name] = None, cKDTree(self.coords)
+                self._trees[name] = None, cKDTree(self.coords, LEAF_SIZE)
             else:
-                self._trees[name] = cells, cKDTree(self.coords[cells])
+                self._trees[name] = cells, cKDTree(self.coords[cells], LEAF_SIZE)
         return self._trees[name]
 
 
