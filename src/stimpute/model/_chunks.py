@@ -11,8 +11,9 @@ from numcodecs import Blosc
 from stimpute.data._reference import Reference
 from stimpute.recipes import Predictor
 
-GENES_PER_CHUNK = 256
 CELLS_PER_CHUNK = 1024
+GENES_PER_CHUNK = 256  # of a store: they are read together
+CHUNKS_PER_TASK = 4  # of a store, side by side: an encoded chunk of cells is sent to every task
 ZARR_FORMAT: Literal[2] = 2  # that every viewer reads; Vitessce does not read stores of version 3 in full
 # Values hardly compress, since their last bits are noise. This takes less time than their matrix products, zarr's own
 # choice takes more; stores are a third larger with it.
@@ -38,6 +39,11 @@ class GeneChunk:
     columns: np.ndarray
 
 
+def genes_per_task() -> int:
+    """Count the genes that are described, predicted and stored together."""
+    return CHUNKS_PER_TASK * GENES_PER_CHUNK
+
+
 def gene_chunks(predictor: Predictor, targets: np.ndarray, reference: Reference) -> list[GeneChunk]:
     """Group target genes by the fold that is held out to predict them, and cut the groups into chunks.
 
@@ -55,9 +61,10 @@ def gene_chunks(predictor: Predictor, targets: np.ndarray, reference: Reference)
     folds = predictor.folds.fold_of_gene[position[is_shared]]
     groups: list[tuple[int | None, np.ndarray]] = [(None, np.flatnonzero(~is_shared))]
     groups += [(int(fold), np.flatnonzero(is_shared)[folds == fold]) for fold in np.unique(folds)]
+    size = genes_per_task()
     chunks = []
     for fold, columns in groups:
-        for start in range(0, len(columns), GENES_PER_CHUNK):
-            part = columns[start : start + GENES_PER_CHUNK]
+        for start in range(0, len(columns), size):
+            part = columns[start : start + size]
             chunks.append(GeneChunk(fold, targets[part], part))
     return chunks

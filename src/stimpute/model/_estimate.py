@@ -15,7 +15,7 @@ from stimpute._messages import check_count
 from stimpute.data._rows import ROWS_PER_BLOCK, LazyRows
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
-from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK, ZARR_FORMAT, GeneChunk
+from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK, ZARR_FORMAT, GeneChunk, genes_per_task
 from stimpute.model._encodings import n_bytes
 from stimpute.model._stream import predict_chunks
 from stimpute.recipes import GeneBlock, OutputOptions, Predictor
@@ -111,7 +111,7 @@ def estimate(
     if isinstance(training.expression, LazyRows):
         per_cell += reading / min(len(training), len(cells) * ROWS_PER_BLOCK // CELLS_PER_CHUNK)
     n_values = n_cells * n_genes
-    chunks = 4 * CELLS_PER_CHUNK * GENES_PER_CHUNK * 4 * len(values) + SCRATCH
+    chunks = 4 * CELLS_PER_CHUNK * genes_per_task() * 4 * len(values) + SCRATCH
     if isinstance(training.expression, LazyRows):
         chunks += (
             PARTS_AT_ONCE * ROWS_PER_BLOCK * n_bytes([cells.expression.data, cells.expression.indices]) // len(cells)

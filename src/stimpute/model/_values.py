@@ -105,7 +105,7 @@ class ImputedValues:
             array = da.concatenate([values[layer] for _, values in parts], axis=1)
             if not np.array_equal(picked, np.arange(len(found))):
                 array = array[:, picked]
-            arrays[layer] = array.rechunk({1: _chunks.GENES_PER_CHUNK})
+            arrays[layer] = array.rechunk({1: _chunks.genes_per_task()})
         return arrays
 
     def in_order(self) -> list[tuple[np.ndarray, Arrays]]:

@@ -62,11 +62,15 @@ class CrossfitGeneBlock:
         z_score = self.weights.z_score(cells)
         mean = self.table["expected_mean"].to_numpy(np.float32)
         std = self.table["expected_std"].to_numpy(np.float32)
-        shrunken = np.maximum(mean + std * self.slope * z_score, 0)
         z_score_std = np.maximum(self.table["z_score_std"].to_numpy(np.float32), MIN_STD)
-        values = {"X": shrunken}
+        values = {}
         if options.variance == "matched":
             values["X"] = np.maximum(mean + std * z_score / z_score_std, 0)
+        shrunken = z_score  # in its place: new memory takes time
+        shrunken *= std * self.slope
+        shrunken += mean
+        np.maximum(shrunken, 0, out=shrunken)
+        values.setdefault("X", shrunken)
         if options.interval is not None:
             central = self.intervals.central(options.interval, mean, std * self.slope * z_score_std)
             values["lower"], values["upper"] = self.intervals.bounds(shrunken, std, cells.molecule, central)
