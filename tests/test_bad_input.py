@@ -528,7 +528,12 @@ def test_data_that_were_changed_between_setup_and_model(fresh, recipe, change, m
         StImputeModel(*fresh, recipe=recipe)
 
 
-@pytest.mark.parametrize("change", [upper_case, filter_genes, normalize, scale])
+def change_vectors(adata):
+    adata.varm["protein"][:] = adata.varm["protein"][::-1]
+    adata.var["has_protein"] = False
+
+
+@pytest.mark.parametrize("change", [upper_case, filter_genes, normalize, scale, change_vectors])
 def test_a_reference_that_is_changed_later_changes_nothing(loaded, imputed, change):
     """The model has read it when it was made or loaded, and need not read it again."""
     change(loaded.reference)

@@ -159,11 +159,54 @@ def test_missing_labels(saved, pair):
     assert isinstance(table["label"].dtype, pd.CategoricalDtype)
 
 
-def test_a_reference_that_lost_cells_has_no_labels_to_give(saved, pair):
+def lose_a_cell(reference):
+    reference._inplace_subset_obs(reference.obs_names[:-1])
+
+
+def reorder(reference):
+    reference._inplace_subset_obs(reference.obs_names[::-1])
+
+
+def sort_annotations(reference):
+    reference.obs.sort_values("cell_type", inplace=True)
+
+
+def rename(reference):
+    reference.obs_names = [f"cell {number}" for number in range(reference.n_obs)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lose_a_cell, r"has 210 cells now and had 211.*load this one with the reference as it was"),
+        (reorder, "has other names of cells now than when the model read it"),
+        (sort_annotations, "has other names of cells now"),
+        (rename, "has other names of cells now"),
+    ],
+)
+def test_a_reference_whose_cells_were_changed_has_no_neighbors_and_labels_to_give(saved, pair, change, message):
+    """Positions in it are no longer those of the cells that the model read: labels would be those of other cells."""
     model = StImputeModel.load(saved, pair[0], bare(pair[1]), accelerator="cpu")
-    model.reference._inplace_subset_obs(model.reference.obs_names[:-1])
-    with pytest.raises(ValueError, match=r"has 210 cells now and had 211"):
-        model.transfer_labels("cell_type")
+    change(model.reference)
+    for call in (model.get_neighbors, lambda: model.transfer_labels("cell_type")):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_a_reference_that_was_put_in_another_order_is_embedded_in_that_order(saved, pair, latent):
+    model = StImputeModel.load(saved, pair[0], bare(pair[1]), accelerator="cpu")
+    reorder(model.reference)
+    for adata in (None, model.reference):
+        found = model.get_latent_representation(adata, dataset="reference")
+        np.testing.assert_allclose(found, latent[1][::-1], atol=1e-5)
+    lose_a_cell(model.reference)
+    assert len(model.get_latent_representation(dataset="reference")) == N_REFERENCE - 1
+
+
+def test_a_reference_that_was_normalized_in_place_is_embedded_as_it_was_read(saved, pair, latent):
+    model = StImputeModel.load(saved, pair[0], bare(pair[1]), accelerator="cpu")
+    model.reference.X = model.reference.X.log1p()
+    np.testing.assert_array_equal(model.get_latent_representation(model.reference), latent[1])
 
 
 def test_as_many_neighbors_as_reference_cells(recipe):

@@ -144,7 +144,7 @@ def load_relations(
     centered: bool = True,
     n_components: int | None = None,
 ) -> dict[str, Relation]:
-    """Load relations of a reference AnnData by name.
+    """Load relations of a reference AnnData by name, as copies: what is changed there later has no effect.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def load_relations(
             continue
         stored = read_relation(adata, name)
         if stored.kind == "vectors":
-            relations[name] = Vectors(stored.values, stored.has_values, coexpression, centered)
+            relations[name] = Vectors(stored.values.copy(), stored.has_values.copy(), coexpression, centered)
         else:
-            relations[name] = Edges(stored.values, coexpression)
+            relations[name] = Edges(stored.values.copy(), coexpression)
     return relations

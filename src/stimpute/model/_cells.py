@@ -52,7 +52,8 @@ def get_latent_representation(
     if dataset != "reference":
         raise ValueError(f'`dataset` is {dataset!r}; expected "spatial", "reference" or None.')
     attached = self.data.need_reference()
-    if adata is None or adata is attached.adata:
+    adata = attached.adata if adata is None else adata
+    if adata is attached.adata and attached.has_same_cells:
         return predictor.embed_reference()
     return predictor.embed_reference(*read_reference_cells(adata, attached))
 
@@ -76,9 +77,11 @@ def get_neighbors(
     Raises
     ------
     ValueError
-        If the reference has fewer cells.
+        If the reference has fewer cells, or its cells were changed in place since the model read it.
     """
-    n_cells = self.data.need_reference().reference.expression.n_cells
+    attached = self.data.need_reference()
+    attached.check_cells()
+    n_cells = attached.reference.expression.n_cells
     predictor = _latent_space(self)
     if n_neighbors is not None and not 1 <= n_neighbors <= n_cells:
         raise ValueError(f"`n_neighbors` is {n_neighbors}; expected 1 to {n_cells}, the cells of the reference.")
@@ -112,17 +115,11 @@ def transfer_labels(
     KeyError
         If the reference has no such column.
     ValueError
-        If cells were added to or removed from the reference since it was attached.
+        As :meth:`get_neighbors`.
     """
     obs = self.data.need_reference().adata.obs
     if key not in obs:
         raise missing_key(key, "reference.obs", obs.columns)
-    n_cells, _ = self.reference_shape
-    if len(obs) != n_cells:
-        raise ValueError(
-            f"The reference has {len(obs)} cells now and had {n_cells} when the model was made. Make a new model, or "
-            "load this one with the same reference."
-        )
     index, cosine = self.get_neighbors(adata, n_neighbors)
     return vote(read_column(obs, key), index, cosine, self.data.section(adata).obs_names)
 

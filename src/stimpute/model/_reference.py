@@ -50,8 +50,8 @@ class AttachedReference:
         Which genes have a protein vector, shape (n_genes,).
     datasets
         Names of the datasets of a joined reference; empty for one dataset.
-    gene_ids
-        Its `var_names`, shape (n_genes,).
+    gene_ids, cell_names
+        Its `var_names`, shape (n_genes,), and its `obs_names`, shape (n_cells,).
     """
 
     adata: AnnData
@@ -61,6 +61,28 @@ class AttachedReference:
     has_protein: np.ndarray
     datasets: tuple[str, ...]
     gene_ids: pd.Index
+    cell_names: pd.Index
+
+    @property
+    def has_same_cells(self) -> bool:
+        """Whether the cells still have the names and the order that they had when they were read."""
+        return bool(self.adata.obs_names.equals(self.cell_names))
+
+    def check_cells(self) -> None:
+        """Check that positions in what was read are positions in the AnnData.
+
+        Raises
+        ------
+        ValueError
+            If cells were added, removed, renamed or put in another order since the reference was read.
+        """
+        if not self.has_same_cells:
+            now, before = self.adata.n_obs, len(self.cell_names)
+            found = f"has {now} cells now and had {before}" if now != before else "has other names of cells now than"
+            raise ValueError(
+                f"The reference {found} when the model read it, so that cells cannot be told by their position. Make a "
+                "new model, or load this one with the reference as it was."
+            )
 
     def has_gene(self, genes: pd.Index) -> dict[str, np.ndarray]:
         """Tell which genes each dataset of a joined reference has, shape (n_genes,) each; empty for one dataset."""
@@ -129,7 +151,9 @@ def read_reference(
     if "has_protein" in adata.var:
         has_protein = annotated.var["has_protein"].to_numpy(dtype=bool).copy()
     digest = fingerprint(values_digest, matrix.genes, loaded, dataset)
-    return AttachedReference(adata, setup, reference, digest, has_protein, names, adata.var_names)
+    return AttachedReference(
+        adata, setup, reference, digest, has_protein, names, adata.var_names, adata.obs_names
+    )
 
 
 def read_reference_cells(adata: AnnData, attached: AttachedReference) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +191,9 @@ def read_reference_cells(adata: AnnData, attached: AttachedReference) -> tuple[n
 
 
 def is_from_reference(adata: AnnData, attached: AttachedReference) -> bool:
-    """Tell whether an AnnData is a copy or a subset of the cells of the reference, by its expression."""
+    """Tell whether an AnnData is the reference, or a copy or a subset of its cells, by its expression."""
+    if adata is attached.adata:
+        return True
     expression = attached.reference.expression
     if attached.setup.get("gene_symbols") is None and not expression.genes.isin(adata.var_names).all():
         return False
