@@ -99,6 +99,28 @@ def test_a_deleted_model_leaves_no_data_behind(own_pair, recipe, tmp_path):
     assert not stored_by_instances(reference)
 
 
+def test_loading_a_model_leaves_the_setup_of_the_user(pair, saved):
+    spatial = bare(pair[0])
+    spatial.obs["section"] = np.where(np.arange(spatial.n_obs) < 75, "a", "b")
+    StImputeModel.setup_anndata(spatial, batch_key="section")
+    loaded = StImputeModel.load(saved, spatial, pair[1], accelerator="cpu")
+    assert loaded.spatial_setup["batch_key"] is None
+    model = StImputeModel(spatial, pair[1])
+    assert model.spatial_setup["batch_key"] == "section"
+    assert loaded.adata is model.adata is spatial
+    StImputeModel.release(spatial)
+
+
+def test_data_of_a_loaded_model_are_freed_with_it(pair, saved):
+    spatial = bare(pair[0])
+    model = StImputeModel.load(saved, spatial, bare(pair[1]), accelerator="cpu")
+    assert np.isfinite(model.impute(genes="Gene40", progress=False).X).all()
+    watched = weakref.ref(spatial)
+    del model, spatial
+    gc.collect()
+    assert watched() is None
+
+
 def test_a_model_that_cannot_be_made_leaves_no_data_behind(own_pair):
     spatial, reference = own_pair
     wrong = [

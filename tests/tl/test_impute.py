@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,10 +46,34 @@ def test_it_is_the_model_in_one_call(tissue, pair):
     imputed = tl.impute(
         spatial, reference, genes, interval=0.9, progress=False, train_kwargs=TRAIN, n_metacells=20, n_steps=10
     )
+    for adata in pair:
+        StImputeModel.setup_anndata(adata)
     model = StImputeModel(spatial, reference, n_metacells=20, n_steps=10)
     model.train(**TRAIN, enable_progress_bar=False)
     np.testing.assert_array_equal(imputed.X, model.impute(genes=genes, progress=False).X)
     assert {"lower", "upper"} <= set(imputed.layers)
+
+
+def test_data_are_freed_with_the_last_that_the_user_keeps_of_them(tissue):
+    data = [tissue.spatial.copy(), tissue.reference.copy()]
+    imputed = tl.impute(*data, progress=False, train_kwargs=TRAIN)
+    watched = [weakref.ref(adata) for adata in data]
+    del data
+    gc.collect()
+    assert [watch() for watch in watched] == [None, None]
+    assert imputed.n_obs == 110
+
+
+def test_the_setup_of_the_user_stays(pair):
+    spatial, reference = pair
+    spatial.layers["raw"] = spatial.X.copy()
+    StImputeModel.setup_anndata(spatial, layer="raw")
+    StImputeModel.setup_anndata(reference)
+    tl.impute(spatial, reference, progress=False, train_kwargs=TRAIN)
+    assert StImputeModel(spatial, reference).spatial_setup["layer"] == "raw"
+    with pytest.raises(ValueError, match="`expression` is 'log'"):
+        tl.impute(spatial, reference, reference_setup={"expression": "log"})
+    assert StImputeModel(spatial, reference).spatial_setup["layer"] == "raw"
 
 
 # ---------------------------------------------------------------- the mean of neighbors

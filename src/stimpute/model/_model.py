@@ -245,9 +245,10 @@ class StImputeModel(SetupMixin, SaveMixin):
             self._fit = from_arrays(self._recipe.fit_type, self.fit_arrays_, self.sizes.dimensions())
         if adata is not None:
             check_genes_present(self.input_genes, self.data.measured_genes(adata))
-            self.setup_anndata(adata, **self.spatial_setup)
-            self._register_manager_for_instance(self._get_most_recent_anndata_manager(adata, required=True))
-            self.adata = adata
+            with self.registered_as_before(adata):
+                self.setup_anndata(adata, **self.spatial_setup)
+                self._register_manager_for_instance(self._get_most_recent_anndata_manager(adata, required=True))
+                self.adata = adata
         if is_several(reference):
             reference = join_same_references(reference, self.data.record)
         if reference is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import rich.pretty  # noqa: F401 - scvi-tools' view_anndata_setup uses it without importing it
@@ -171,3 +172,27 @@ class SetupMixin(BaseModelClass):
                 uuid = adata.uns[_SCVI_UUID_KEY]
                 for managers in (cls._setup_adata_manager_store, *cls._per_instance_manager_store.values()):
                     managers.pop(uuid, None)
+
+    @classmethod
+    @contextlib.contextmanager
+    def registered_as_before(cls, *datasets: AnnData) -> Iterator[None]:
+        """Restore afterwards how the user set up AnnData, and release those that the user did not set up.
+
+        Parameters
+        ----------
+        datasets
+            AnnData that are set up in the block. Models that are made there keep that setup.
+        """
+        managers = cls._setup_adata_manager_store
+        before = {}
+        for number, adata in enumerate(datasets):
+            if _setup.is_registered(adata, managers):
+                before[number] = managers[adata.uns[_SCVI_UUID_KEY]]
+        try:
+            yield
+        finally:
+            for number, adata in enumerate(datasets):
+                if number in before:
+                    managers[adata.uns[_SCVI_UUID_KEY]] = before[number]
+                else:
+                    cls.release(adata)

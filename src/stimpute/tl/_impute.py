@@ -46,7 +46,7 @@ def impute(
     Parameters
     ----------
     spatial, reference
-        The two datasets; set up here for a recipe. Several references as for :class:`stimpute.StImputeModel`.
+        The two datasets; need not be set up. Several references as for :class:`stimpute.StImputeModel`.
     genes
         Names of reference genes; every gene that is not measured if None. A measured gene is predicted as if it had
         not been measured.
@@ -84,10 +84,11 @@ def impute(
         return _impute_knn(spatial, reference, genes, spatial_setup, reference_setup)
     if method not in RECIPES:
         raise ValueError(f"`method` is {method!r}; expected one of {sorted([*RECIPES, KNN])}.")
-    StImputeModel.setup_anndata(spatial, **(spatial_setup or {}))
     reference, reference_setup = as_one_reference(reference, reference_setup)
-    StImputeModel.setup_anndata(reference, **(reference_setup or {}))
-    model = StImputeModel(spatial, reference, recipe=method, **model_kwargs)
+    with StImputeModel.registered_as_before(spatial, reference):
+        StImputeModel.setup_anndata(spatial, **(spatial_setup or {}))
+        StImputeModel.setup_anndata(reference, **(reference_setup or {}))
+        model = StImputeModel(spatial, reference, recipe=method, **model_kwargs)
     model.check_request(genes, interval=interval)  # before training, which takes time
     model.train(**({"enable_progress_bar": progress} | dict(train_kwargs or {})))
     return model.impute(genes=genes, interval=interval, progress=progress)
