@@ -141,6 +141,17 @@ def test_layers_and_symbols_travel(tissue, tmp_path):
     np.testing.assert_array_equal(impute(loaded).X, impute(model).X)
 
 
+def test_a_reference_that_was_changed_is_not_shared(folder, tissue, tmp_path):
+    """The model could not be loaded with it."""
+    model = share.load(folder, tissue.spatial.copy(), tissue.reference.copy())
+    model.reference._inplace_subset_obs(model.reference.obs_names[::-1])
+    for save in (share.save, share.to_hub):
+        with pytest.raises(ValueError, match="not the reference that the model was trained with"):
+            save(model, tmp_path / "new", save_reference=True)
+    assert not (tmp_path / "new").exists()
+    share.save(model, tmp_path / "new")
+
+
 def test_contents_lists_every_array_with_its_meaning(models):
     for model in models.values():
         table = share.contents(model)

@@ -13,6 +13,7 @@ import pandas as pd
 from stimpute._messages import missing_key
 from stimpute.data._relation_store import copy_relations
 from stimpute.model import StImputeModel
+from stimpute.model._reference import read_same_reference
 
 REFERENCE_FILE = "reference.h5ad"
 
@@ -35,8 +36,11 @@ def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.An
         If a label does not exist.
     RuntimeError
         If the model has no reference.
+    ValueError
+        If the reference was changed since the model read it: the model could not be loaded with it.
     """
     reference = model.data.need_reference().adata
+    read_same_reference(reference, model.data.record, model.recipe)
     for name in labels:
         if name not in reference.obs:
             raise missing_key(name, "reference.obs", reference.obs.columns, "Name other `labels=`.")

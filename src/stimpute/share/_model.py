@@ -65,6 +65,8 @@ def save(
         If safetensors is not installed.
     RuntimeError
         If the model is not trained, or has no reference to include.
+    ValueError
+        If the reference to include was changed since the model was made.
     """
     model.predictor(need_reference=False)  # raises if the model is not trained
     path = Path(path)

@@ -99,6 +99,8 @@ def to_hub(
         If huggingface_hub is not installed.
     RuntimeError
         If the model is not trained, or has no reference or spatial data to include.
+    ValueError
+        If the reference to include was changed since the model was made.
 
     Examples
     --------
