@@ -91,6 +91,11 @@ def held_out(pair: Pair, seed: int) -> ad.AnnData:
     return predicted[:, sorted(predicted.var_names)].copy()
 
 
+def by_method(predicted: ad.AnnData) -> dict[str, np.ndarray]:
+    """Return the predictions of every method; AnnData 0.13 lists the measurement among them, with the name None."""
+    return {name: values for name, values in predicted.layers.items() if name is not None}
+
+
 def unmeasured_fold(pair: Pair, always: Sequence[str] = ()) -> GeneFold | None:
     """Return all measured genes as input, and genes of the reference that were not measured as targets; None if none.
 

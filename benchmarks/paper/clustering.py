@@ -12,7 +12,7 @@ import scanpy as sc
 from _pairs import Pair
 from benchmarks.paper._figures import MAX_TYPES, OTHER, line, panels, scatter
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import CONTROL, MEASURED, RECIPES, held_out
+from benchmarks.paper._predictions import CONTROL, MEASURED, RECIPES, by_method, held_out
 from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, judge, peers_of, seeds_of
 from benchmarks.paper._study import Study
 from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ MAP_PAIR = "MERFISH_HYPOTHALAMUS"
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
     """Cluster cells by the measured genes and by every method's predictions; with the first seed, draw a map."""
     predicted = held_out(pair, seed)
-    tables = [scores(predicted, name, predicted.layers[name], seed) for name in predicted.layers]
+    tables = [scores(predicted, name, values, seed) for name, values in by_method(predicted).items()]
     tables.append(scores(predicted, MEASURED, predicted.X, seed))
     permuted = predicted.copy()
     permuted.obs["cell_type"] = np.random.default_rng(seed).permutation(permuted.obs["cell_type"].astype(str))

@@ -8,7 +8,7 @@ import pandas as pd
 import scanpy as sc
 from _pairs import Pair
 from benchmarks.paper._downstream_page import show
-from benchmarks.paper._predictions import MEASURED, held_out
+from benchmarks.paper._predictions import MEASURED, by_method, held_out
 from benchmarks.paper._study import Study
 from benchmarks.paper.patterns import morans_i
 from scipy.stats import spearmanr
@@ -33,7 +33,7 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
     """Do each analysis with the measured genes, with every method's predictions of them, and with permuted cells."""
     predicted = held_out(pair, seed)
     rng = np.random.default_rng(seed)
-    matrices = {MEASURED: predicted.X, **predicted.layers, PERMUTED: predicted.X[rng.permutation(predicted.n_obs)]}
+    matrices = {MEASURED: predicted.X, **by_method(predicted), PERMUTED: predicted.X[rng.permutation(predicted.n_obs)]}
     of_measured = Analyses(predicted, predicted.X, seed)
     return pd.DataFrame(
         [_row(name, Analyses(predicted, matrix, seed), of_measured) for name, matrix in matrices.items()]

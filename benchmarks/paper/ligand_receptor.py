@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import MEASURED, held_out
+from benchmarks.paper._predictions import MEASURED, by_method, held_out
 from benchmarks.paper._scalars import ASKED_HERE, judge, seeds_of
 from benchmarks.paper._study import Study
 from scipy.stats import spearmanr
@@ -37,7 +37,7 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
     for ligand, receptor in KNOWN:
         if {ligand, receptor} <= set(predicted.var_names):
             groups[f"{ligand}, {receptor}"] = predicted.var_names.get_indexer([ligand, receptor])[None]
-    matrices = {MEASURED: predicted.X, **predicted.layers, PERMUTED: predicted.X[rng.permutation(predicted.n_obs)]}
+    matrices = {MEASURED: predicted.X, **by_method(predicted), PERMUTED: predicted.X[rng.permutation(predicted.n_obs)]}
     return pd.DataFrame(list(_rows(predicted, matrices, groups, seed)))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._modules_page import PERMUTED, REFERENCE, show_agreement, show_named
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import folds, held_out, unmeasured, unmeasured_fold
+from benchmarks.paper._predictions import by_method, folds, held_out, unmeasured, unmeasured_fold
 from benchmarks.paper._study import Study
 from scipy.stats import spearmanr
 from sklearn.metrics import adjusted_rand_score
@@ -34,7 +34,7 @@ def _agreement(pair: Pair, seed: int) -> Iterator[dict]:
     """Compare the correlations among measured genes with those among predictions of the same genes."""
     predicted = held_out(pair, seed)
     rng = np.random.default_rng(seed)
-    matrices = dict(predicted.layers) | {PERMUTED: rng.permuted(predicted.X, axis=0)}
+    matrices = by_method(predicted) | {PERMUTED: rng.permuted(predicted.X, axis=0)}
     matrices[REFERENCE] = _reference_values(pair, seed, list(predicted.var_names))
     truth = np.corrcoef(predicted.X.T)
     upper = np.triu_indices(predicted.n_vars, 1)
@@ -84,7 +84,7 @@ def _named(pair: Pair, seed: int) -> Iterator[dict]:
     predicted = unmeasured(pair, seed, NAMED)
     if predicted is None or fold is None:
         return
-    matrices = dict(predicted.layers) | {REFERENCE: fold.dense.targets}
+    matrices = by_method(predicted) | {REFERENCE: fold.dense.targets}
     for name, values in matrices.items():
         correlation = np.nan_to_num(np.corrcoef(values.T))
         modules = _modules(values, 10, seed)

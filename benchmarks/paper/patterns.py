@@ -10,7 +10,7 @@ import pandas as pd
 import scanpy as sc
 from _pairs import Pair
 from benchmarks.paper._patterns_page import show
-from benchmarks.paper._predictions import MEASURED, RECIPES, held_out
+from benchmarks.paper._predictions import MEASURED, RECIPES, by_method, held_out
 from benchmarks.paper._study import Study
 from sklearn.neighbors import kneighbors_graph
 
@@ -47,7 +47,7 @@ def _scores(predicted: ad.AnnData) -> Iterator[dict]:
     positions = predicted.obsm["spatial"]
     measured = morans_i(predicted.X, positions)
     types = predicted.obs["cell_type"].astype(str).to_numpy()
-    for name, values in predicted.layers.items():
+    for name, values in by_method(predicted).items():
         table = tl.score(predicted.X, values, list(predicted.var_names), metrics=["pcc", "css", "mse", "ssim"])
         by_gene = table.pivot(index="gene", columns="metric", values="value")
         imputed = morans_i(values, positions)
@@ -76,7 +76,7 @@ def _within(truth: np.ndarray, guess: np.ndarray, types: np.ndarray) -> float:
 def _regions(predicted: ad.AnnData) -> pd.DataFrame:
     """Average every gene in every region."""
     tables = []
-    for name, values in {MEASURED: predicted.X, **predicted.layers}.items():
+    for name, values in {MEASURED: predicted.X, **by_method(predicted)}.items():
         table = pd.DataFrame(values, columns=predicted.var_names, index=predicted.obs_names)
         means = table.groupby(predicted.obs["region"].astype(str)).mean().rename_axis("region").reset_index()
         tables.append(means.melt(id_vars="region", var_name="gene", value_name="mean").assign(method=name))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from _pairs import Pair
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import CONTROL, MEASURED, unmeasured, unmeasured_fold
+from benchmarks.paper._predictions import CONTROL, MEASURED, by_method, unmeasured, unmeasured_fold
 from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, peers_of, seeds_of
 from benchmarks.paper._study import REAL_PAIRS, Study
 from benchmarks.paper.clustering import DEFAULT, LABELS_PERMUTED, METRICS, scores
@@ -23,9 +23,9 @@ def measure(pair: Pair, seed: int) -> pd.DataFrame:
     """Cluster cells by unmeasured genes, and by the measured ones that they were predicted from."""
     predicted = unmeasured(pair, seed)
     tables = []
-    for name in predicted.layers:
+    for name, values in by_method(predicted).items():
         for matrix, suffix in MATRICES.items():
-            table = scores(predicted, name, predicted.layers[name], seed, suffix)
+            table = scores(predicted, name, values, seed, suffix)
             tables.append(table.assign(genes=matrix, n_genes=predicted.n_vars))
     for name, values in _panels(pair).items():
         cells = ad.AnnData(values, obs=pair.spatial.obs)
