@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 from small import N_CELLS, N_MEASURED, N_REFERENCE, bare, fit, set_up, shuffled_genes, small_pair
 
-from stimpute import StImputeModel
+from stimpute import StImputeModel, pp
 from stimpute.data._expression import read_expression
 from stimpute.model._data import NoCellsError, NoReferenceError
 from stimpute.model._read import read_cells, read_pair
@@ -81,6 +81,18 @@ def test_the_fingerprint_depends_on_the_data_and_not_on_their_order(both):
 
 
 # ---------------------------------------------------------------- spatial cells
+
+
+def test_protein_vectors_are_known_under_any_name(fresh):
+    spatial, reference = set_up(*fresh)
+    vectors = {gene: np.arange(4.0) + number for number, gene in enumerate(reference.var_names[:9])}
+    network = pd.DataFrame({"a": [reference.var_names[-1]], "b": [reference.var_names[0]]})
+    pp.add_protein_embeddings(reference, vectors, key_added="esm2")
+    pp.add_gene_network(reference, network, "string")
+    for relations, expected in (["esm2", "string"], [*vectors]), (["string"], []):
+        model = StImputeModel(spatial, reference, relations=relations)
+        proteins = reference.var_names[model.data.attached.has_protein]
+        assert list(proteins) == expected
 
 
 def test_cells_are_read_by_name(both):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ from scipy import sparse
 from stimpute._messages import missing_key
 
 COEXPRESSION = "coexpression"  # always available: computed from the expression, stored nowhere
+PROTEIN = "protein"  # default name of a relation by protein vectors
+POOLING = "pooling"  # detail that relations by protein vectors have, under any name
 ADVICE = (
     "Call `stimpute.pp.add_protein_embeddings(reference, path)` for proteins, or "
     "`stimpute.pp.add_gene_network(reference, edges, name)` for edges of your own."
@@ -97,6 +99,16 @@ def read_relation(reference: AnnData, name: str) -> StoredRelation:
     values = np.asarray(slot[name]) if kind == "vectors" else sparse.csr_matrix(slot[name])
     has_values = reference.var[f"has_{name}"].to_numpy(dtype=bool)
     return StoredRelation(name, kind, values, has_values, details)
+
+
+def has_protein(reference: AnnData, names: Sequence[str]) -> np.ndarray:
+    """Tell which genes have a protein vector, in the relation `protein` or in some others, shape (n_genes,)."""
+    of_proteins = [name for name in names if POOLING in _records(reference).get(name, {})]
+    found = np.zeros(reference.n_vars, dtype=bool)
+    for name in {PROTEIN, *of_proteins}:
+        if f"has_{name}" in reference.var:
+            found |= reference.var[f"has_{name}"].to_numpy(dtype=bool)
+    return found
 
 
 def delete_relation(reference: AnnData, name: str) -> None:

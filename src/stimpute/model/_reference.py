@@ -23,6 +23,7 @@ from stimpute.data._expression import (
 )
 from stimpute.data._join import References, join_references, name_references
 from stimpute.data._reference import Reference, ReferenceExpression, expression_digest, fingerprint
+from stimpute.data._relation_store import has_protein
 from stimpute.data._relations import load_relations
 from stimpute.data._rows import read_all
 from stimpute.model._record import DataRecord
@@ -147,13 +148,9 @@ def read_reference(
     annotated = with_annotations(adata) if has_lazy_annotations(adata) else adata
     loaded = load_relations(annotated, expression, positions, relations, centered=centered, n_components=n_components)
     reference = Reference(expression, positions, loaded, n_components)
-    has_protein = np.zeros(adata.n_vars, dtype=bool)
-    if "has_protein" in adata.var:
-        has_protein = annotated.var["has_protein"].to_numpy(dtype=bool).copy()
     digest = fingerprint(values_digest, matrix.genes, loaded, dataset)
-    return AttachedReference(
-        adata, setup, reference, digest, has_protein, names, adata.var_names, adata.obs_names
-    )
+    proteins = has_protein(annotated, relations)
+    return AttachedReference(adata, setup, reference, digest, proteins, names, adata.var_names, adata.obs_names)
 
 
 def read_reference_cells(adata: AnnData, attached: AttachedReference) -> tuple[np.ndarray, np.ndarray]:

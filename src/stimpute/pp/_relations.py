@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 
 from stimpute._messages import name_list
 from stimpute.data._expression import read_gene_names
-from stimpute.data._relation_store import StoredRelation, write_relation
+from stimpute.data._relation_store import POOLING, PROTEIN, StoredRelation, write_relation
 from stimpute.pp._embeddings import ProteinEmbeddings, as_embeddings
 from stimpute.pp._gene_names import check_gene_names, reference_gene_names, warn_of_other_case
 
@@ -26,7 +26,7 @@ def add_protein_embeddings(
     reference: AnnData,
     embeddings: str | os.PathLike[str] | ProteinEmbeddings | AnnData | Mapping[str, ArrayLike],
     *,
-    key_added: str = "protein",
+    key_added: str = PROTEIN,
     gene_symbols: str | None = None,
 ) -> None:
     """Add a protein vector for each gene of the reference.
@@ -88,7 +88,7 @@ def add_protein_embeddings(
     details = {
         "source": Path(embeddings).name if isinstance(embeddings, str | os.PathLike) else "memory",
         "model": proteins.model,
-        "pooling": proteins.pooling,
+        POOLING: proteins.pooling,
         "release": proteins.release,
         "n_found": n_found,
         "coverage": float(has_vector.mean()),

@@ -120,9 +120,9 @@ class PaperRecipe(Recipe):
         if PROTEIN in available:
             return [PROTEIN]
         warnings.warn(
-            'The reference has no protein vectors. The recipe "paper" relates genes by co-expression instead. Call '
-            "`stimpute.pp.add_protein_embeddings(reference, path)` before, or choose co-expression by "
-            '`relations="coexpression"`.',
+            f'The reference has no protein vectors named {PROTEIN!r}. The recipe "paper" relates genes by '
+            "co-expression instead. Call `stimpute.pp.add_protein_embeddings(reference, path)` before, or choose one of "
+            f"{list(available)} by `relations=`.",
             UserWarning,
             stacklevel=2,
         )
