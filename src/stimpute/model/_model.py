@@ -151,7 +151,8 @@ class StImputeModel(SetupMixin, SaveMixin):
         Parameters
         ----------
         max_epochs
-            Upper bound on the epochs of every phase; the recipe's own numbers if None.
+            Upper bound on the epochs of every phase; the recipe's own numbers if None. A warning says that the recipe
+            trains fewer.
         accelerator, devices
             As in :class:`lightning.pytorch.Trainer`; one device.
         batch_size
@@ -206,6 +207,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         self.training_record_ = {**trainer.settings(), "max_cells": int(max_cells)}
         self.history_ = trainer.history
         self.is_trained_ = True
+        trainer.warn_of_idle_bound()
 
     def predictor(self, *, need_reference: bool = True) -> Predictor:
         """Bring what was learned and the reference together, once.

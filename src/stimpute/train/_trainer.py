@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
-import lightning.pytorch as lightning
 import pandas as pd
 import torch
+from scvi import settings
 from scvi.model._utils import parse_device_args
 from scvi.module.base import BaseModuleClass
 from scvi.train import Trainer
@@ -20,6 +19,7 @@ from tqdm.auto import tqdm
 from stimpute._messages import check_count, check_flag, check_type
 from stimpute._screen import can_draw_progress, quiet
 from stimpute.train._batches import RowBatches
+from stimpute.train._checks import check_one_device, check_plan_options, check_trainer_arguments
 from stimpute.train._contexts import interruptible
 from stimpute.train._plan import LossPlan
 
@@ -29,40 +29,6 @@ MAX_SEED = 2**32 - 1  # of numpy
 PATIENCE = 10  # epochs without a lower validation loss before a phase ends
 UNTRAINED = "untrained"  # key in `attrs` of a table of the history
 LOGGED = ("_train", "_validation", "_loss")  # endings of the quantities that the history keeps
-
-
-def check_one_device(devices: int | list[int] | str) -> None:
-    """Check that no more than one device is asked for: with more, Lightning starts the user's script again.
-
-    Raises
-    ------
-    ValueError
-        If it is more than one.
-    """
-    if devices == "auto":
-        return
-    many = len(devices) > 1 if isinstance(devices, list | tuple) else str(devices) not in ("0", "1")
-    if many:
-        raise ValueError(
-            f'`devices` is {devices!r}; expected 1, a list with one number, or "auto". A model trains on one device; '
-            "set the number of threads by `scvi.settings.num_threads`."
-        )
-
-
-def check_trainer_arguments(names: Iterable[str]) -> None:
-    """Check that scvi-tools' trainer, or Lightning's, has arguments of these names.
-
-    Raises
-    ------
-    TypeError
-        If neither has; the message names those that are spelled most alike.
-    """
-    known = [*inspect.signature(Trainer).parameters, *inspect.signature(lightning.Trainer).parameters]
-    for name in names:
-        if name not in known:
-            close = ", ".join(dict.fromkeys(get_close_matches(name, known)))
-            hint = f" Did you mean {close}?" if close else ""
-            raise TypeError(f"`train` has no argument {name!r}, and neither has `scvi.train.Trainer`.{hint}")
 
 
 @dataclass(kw_only=True)
@@ -87,6 +53,8 @@ class PhaseTrainer:
         Options of scvi-tools' trainer.
     history
         Losses per epoch by phase; `attrs["untrained"]` of a table is the value before training.
+    longest
+        The recipe's number of epochs of the longest phase that was run.
     """
 
     accelerator: str = "auto"
@@ -98,12 +66,14 @@ class PhaseTrainer:
     plan_kwargs: dict[str, Any] = field(default_factory=dict)
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
     history: dict[str, pd.DataFrame] = field(default_factory=dict)
+    longest: int = 0
 
     def __post_init__(self) -> None:
         check_count(0, seed=self.seed)
         check_count(1, max_epochs=self.max_epochs, batch_size=self.batch_size)
         check_flag(early_stopping=self.early_stopping)
         check_type(Mapping, plan_kwargs=self.plan_kwargs)
+        check_plan_options(self.plan_kwargs)
         check_trainer_arguments(self.trainer_kwargs)
         check_one_device(self.devices)
         if self.seed > MAX_SEED:
@@ -169,6 +139,7 @@ class PhaseTrainer:
         KeyboardInterrupt
             If the user interrupts the training.
         """
+        self.longest = max(self.longest, max_epochs)
         if self.max_epochs is not None:
             max_epochs = min(max_epochs, self.max_epochs)
         plan = plan_class(module, **{**plan_kwargs, **self.plan_kwargs})
@@ -191,6 +162,16 @@ class PhaseTrainer:
                 'example `train(plan_kwargs={"lr": 1e-3})`. The model is as it was before this call.'
             )
         self._add_history(name, trainer, plan.untrained)
+
+    def warn_of_idle_bound(self) -> None:
+        """Warn if more epochs were asked for than any phase has."""
+        if self.max_epochs is not None and self.max_epochs > self.longest > 0:
+            warnings.warn(
+                f"`max_epochs` is {self.max_epochs}, an upper bound: the recipe trains {self.longest} epochs or fewer. "
+                "To train longer, make the model with larger hyperparameters, which `model.recipe` lists.",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
 
     def _trainer_options(self, name: str, data: RowBatches, show_progress: bool) -> dict[str, Any]:
         """Complete the user's trainer options with progress bar, logging and early stopping."""

@@ -1,0 +1,72 @@
+"""Check the arguments of `train` that scvi-tools and Lightning would refuse later, or in other words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import lightning.pytorch as lightning
+from scvi.train import Trainer, TrainingPlan
+
+from stimpute._messages import check_at_least
+
+RATES = ("lr", "weight_decay", "eps")  # options of the plan that are numbers
+
+
+def check_one_device(devices: int | list[int] | str) -> None:
+    """Check that no more than one device is asked for: with more, Lightning starts the user's script again.
+
+    Raises
+    ------
+    ValueError
+        If it is more than one.
+    """
+    if devices == "auto":
+        return
+    many = len(devices) > 1 if isinstance(devices, list | tuple) else str(devices) not in ("0", "1")
+    if many:
+        raise ValueError(
+            f'`devices` is {devices!r}; expected 1, a list with one number, or "auto". A model trains on one device; '
+            "set the number of threads by `scvi.settings.num_threads`."
+        )
+
+
+def check_trainer_arguments(names: Iterable[str]) -> None:
+    """Check that scvi-tools' trainer, or Lightning's, has arguments of these names.
+
+    Raises
+    ------
+    TypeError
+        If neither has; the message names those that are spelled most alike.
+    """
+    known = [*inspect.signature(Trainer).parameters, *inspect.signature(lightning.Trainer).parameters]
+    for name in names:
+        if name not in known:
+            hint = _similar(name, known)
+            raise TypeError(f"`train` has no argument {name!r}, and neither has `scvi.train.Trainer`.{hint}")
+
+
+def check_plan_options(options: Mapping[str, Any]) -> None:
+    """Check that scvi-tools' training plan has options of these names, and that rates are not negative.
+
+    Raises
+    ------
+    TypeError
+        If there is no such option, with those that are spelled most alike; or a rate is no number.
+    ValueError
+        If a rate is negative or not finite.
+    """
+    known = set(inspect.signature(TrainingPlan).parameters) - {"module", "loss_kwargs"}
+    for name in options:
+        if name not in known:
+            hint = _similar(name, known) or " For the learning rate pass `lr`."
+            raise TypeError(f"`plan_kwargs` has {name!r}, which `scvi.train.TrainingPlan` does not have.{hint}")
+    check_at_least(0, **{name: options[name] for name in RATES if name in options})
+
+
+def _similar(name: str, known: Iterable[str]) -> str:
+    """Ask whether one of the known names was meant; empty if none is similar."""
+    close = ", ".join(dict.fromkeys(get_close_matches(name, sorted(known))))
+    return f" Did you mean {close}?" if close else ""
