@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from stimpute import StImputeModel, pp
 from stimpute.datasets import synthetic_tissue
@@ -79,6 +82,24 @@ def if_known(recipe: str, **options: Any) -> dict[str, Any]:
     """Those of some hyperparameters that a recipe has."""
     known = get_recipe(recipe)().hyperparameters()
     return {name: value for name, value in options.items() if name in known}
+
+
+def content(value: Any) -> Any:
+    """Return every byte that an AnnData or a part of one holds, but for what scvi-tools notes."""
+    if isinstance(value, AnnData):
+        parts = ("X", "layers", "obs", "var", "obsm", "varm", "obsp", "varp", "uns")
+        return {part: content(getattr(value, part)) for part in parts}
+    if sparse.issparse(value):
+        return type(value).__name__, value.shape, *map(content, (value.data, value.indices, value.indptr))
+    if isinstance(value, pd.DataFrame | Mapping):
+        held = {key: content(value[key]) for key in value if not str(key).startswith("_scvi")}
+        return (content(value.index), held) if isinstance(value, pd.DataFrame) else held
+    if isinstance(value, pd.Series) and isinstance(value.dtype, pd.CategoricalDtype):
+        return content(value.cat.codes.to_numpy()), list(value.cat.categories)
+    if isinstance(value, np.ndarray | pd.Index | pd.Series):
+        array = np.asarray(value)
+        return str(array.dtype), array.shape, array.tolist() if array.dtype == object else array.tobytes()
+    return repr(value)
 
 
 def predict_pickled(task: bytes) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Bad input is answered with the key, what was found, what was expected and the next call."""
 
+import inspect
 import re
 import warnings
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import anndata
 import numpy as np
 import psutil
+import public_calls
 import pytest
 from anndata import AnnData
 from mudata import MuData
@@ -377,7 +379,7 @@ TRAIN = [
     ("seed", 2**32, ValueError, "`seed` is 4294967296; expected at most 4294967295"),
     ("seed", 1.5, TypeError, "`seed` is 1.5; expected an integer"),
     ("seed", True, TypeError, "`seed` is True; expected an integer"),
-    ("plan_kwargs", [1], TypeError, "`plan_kwargs` is a list; expected a Mapping"),
+    ("plan_kwargs", [1], TypeError, "`plan_kwargs` is a list; expected a dict"),
     (
         "plan_kwargs",
         {"learning_rate": 0.1},
@@ -598,3 +600,29 @@ def test_streaming_one_cell(model, pair, tmp_path):
     model.impute(bare(pair[0][:1]), genes=["Gene40"], out=tmp_path / "x.zarr", progress=False)
     assert anndata.read_zarr(tmp_path / "x.zarr").shape == (1, 1)
     assert pair[0].n_obs == N_CELLS
+
+
+# ---------------------------------------------------------------- every argument of every public call
+
+
+def named_arguments():
+    """List all arguments of all public calls that have a name."""
+    for name in public_calls.CALLS:
+        for parameter in inspect.signature(public_calls.function_of(name)).parameters.values():
+            is_variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            if parameter.name != "self" and not is_variable:
+                yield name, parameter.name
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return public_calls.World.make(tmp_path_factory.mktemp("world"))
+
+
+@pytest.mark.parametrize(("name", "argument"), named_arguments())
+def test_an_argument_that_is_nothing_known_is_named(world, name, argument):
+    """Nothing is computed, and no other package is asked, with what has no meaning."""
+    arguments = public_calls.CALLS[name](world) | {argument: object()}
+    with pytest.raises((TypeError, ValueError), match=f"`{argument}`") as caught:
+        public_calls.call(name, world, arguments)
+    assert "stimpute" in caught.traceback[-1].path.parts

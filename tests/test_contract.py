@@ -1,39 +1,24 @@
 """What users may rely on, whatever the recipe."""
 
 import inspect
+import random
 import subprocess
 import sys
 
 import anndata
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import public_calls
 import pytest
+import torch
 from mudata import MuData
 from scipy import sparse
-from small import N_CELLS, N_MEASURED, N_UNMEASURED, QUIET, bare, can, fit, set_up, small_pair, values
+from small import N_CELLS, N_MEASURED, N_UNMEASURED, QUIET, bare, can, content, fit, set_up, small_pair, values
 
 from stimpute import StImputeModel, __version__
 from stimpute.data._annotations import layers_by_name
 from stimpute.recipes import get_recipe
-
-
-def snapshot(adata):
-    """Everything that an AnnData holds, but for what scvi-tools notes."""
-    adata = bare(adata)
-    arrays = {"X": adata.X, **adata.layers, **adata.obsm, **adata.varm, **adata.varp}
-    dense = {key: (value.toarray() if sparse.issparse(value) else np.asarray(value)) for key, value in arrays.items()}
-    return {**dense, "obs": adata.obs, "var": adata.var, "uns": sorted(adata.uns)}
-
-
-def assert_unchanged(before, adata):
-    after = snapshot(adata)
-    assert before.keys() == after.keys()
-    for key, value in before.items():
-        if isinstance(value, pd.DataFrame):
-            pd.testing.assert_frame_equal(value, after[key])
-        else:
-            np.testing.assert_array_equal(value, after[key], err_msg=key)
-
 
 # ---------------------------------------------------------------- the result
 
@@ -322,7 +307,7 @@ def test_check_request_takes_what_impute_takes():
 def test_inputs_are_not_changed(fresh, recipe, tmp_path):
     spatial, reference = fresh
     spatial.layers["raw"], reference.layers["raw"] = spatial.X.copy(), reference.X.copy()
-    before = snapshot(spatial), snapshot(reference)
+    before = content(spatial), content(reference)
     model = fit(*set_up(spatial, reference), recipe)
     model.impute(genes=list(reference.var_names), progress=False)
     model.gene_reliability()
@@ -331,16 +316,49 @@ def test_inputs_are_not_changed(fresh, recipe, tmp_path):
         model.get_latent_representation(reference)
         model.transfer_labels("cell_type")
     model.save(tmp_path / "model", save_reference=True, save_anndata=True)
-    assert_unchanged(before[0], spatial)
-    assert_unchanged(before[1], reference)
+    assert (content(spatial), content(reference)) == before
+
+
+def random_states():
+    """States of the global generators of Python, NumPy and PyTorch."""
+    return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return public_calls.World.make(tmp_path_factory.mktemp("world"))
+
+
+def test_every_public_function_and_method_is_called(world):
+    assert public_calls.public_functions() == public_calls.FUNCTIONS.keys()
+
+
+READING = sorted(public_calls.CALLS.keys() - set(public_calls.READ_NO_DATA))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in public_calls.SLOW)) for name in READING]
+)
+def test_a_call_leaves_every_byte_of_its_inputs_and_the_random_states(world, name):
+    arguments = public_calls.CALLS[name](world)
+    states = random_states()
+    before = {key: content(adata) for key, adata in world.data.items()}
+    result = public_calls.call(name, world, arguments)
+    if name == "explore":
+        result.close()
+    plt.close("all")
+    for key, adata in world.data.items():
+        assert content(adata) == before[key], key
+    assert random_states() == states
 
 
 def test_changing_the_result_does_not_change_the_inputs(model, pair):
-    before = snapshot(pair[0])
+    before = content(pair[0])
     result = model.impute(genes=["Gene40"], progress=False)
     result.obsm["spatial"] += 1
     result.obs["cell_type"] = "other"
-    assert_unchanged(before, pair[0])
+    assert content(pair[0]) == before
 
 
 def test_normalized_values_are_used_as_they_are(recipe):

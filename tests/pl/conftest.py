@@ -48,4 +48,4 @@ def validation(rng):
         for metric, factor in (("pcc", 1), ("css", -1))
     ]
     settings = SimpleNamespace(interval=0.8, reliability_metric="pcc")
-    return SimpleNamespace(genes=pd.concat(tables), predicted=predicted, settings=settings)
+    return tl.CrossValidation(pd.concat(tables), pd.DataFrame(), predicted, settings)

@@ -1,13 +1,12 @@
-from types import SimpleNamespace
-
 import anndata as ad
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
+from small import set_up, small_pair
 
-from stimpute import pl, pp
+from stimpute import StImputeModel, pl, pp
 
 
 def _texts(ax):
@@ -120,7 +119,7 @@ def test_history_has_a_panel_for_each_phase_and_quantity():
         "kl_weight": _curve(0.0, 1.0),
         "empty_train_loss": _curve(np.nan),
     }
-    axes = pl.history(SimpleNamespace(history=logged), return_ax=True)
+    axes = pl.history(logged, return_ax=True)
     assert [(a.get_title(), a.get_ylabel()) for a in axes] == [
         ("Autoencoder", "loss, lower is better"),
         ("Gene graph", "loss, lower is better"),
@@ -133,9 +132,10 @@ def test_history_has_a_panel_for_each_phase_and_quantity():
     validation = axes[0].lines[-1]
     np.testing.assert_array_equal(validation.get_xdata(), [0, 2])
     assert len(axes[0].figure.axes) == 5
-    for nothing in (None, {}):
+    untrained = StImputeModel(*set_up(*small_pair()))
+    for nothing in (untrained, {}):
         with pytest.raises(ValueError, match="train"):
-            pl.history(SimpleNamespace(history=nothing))
+            pl.history(nothing)
 
 
 def test_history_of_many_epochs_is_smoothed_over_a_faint_line(rng):
@@ -296,7 +296,7 @@ def test_tick_labels_do_not_collide(n_genes, validation, scores):
 
 
 def test_cells_are_expected_in_place_of_a_model():
-    with pytest.raises(TypeError, match="get_explained"):
+    with pytest.raises(TypeError, match="`adata` is a str; expected an AnnData"):
         pl.explained("model")
     with pytest.raises(KeyError, match="get_explained"):
         pl.explained(ad.AnnData(np.zeros((3, 1))))

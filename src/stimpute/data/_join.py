@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from stimpute._arguments import check_arguments
 from stimpute.data._annotations import in_memory
 from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names, write_relation
@@ -87,6 +88,7 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
         If there is no reference, a name is empty or has a slash, or the values of one are not what they are declared to
         be.
     """
+    check_arguments(join_references, locals())
     named = name_references(references)
     setups = dict(setups or {})
     unknown = sorted(set(setups) - set(named))

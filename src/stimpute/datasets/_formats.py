@@ -11,6 +11,7 @@ import anndata as ad
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from stimpute._arguments import check_arguments
 from stimpute._hdf5 import check_hdf5, read_h5ad
 from stimpute._reading import check_file_or_folder
 from stimpute.datasets import _platforms
@@ -86,6 +87,7 @@ def read(path: str | Path) -> ad.AnnData:
     >>> spatial = stimpute.datasets.read("output-XETG00000__region_1")
     >>> reference = stimpute.datasets.read("filtered_feature_bc_matrix.h5")
     """
+    check_arguments(read, locals())
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist.")

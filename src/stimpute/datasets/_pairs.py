@@ -16,6 +16,7 @@ import pooch
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
+from stimpute._arguments import check_arguments
 from stimpute._atomic import replacing
 from stimpute._hdf5 import check_hdf5, read_h5ad
 from stimpute.data._expression_checks import check_expression
@@ -62,6 +63,7 @@ def osmfish_cortex(
     ----------
     .. [Codeluppi2018] Codeluppi et al., Nature Methods 15, 932 (2018).
     """
+    check_arguments(osmfish_cortex, locals())
     files = {"ssp": "OSMFISH/reference.h5ad", "mop500": "OSMFISH/reference_mop500.h5ad"}
     if reference not in files:
         raise ValueError(f"`reference` is {reference!r}; expected one of {sorted(files)}.")
@@ -105,6 +107,7 @@ def merfish_hypothalamus(
     .. [Moffitt2018] Moffitt et al., Science 362, eaau5324 (2018).
     .. [Romanov2017] Romanov et al., Nature Neuroscience 20, 176 (2017).
     """
+    check_arguments(merfish_hypothalamus, locals())
     source = f"https://doi.org/10.5061/dryad.8t8s248 (section), GEO GSE74672 (reference), or {PAPER_RECORD}"
 
     def load() -> Pair:
@@ -137,6 +140,7 @@ def starmap_visual_cortex(*, data_dir: str | Path | None = None, simulate: bool 
     ----------
     .. [Wang2018] Wang et al., Science 361, eaat5691 (2018).
     """
+    check_arguments(starmap_visual_cortex, locals())
     source = f"https://www.starmapresources.com/data/ (section) or {PAPER_RECORD} (section and a reference)"
 
     def load() -> Pair:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pooch
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute.datasets._formats import read
 from stimpute.datasets._pairs import DATA_VARIABLE, PAPER_RECORD, Pair
 from stimpute.datasets._published import PUBLISHED_FILES, read_published
@@ -71,6 +72,7 @@ def paper_pair(name: str, *, data_dir: str | Path | None = None, download: bool 
     ----------
     .. [Zeng2024b] Zeng et al., Communications Biology 7, 1271 (2024), Table 1 and "Data availability".
     """
+    check_arguments(paper_pair, locals())
     if name not in SOURCES:
         raise ValueError(f"`name` is {name!r}; expected one of {list(SOURCES)}.")
     parent = data_dir or os.environ.get(DATA_VARIABLE)

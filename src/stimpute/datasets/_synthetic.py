@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_at_least, check_count
 
 MIN_SHARED_GENES = 3  # that imputation needs
@@ -132,6 +133,7 @@ def synthetic_tissue(
     ValueError
         If a size is too small, or every gene lacks a protein.
     """
+    check_arguments(synthetic_tissue, locals())
     n_genes = n_measured + n_unmeasured
     check_count(1, n_cells=n_cells, n_reference=n_reference, n_types=n_types, n_domains=n_domains)
     check_count(1, n_programs=n_programs, n_protein_dims=n_protein_dims)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_count, check_type, missing_extra
 from stimpute.model import StImputeModel
 
@@ -103,6 +104,7 @@ def explore(
     >>> page
     >>> page.close()
     """
+    check_arguments(explore, locals())
     check_type(StImputeModel, "Load one with `StImputeModel.load(path)`.", model=model)
     check_count(1, port=port)
     require_extra()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
 from stimpute.data._annotations import read_column
 from stimpute.model._reference import is_from_reference, read_reference_cells
@@ -37,6 +38,7 @@ def get_latent_representation(
     -------
     float32, shape (n_cells, n_latent).
     """
+    check_arguments(get_latent_representation, locals(), but=("dataset",))
     predictor = _latent_space(self)
     attached = self.data.attached
     if dataset is None:
@@ -79,6 +81,7 @@ def get_neighbors(
     ValueError
         If the reference has fewer cells, or its cells were changed in place since the model read it.
     """
+    check_arguments(get_neighbors, locals())
     attached = self.data.need_reference()
     attached.check_cells()
     n_cells = attached.reference.expression.n_cells
@@ -117,6 +120,7 @@ def transfer_labels(
     ValueError
         As :meth:`get_neighbors`.
     """
+    check_arguments(transfer_labels, locals())
     obs = self.data.need_reference().adata.obs
     if key not in obs:
         raise missing_key(key, "reference.obs", obs.columns)

@@ -11,6 +11,7 @@ import dask
 import numpy as np
 import zarr
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
 from stimpute.data._rows import ROWS_PER_BLOCK, LazyRows
 from stimpute.data._space import sample_cells
@@ -83,6 +84,7 @@ def estimate(
     --------
     >>> print(model.estimate(n_cells=1_000_000, n_genes=100))
     """
+    check_arguments(estimate, locals(), but=("n_cells", "n_genes", "interval"))
     check_count(1, n_cells=n_cells, n_genes=n_genes)
     options = OutputOptions(interval)
     self.recipe.check_output(options)

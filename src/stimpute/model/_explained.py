@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
+from stimpute._arguments import check_arguments
 from stimpute.data._folds import GeneFolds, GeneSplit
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
@@ -73,6 +74,7 @@ def get_explained(self: StImputeModel, adata: AnnData | None = None) -> pd.Serie
     >>> spatial.obs["explained"] = model.get_explained()
     >>> squidpy.pl.spatial_scatter(spatial, color="explained", shape=None)
     """
+    check_arguments(get_explained, locals())
     cells = self.data.read_cells(adata)
     names = self.data.section(adata).obs_names
     sampled = sample_cells(cells.order, N_SAMPLED, run=PATCH)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
 from stimpute.data._result import without_values
@@ -84,6 +85,7 @@ def impute(
     RuntimeError
         If the model is not trained, or has no reference.
     """
+    check_arguments(impute, locals(), but=("adata", "genes", "interval", "variance", "batch_size", "out"))
     check_count(1, batch_size=batch_size)
     if lazy and out is not None:
         raise ValueError('Pass `lazy=True` or `out=`, not both. A lazy result is stored by `result.write_zarr("...")`.')
@@ -134,6 +136,7 @@ def check_request(
     genes, interval, variance, adata
         See :meth:`impute`.
     """
+    check_arguments(check_request, locals(), but=("adata", "genes", "interval", "variance"))
     self.recipe.check_output(OutputOptions(interval, variance))
     self.data.locate(genes, adata)
 
@@ -154,6 +157,7 @@ def gene_reliability(
     -------
     One row per gene, as in `var` of :meth:`impute`.
     """
+    check_arguments(gene_reliability, locals(), but=("genes",))
     targets, names = self.data.locate(genes, None)
     predictor = self.predictor()
     chunks = gene_chunks(predictor, targets, self.data.need_reference().reference)

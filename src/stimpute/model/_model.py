@@ -12,6 +12,7 @@ import scvi
 import torch
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
 from stimpute.data._arrays import from_arrays, to_arrays
@@ -95,6 +96,8 @@ class StImputeModel(SetupMixin, SaveMixin):
             recipe = recipe.name
         self._recipe = get_recipe(recipe).configure(recipe_kwargs)
         check_anndata(OF_MUDATA, spatial=spatial)
+        if spatial is None and registry is None:
+            raise ValueError("Spatial data are needed: `StImputeModel(spatial, reference)`, both set up.")
         if reference is None and registry is None:
             raise ValueError("A reference is needed: `StImputeModel(spatial, reference)`, both set up.")
         dataset_setups: dict[str, dict[str, Any]] = {}
@@ -175,6 +178,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         FloatingPointError
             If the weights are no longer finite.
         """
+        check_arguments(StImputeModel.train, locals())
         reference = self.data.need_reference().reference
         check_count(1, max_cells=max_cells, max_epochs=max_epochs, batch_size=batch_size)
         if seed is None:
@@ -232,6 +236,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         device
             `"cpu"`, `"cuda"`, the number of a GPU, or another device of PyTorch.
         """
+        check_arguments(StImputeModel.to_device, locals())
         super().to_device(device)
         self._cached_predictor = None  # it holds encoded cells and metacells on the other device
 

@@ -32,10 +32,12 @@ def saving(dir_path: str | Path, prefix: str, *, overwrite: bool) -> Iterator[Pa
     Raises
     ------
     ValueError
-        If the folder exists and `overwrite` is False.
+        If the folder exists and `overwrite` is False, or the prefix names another folder.
     OSError
         If the files cannot be written.
     """
+    if Path(prefix).name != prefix:
+        raise ValueError(f"`prefix` is {prefix!r}; expected the beginning of a file name, without a folder.")
     if Path(dir_path).exists() and not overwrite:
         raise ValueError(f"{dir_path} already exists. Name another folder, or pass `overwrite=True`.")
     with filling(dir_path, stale=(f"{prefix}{ADATA_FILE}", f"{prefix}{REFERENCE_FILE}")) as partial:

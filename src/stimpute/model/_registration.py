@@ -14,6 +14,7 @@ from scvi.data import AnnDataManager
 from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
+from stimpute._arguments import check_arguments
 from stimpute._screen import quiet
 from stimpute.data._expression import Expression, expression_arguments
 from stimpute.data._join import References, join_references, joined_setup, name_references
@@ -132,6 +133,7 @@ class SetupMixin(BaseModelClass):
         KeyError
             If a modality does not exist.
         """
+        check_arguments(cls.setup_mudata, locals())
         cls.setup_anndata(_setup.modality(mdata, spatial), **(spatial_setup or {}))
         for name in [reference] if isinstance(reference, str) else reference:
             cls.setup_anndata(_setup.modality(mdata, name), **(reference_setup or {}))
@@ -149,6 +151,7 @@ class SetupMixin(BaseModelClass):
         model_kwargs
             Arguments of the model.
         """
+        check_arguments(cls.from_mudata, locals())
         chosen: AnnData | dict[str, AnnData]
         if isinstance(reference, str):
             chosen = _setup.modality(mdata, reference)

@@ -8,6 +8,7 @@ from typing import Any, Self
 from anndata import AnnData
 from scvi.model.base import BaseModelClass
 
+from stimpute._arguments import check_arguments
 from stimpute._atomic import recover
 from stimpute._screen import quiet
 from stimpute.data._join import References
@@ -57,6 +58,7 @@ class SaveMixin(BaseModelClass):
         ValueError
             If the folder exists and `overwrite` is False, or data to be written were changed since the model was made.
         """
+        check_arguments(SaveMixin.save, locals())
         if save_anndata:
             self.data.read_cells(None)  # what could not be loaded again is not written
         if save_reference:
@@ -103,6 +105,7 @@ class SaveMixin(BaseModelClass):
         ValueError
             If the file cannot be read, input genes are missing, or the reference is another one.
         """
+        check_arguments(cls.load, locals(), but=("adata", "reference"))
         recover(dir_path)
         if "backup_url" not in kwargs:  # from which scvi-tools would fetch it
             _persist.check_exists(dir_path, prefix or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,10 @@ def registered_fields(
         raise TypeError("`adata` is None; expected an AnnData.")
     check_anndata(OF_MUDATA, adata=adata)
     keys = {"layer": layer, "batch_key": batch_key, "spatial_key": spatial_key, "gene_symbols": gene_symbols}
+    keys["dataset_key"] = dataset_key
     for argument, key in keys.items():
-        if not isinstance(key, Hashable):
-            found = repr(key) if isinstance(key, list) else with_article(type(key))
+        if key is not None and not isinstance(key, str):
+            found = repr(key) if isinstance(key, list | int | float) else with_article(type(key))
             raise TypeError(f"`{argument}` is {found}; expected one name. Set up each data set by a call of its own.")
     matrix = open_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)

@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from stimpute._arguments import check_arguments
+
 P = ParamSpec("P")
 
 # An array of axes, or None. With `Any`, users of type checkers need not test for None after `return_ax=True`.
@@ -77,9 +79,10 @@ def plot(draw: Callable[P, list[Axes]]) -> Callable[P, Drawn]:
     @functools.wraps(draw)
     def plot_function(*args: P.args, **kwargs: P.kwargs) -> Drawn:
         try:
-            signature.bind(*args, **kwargs)
+            given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:  # a misspelled argument, which `**figure` alone would accept
             raise TypeError(f"{draw.__name__}(): {error}") from None
+        check_arguments(plot_function, given)
         save: Any = kwargs.pop("save", None)
         show: Any = kwargs.pop("show", None)
         return_ax = kwargs.pop("return_ax", False) or show is False

@@ -61,7 +61,9 @@ def intervals(
     else:
         truth = result
     if lower is None or upper is None:
-        raise TypeError("`lower` and `upper` are missing; pass both with measured values, or a cross-validation alone.")
+        raise TypeError(
+            "`lower` and `upper` are missing; pass both with measured values as `result`, or a cross-validation alone."
+        )
     level = DEFAULT_LEVEL if level is None else level
     if not 0 < level < 1:
         raise ValueError(f"`level` is {level}; expected a share between 0 and 1, as in `model.impute(interval=...)`.")

@@ -86,8 +86,8 @@ def _check_sizes(latents: dict[str, np.ndarray], labels: dict[str, Sequence[Any]
     shapes = [x.shape for x in latents.values()]
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise ValueError(
-            f"The latent representations have shapes {shapes[0]} and {shapes[1]}; expected two matrices (n_cells, "
-            "n_dimensions) with the same number of dimensions."
+            f"`latent_spatial` and `latent_reference` have shapes {shapes[0]} and {shapes[1]}; expected two matrices "
+            "(n_cells, n_dimensions) with the same number of dimensions."
         )
     for name, values in labels.items():
         if values is not None and len(values) != len(latents[name]):

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_count, missing_key, name_list
 from stimpute.pp._embedding_files import UNKNOWN, check_suffix
 from stimpute.pp._embeddings import ProteinEmbeddings
@@ -100,6 +101,7 @@ def embed_proteins(
     UserWarning
         If characters were replaced, or proteins are longer than `window`. The genes are listed.
     """
+    check_arguments(embed_proteins, locals(), but=("sequences", "pooling", "long_proteins", "precision"))
     path = None if output is None else Path(output)
     if path:
         check_suffix(path)

@@ -12,6 +12,7 @@ from typing import IO, Literal, get_args
 
 import pandas as pd
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import name_list
 from stimpute.pp._embedding_files import UNKNOWN
 
@@ -53,6 +54,7 @@ def read_fasta(path: str | os.PathLike[str], *, duplicates: Duplicates = "error"
     ValueError
         If the file is not FASTA, a record has no sequence, or a gene has several sequences and `duplicates="error"`.
     """
+    check_arguments(read_fasta, locals())
     if duplicates not in get_args(Duplicates):
         raise ValueError(f"`duplicates` is {duplicates!r}; expected 'error', 'first' or 'longest'.")
     rows = [_record(header, sequence) for header, sequence in fasta_records(path)]

@@ -12,6 +12,7 @@ import pandas as pd
 import pooch
 from tqdm.auto import tqdm
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_at_least, check_count, name_list
 from stimpute.pp._gene_names import check_gene_names
 from stimpute.pp._protein_cache import GeneAnswer, ProteinCache
@@ -97,6 +98,7 @@ def fetch_proteins(
     UserWarning
         If genes have no sequence, or one that should be checked. They are listed by reason.
     """
+    check_arguments(fetch_proteins, locals())
     check_count(1, batch_size=batch_size)
     check_at_least(0, retries=retries, backoff=backoff)
     check_at_least(ALMOST_ZERO, rate=rate, timeout=timeout)

@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
 
 
@@ -48,6 +49,7 @@ def marker_reference(
     >>> StImputeModel.setup_anndata(markers, expression="normalized")
     >>> model = StImputeModel(spatial, {"cells": reference, "markers": markers})
     """
+    check_arguments(marker_reference, locals())
     table = markers if isinstance(markers, pd.DataFrame) else pd.read_csv(markers)
     for column in (cell_type, gene, score):
         if column is not None and column not in table:

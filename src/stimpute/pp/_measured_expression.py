@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute.data._expression import Expression, read_expression
 
 
@@ -40,6 +41,7 @@ def measured_expression(
     ValueError
         If `expression` is unknown, or the values are not what it says.
     """
+    check_arguments(measured_expression, locals())
     measured = read_expression(spatial, layer=layer, expression=expression, gene_symbols=gene_symbols)
     return AnnData(
         measured.log_normalized(),

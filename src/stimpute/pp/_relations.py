@@ -13,6 +13,7 @@ from anndata import AnnData
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import name_list
 from stimpute.data._expression import read_gene_names
 from stimpute.data._relation_store import POOLING, PROTEIN, StoredRelation, write_relation
@@ -69,6 +70,7 @@ def add_protein_embeddings(
     UserWarning
         If names differ only in upper and lower case. They are listed, and do not match.
     """
+    check_arguments(add_protein_embeddings, locals())
     proteins = as_embeddings(embeddings)
     names = reference_gene_names(reference, gene_symbols)
     rows = pd.Index(proteins.genes).get_indexer(names)
@@ -147,6 +149,7 @@ def add_gene_network(
     UserWarning
         If genes of the table are not in the reference. They are listed, and their edges are dropped.
     """
+    check_arguments(add_gene_network, locals())
     first, second, weights = _read_edges(edges)
     genes = reference_gene_names(reference, gene_symbols)
     read_gene_names(reference, gene_symbols)  # raises an error for repeated names

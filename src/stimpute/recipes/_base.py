@@ -90,6 +90,8 @@ class Recipe(ABC):
             raise TypeError(f'`relations` is {requested!r}; expected "auto" or a list of names, which may be empty.')
         else:
             names = list(requested)
+        if len(set(names)) < len(names):
+            raise ValueError(f"`relations` is {names}; expected each relation once.")
         limit = self.capabilities.max_relations
         if limit is not None and len(names) > limit:
             advice = f"Name {limit} of {list(available)} by `relations=`." if limit else "Pass `relations=[]`."

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stimpute._arguments import check_arguments
 from stimpute._atomic import replacing
 from stimpute._messages import missing_extra
 from stimpute.report import _accuracy, _cells, _genes, _groups, _maps, _methods, _reliability
@@ -83,6 +84,7 @@ def write(
     >>> validation = stimpute.tl.cross_validate(spatial, reference, interval=0.9)
     >>> stimpute.report.write("report.html", model=model, validation=validation)
     """
+    check_arguments(write, locals())
     results = Results(model, imputed, validation, ablation, n_maps)
     origin = Origin.of(command, inputs or {})
     template = load_template()

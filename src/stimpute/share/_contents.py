@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from stimpute._arguments import check_arguments
 from stimpute.data._arrays import declared_arrays
 from stimpute.model import StImputeModel
 from stimpute.share._tensors import FIT, NETWORKS, collect
@@ -30,6 +31,7 @@ def contents(model: StImputeModel) -> pd.DataFrame:
     RuntimeError
         If the model is not trained.
     """
+    check_arguments(contents, locals())
     model.predictor(need_reference=False)  # raises if the model is not trained
     about = {FIT + entry.name: entry.shape.about for entry in declared_arrays(model.recipe.fit_type)}
     rows = {}

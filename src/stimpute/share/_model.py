@@ -9,6 +9,7 @@ from typing import Any
 import anndata as ad
 import torch
 
+from stimpute._arguments import check_arguments
 from stimpute._atomic import filling, recover
 from stimpute._hdf5 import read_h5ad
 from stimpute._reading import readable
@@ -68,6 +69,7 @@ def save(
     ValueError
         If the reference to include was changed since the model was made.
     """
+    check_arguments(save, locals())
     model.predictor(need_reference=False)  # raises if the model is not trained
     path = Path(path)
     reference = minimal_reference(model, labels) if save_reference else None
@@ -119,6 +121,7 @@ def load(
     ValueError
         If a file is truncated or does not fit the others, if input genes are missing, or the reference is another one.
     """
+    check_arguments(load, locals(), but=("reference",))
     path = Path(path)
     recover(path)
     document = _document.read(path / JSON_FILE)

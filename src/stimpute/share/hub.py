@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anndata as ad
 
+from stimpute._arguments import check_arguments
 from stimpute._atomic import filling
 from stimpute.model import StImputeModel
 from stimpute.model._persist import ADATA_FILE, REFERENCE_FILE
@@ -108,6 +109,7 @@ def to_hub(
     >>> hub.push_to_huggingface_hub("me/cortex", repo_create=True, push_anndata=False)
     >>> scvi.hub.HubModel.pull_from_huggingface_hub("me/cortex").load_model(adata=my_slice)
     """
+    check_arguments(to_hub, locals())
     try:
         from scvi.hub import HubMetadata, HubModel
     except ImportError as error:

@@ -13,6 +13,7 @@ from sklearn.metrics import (
     fowlkes_mallows_score,
 )
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
 from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
@@ -78,6 +79,7 @@ def clustering_scores(
     ValueError
         If the two AnnData have different cells.
     """
+    check_arguments(clustering_scores, locals())
     if labels not in spatial.obs:
         raise missing_key(labels, "spatial.obs", spatial.obs.columns, "Name the column of cell types by `labels=`.")
     if not spatial.obs_names.equals(imputed.obs_names):

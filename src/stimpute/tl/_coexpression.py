@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
 from stimpute.tl.metrics._profiles import Matrix
 
@@ -45,6 +46,7 @@ def coexpression_modules(
     ValueError
         If there are fewer than 3 genes, or `n_neighbors` is below 1.
     """
+    check_arguments(coexpression_modules, locals())
     check_count(1, n_neighbors=n_neighbors)
     if imputed.n_vars < 3:
         raise ValueError(f"`imputed` has {imputed.n_vars} genes; expected at least 3 to find modules.")

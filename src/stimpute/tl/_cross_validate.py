@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
 from stimpute.data._annotations import layers_by_name
 from stimpute.data._join import References
@@ -106,6 +107,7 @@ def cross_validate(
     >>> result = stimpute.tl.cross_validate(spatial, reference)
     >>> result.summary
     """
+    check_arguments(cross_validate, locals())
     _recipe_class(model_kwargs).check_output(OutputOptions(interval))  # before time is spent
     train = {"enable_progress_bar": progress, "seed": seed, **(train_kwargs or {})}
     others: dict[str, Method] = {**(BASELINES if baselines else {}), **(methods or {})}

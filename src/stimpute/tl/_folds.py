@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from stimpute._arguments import check_arguments
 from stimpute.data._expression import expression_arguments, read_expression
 from stimpute.data._folds import GeneFolds
 from stimpute.data._genes import expressed_shared_genes
@@ -60,6 +61,7 @@ def gene_folds(
     ValueError
         If there are too few shared genes, or `totals` is unknown.
     """
+    check_arguments(gene_folds, locals())
     if totals not in ("input", "all"):
         raise ValueError(f'`totals` is {totals!r}; expected "input" or "all".')
     spatial, spatial_setup = minimal_copy(spatial, spatial_setup)
@@ -125,6 +127,7 @@ def fit_fold(fold: GeneFold, *, train_kwargs: Setup | None = None, **model_kwarg
     -------
     The trained model; `model.impute(genes=fold.targets)` predicts the held-out genes.
     """
+    check_arguments(fit_fold, locals())
     try:
         StImputeModel.setup_anndata(fold.spatial, **fold.spatial_setup)
         StImputeModel.setup_anndata(fold.reference, **fold.reference_setup)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute.data._expression import read_expression
 from stimpute.data._folds import GeneFolds
 from stimpute.data._genes import expressed_shared_genes, genes_in_totals, locate_genes
@@ -78,6 +79,7 @@ def impute(
     --------
     >>> imputed = stimpute.tl.impute(spatial, reference, genes=["Rorb"])
     """
+    check_arguments(impute, locals())
     if method == KNN:
         if interval is not None or train_kwargs or model_kwargs:
             raise ValueError("method='knn' has no intervals, training or hyperparameters: leave those arguments out.")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute.data._annotations import layers_by_name
 from stimpute.data._expression import Expression
 from stimpute.data._result import without_values
@@ -50,6 +51,7 @@ def join_measured(
     >>> joined = stimpute.tl.join_measured(spatial, model.impute(genes=["Rorb"]))
     >>> scanpy.pl.embedding(joined, "spatial", color=["Gad1", "Rorb"])
     """
+    check_arguments(join_measured, locals())
     if not spatial.obs_names.equals(imputed.obs_names):
         raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
     measured = read_measured(spatial, imputed, layer, expression)

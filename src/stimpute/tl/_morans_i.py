@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
@@ -61,6 +62,7 @@ def morans_i(
     ValueError
         If the two AnnData have different cells.
     """
+    check_arguments(morans_i, locals())
     if spatial_key not in spatial.obsm:
         raise missing_key(spatial_key, "spatial.obsm", spatial.obsm.keys(), "Name the coordinates by `spatial_key=`.")
     if library_key is not None and library_key not in spatial.obs:

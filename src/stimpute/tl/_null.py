@@ -8,6 +8,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
+from stimpute._arguments import check_arguments
 from stimpute.data._expression import read_expression
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import copy_relations, relation_names
@@ -39,6 +40,7 @@ def permute_targets(fold: GeneFold, *, seed: int = 0) -> GeneFold:
     >>> folds = stimpute.tl.gene_folds(spatial, reference)
     >>> model = stimpute.tl.fit_fold(stimpute.tl.permute_targets(folds[0]))
     """
+    check_arguments(permute_targets, locals())
     rng = np.random.default_rng([seed, fold.number])
     matrix = read_expression(fold.reference, expression=fold.reference_setup["expression"])
     numbers, _ = read_datasets(fold.reference, fold.reference_setup.get("dataset_key"))

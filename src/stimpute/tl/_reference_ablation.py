@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_type
 from stimpute.data._join import DATASET_KEY, References, name_references
 from stimpute.tl._cross_validate import CrossValidation, cross_validate
@@ -56,6 +57,7 @@ def reference_ablation(
     >>> result = stimpute.tl.reference_ablation(spatial, {"cortex": cortex, "glia": glia})
     >>> result.summary
     """
+    check_arguments(reference_ablation, locals())
     check_type(AnnData, "Read files with `anndata.read_h5ad`.", spatial=spatial)
     names = list(name_references(references))
     if len(names) < 2:

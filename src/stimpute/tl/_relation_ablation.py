@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
 from stimpute.data._coexpression import Coexpression
 from stimpute.data._expression import read_expression, read_gene_names
@@ -140,6 +141,7 @@ def relation_ablation(
     >>> ablation = stimpute.tl.relation_ablation(spatial, reference, "protein")
     >>> ablation.gain()
     """
+    check_arguments(relation_ablation, locals())
     check_count(1, n_permutations=n_permutations)
     recipe = cross_validate_kwargs.get("recipe", "crossfit")
     if not isinstance(recipe, Recipe):

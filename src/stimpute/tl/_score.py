@@ -12,7 +12,8 @@ import pandas as pd
 from scipy import sparse
 
 import stimpute.tl.metrics as metric_functions
-from stimpute._messages import missing_key, name_list
+from stimpute._arguments import check_arguments
+from stimpute._messages import missing_key, name_list, with_article
 from stimpute.tl.metrics._profiles import Axis, Matrix
 
 METRICS: dict[str, Callable[..., np.ndarray]] = {
@@ -71,6 +72,7 @@ def score(
     UserWarning
         If the truth holds counts, and the prediction does not.
     """
+    check_arguments(score, locals())
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise ValueError(f"Unknown `metrics` {unknown}; expected some of {sorted(METRICS)}.")
@@ -84,7 +86,8 @@ def score(
         truth = truth.X
         predicted = predicted.X
     elif isinstance(truth, ad.AnnData) or isinstance(predicted, ad.AnnData):
-        raise TypeError("Found one AnnData and one matrix; expected two AnnData or two matrices.")
+        found = f"`truth` is {with_article(type(truth))} and `predicted` {with_article(type(predicted))}"
+        raise TypeError(f"{found}; expected two AnnData or two matrices.")
     else:
         names = _number_or_name(truth.shape, genes, axis)
     if isinstance(groupby, str):
@@ -173,6 +176,7 @@ def summarize(scores: pd.DataFrame) -> pd.DataFrame:
     KeyError
         If `scores` lacks a column.
     """
+    check_arguments(summarize, locals())
     missing = {"metric", "value"} - set(scores)
     if missing:
         raise KeyError(

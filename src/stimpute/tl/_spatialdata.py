@@ -9,6 +9,7 @@ import anndata as ad
 import numpy as np
 from scipy.spatial import KDTree
 
+from stimpute._arguments import check_arguments
 from stimpute._messages import missing_extra, missing_key
 from stimpute.data._result import recorded_setup
 
@@ -60,6 +61,7 @@ def to_spatialdata(
     >>> model.train()
     >>> stimpute.tl.to_spatialdata(sdata, model.impute(genes=["Rorb"]))
     """
+    check_arguments(to_spatialdata, locals())
     try:
         from spatialdata.models import TableModel
     except ImportError as error:

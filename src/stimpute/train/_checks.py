@@ -16,17 +16,19 @@ RATES = ("lr", "weight_decay", "eps")  # options of the plan that are numbers
 
 
 def check_one_device(devices: int | list[int] | str) -> None:
-    """Check that no more than one device is asked for: with more, Lightning starts the user's script again.
+    """Check that one device is asked for: with more, Lightning starts the user's script again.
 
     Raises
     ------
     ValueError
-        If it is more than one.
+        If it is another number.
     """
     if devices == "auto":
         return
-    many = len(devices) > 1 if isinstance(devices, list | tuple) else str(devices) not in ("0", "1")
-    if many:
+    is_one = str(devices) in ("0", "1") and devices != 0  # "0" is the number of a GPU, and 0 is none
+    if isinstance(devices, list | tuple):
+        is_one = len(devices) == 1
+    if not is_one:
         raise ValueError(
             f'`devices` is {devices!r}; expected 1, a list with one number, or "auto". A model trains on one device; '
             "set the number of threads by `scvi.settings.num_threads`."
@@ -63,10 +65,13 @@ def check_plan_options(options: Mapping[str, Any]) -> None:
         if name not in known:
             hint = _similar(name, known) or " For the learning rate pass `lr`."
             raise TypeError(f"`plan_kwargs` has {name!r}, which `scvi.train.TrainingPlan` does not have.{hint}")
-    check_at_least(0, **{name: options[name] for name in RATES if name in options})
+    for name in RATES:
+        if name in options and options[name] is None:
+            raise TypeError(f"`{name}` is None; expected a number. Leave it out for the recipe's own.")
+        check_at_least(0, **{name: options.get(name)})
 
 
 def _similar(name: str, known: Iterable[str]) -> str:
     """Ask whether one of the known names was meant; empty if none is similar."""
-    close = ", ".join(dict.fromkeys(get_close_matches(name, sorted(known))))
+    close = ", ".join(dict.fromkeys(get_close_matches(str(name), sorted(known))))
     return f" Did you mean {close}?" if close else ""

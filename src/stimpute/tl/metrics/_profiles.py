@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from stimpute._messages import with_article
+
 Matrix: TypeAlias = np.ndarray | sparse.spmatrix | sparse.sparray
 Axis: TypeAlias = Literal["gene", "cell"]
 
@@ -38,11 +40,16 @@ def over_profiles(
 
     Raises
     ------
+    TypeError
+        If one is no matrix.
     ValueError
         If `axis` is unknown, the shapes differ, a matrix is empty or a value is not finite.
     """
     if axis not in ("gene", "cell"):
         raise ValueError(f'`axis` is {axis!r}; expected "gene" or "cell".')
+    for name, matrix in (("truth", truth), ("predicted", predicted)):
+        if not hasattr(matrix, "shape"):
+            raise TypeError(f"`{name}` is {with_article(type(matrix))}; expected a matrix (n_cells, n_genes).")
     if truth.shape != predicted.shape or len(truth.shape) != 2:
         raise ValueError(
             f"`truth` has shape {truth.shape} and `predicted` {predicted.shape}; expected two equal shapes (n_cells, "
