@@ -1,5 +1,7 @@
 """Spatial cells and references that are not in memory give the results of those that are."""
 
+import os
+
 import anndata as ad
 import dask.array as da
 import numpy as np
@@ -199,6 +201,22 @@ def test_a_file_that_was_written_again_is_scanned_again(model, tmp_path):
     expected = impute(model, bare(section))
     assert not np.array_equal(first.X, expected.X)
     assert_same(impute(model, changed), expected)
+
+
+@pytest.mark.parametrize("form", ["backed CSR", "backed dense"])
+def test_a_file_that_was_replaced_is_not_read_with_the_names_of_the_old_one(model, tmp_path, form):
+    section = bare(model.adata)
+    opened = in_form(section, form, tmp_path)
+    later = model.impute(opened, genes=GENES, lazy=True, progress=False)
+    other = section[::-1].copy()
+    other.X = opened.X[:][::-1]
+    other.write_h5ad(tmp_path / "b.h5ad")
+    os.replace(tmp_path / "b.h5ad", tmp_path / "a.h5ad")
+    with pytest.raises(ValueError, match="a.h5ad was written again or removed since it was opened.*Open it again"):
+        later.X.compute(scheduler="synchronous")
+    for call in (model.impute, model.get_explained):
+        with pytest.raises(ValueError, match="names and values may be those of different cells"):
+            call(opened)
 
 
 # ---------------------------------------------------------------- what cannot work

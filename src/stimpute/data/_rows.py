@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,46 +42,52 @@ def by_rows(matrix: Any) -> da.Array | sparse.csr_matrix:
     MemoryError
         If it is stored by column (CSC) in a file and does not fit in memory.
     ValueError
-        If its file is open for writing.
+        If its file is open for writing, or another one was put in its place since it was opened.
     """
     if isinstance(matrix, CSCDataset):
         _check_room(matrix)
         return sparse.csr_matrix(matrix.to_memory())
     if not isinstance(matrix, da.Array):
-        if isinstance(matrix, CSRDataset):
-            _check_mode(matrix.group)
-            return _csr_blocks(matrix)
-        _check_mode(matrix)
-        return read_elem_lazy(matrix, chunks=(ROWS_PER_BLOCK, matrix.shape[1]))
+        element = matrix.group if isinstance(matrix, CSRDataset) else matrix
+        _check_file(element)
+        if isinstance(element, zarr.Array):
+            return read_elem_lazy(element, chunks=(ROWS_PER_BLOCK, element.shape[1]))
+        return _stored_blocks(matrix, element)
     if matrix.numblocks[0] == 1 and matrix.numblocks[1] > 1:
         return sparse.csr_matrix(matrix.compute())
     is_fragmented = matrix.numblocks[0] > 1 and matrix.shape[0] < MIN_ROWS * matrix.numblocks[0]
     return matrix.rechunk({0: ROWS_PER_BLOCK, 1: -1} if is_fragmented else {1: -1})
 
 
-def _csr_blocks(matrix: CSRDataset) -> da.Array:
-    """Return a stored CSR matrix as a Dask array, whose blocks are read several times faster than those of AnnData."""
+def _stored_blocks(matrix: CSRDataset | h5py.Dataset, element: Any) -> da.Array:
+    """Return a stored matrix as a Dask array; blocks of CSR are read several times faster than those of AnnData."""
     n_rows, n_columns = matrix.shape
-    group = matrix.group
-    source = (group.file.filename, group.name) if isinstance(group, h5py.Group) else group
+    source = element
+    if isinstance(element, h5py.Group | h5py.Dataset):
+        source = (element.file.filename, element.name, version_of(element))
     sizes = [min(ROWS_PER_BLOCK, n_rows - start) for start in range(0, n_rows, ROWS_PER_BLOCK)]
+    is_sparse = isinstance(matrix, CSRDataset)
     return da.map_blocks(
         _read_block,
         source,
         n_columns,
         dtype=matrix.dtype,
         chunks=(tuple(sizes), (n_columns,)),
-        meta=sparse.csr_matrix((0, 0), dtype=matrix.dtype),
+        meta=sparse.csr_matrix((0, 0), dtype=matrix.dtype) if is_sparse else np.empty((0, 0), matrix.dtype),
     )
 
 
-def _read_block(source: Any, n_columns: int, block_info: Any = None) -> sparse.csr_matrix:
-    """Read rows of a CSR matrix from a file, which is opened each time, or from a zarr store."""
+def _read_block(source: Any, n_columns: int, block_info: Any = None) -> sparse.csr_matrix | np.ndarray:
+    """Read rows of a matrix from a file, which is opened each time, or of a CSR matrix from a zarr store."""
     start, stop = block_info[None]["array-location"][0]
     if isinstance(source, zarr.Group):
         return _read_csr(source, start, stop, n_columns)
-    path, name = source
+    path, name, version = source
+    if _version(path) != version:
+        raise _written_again(path)
     with h5py.File(path, "r") as file:
+        if isinstance(file[name], h5py.Dataset):
+            return file[name][start:stop]
         return _read_csr(file[name], start, stop, n_columns)
 
 
@@ -114,8 +121,11 @@ def version_of(matrix: Any) -> tuple[str, int]:
         matrix = matrix.group
     if not isinstance(matrix, h5py.Dataset | h5py.Group):
         return "", 0
-    path = Path(matrix.file.filename)
-    return str(path), path.stat().st_mtime_ns
+    return _version(matrix.file.filename)
+
+
+def _version(path: str) -> tuple[str, int]:
+    return path, Path(path).stat().st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -182,8 +192,22 @@ def _check_room(matrix: CSCDataset) -> None:
         )
 
 
-def _check_mode(element: Any) -> None:
-    if isinstance(element, h5py.Dataset | h5py.Group) and element.file.mode != "r":
+def _check_file(element: Any) -> None:
+    """Check that the file of a matrix is open for reading, and still the file that is at its path."""
+    if not isinstance(element, h5py.Dataset | h5py.Group):
+        return
+    file = element.file
+    if file.mode != "r":
         raise ValueError(
-            f'The file {element.file.filename} is open for writing. Open it by `anndata.read_h5ad(path, backed="r")`.'
+            f'The file {file.filename} is open for writing. Open it by `anndata.read_h5ad(path, backed="r")`.'
         )
+    opened = os.fstat(file.id.get_vfd_handle())
+    if not Path(file.filename).exists() or not os.path.samestat(opened, os.stat(file.filename)):
+        raise _written_again(file.filename)
+
+
+def _written_again(path: str) -> ValueError:
+    return ValueError(
+        f"{path} was written again or removed since it was opened: names and values may be those of different cells. "
+        'Open it again by `anndata.read_h5ad(path, backed="r")`, and pass the new AnnData.'
+    )
