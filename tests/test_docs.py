@@ -153,4 +153,6 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    nbclient.NotebookClient(read(path), timeout=300, kernel_name="python3").execute(cwd=str(tmp_path))
+    # By default a kernel must be there within a minute, which a busy machine does not keep.
+    client = nbclient.NotebookClient(read(path), timeout=1800, startup_timeout=600, kernel_name="python3")
+    client.execute(cwd=str(tmp_path))
