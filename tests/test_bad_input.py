@@ -270,7 +270,7 @@ def test_two_shared_genes(spatial, reference):
 
 def test_names_that_differ_in_case_only(spatial, reference):
     spatial.var_names = spatial.var_names.str.upper()
-    with pytest.raises(ValueError, match="Found 0 genes.*case is ignored"):
+    with pytest.raises(ValueError, match="Found 0 genes.*case, punctuation and versions are ignored"):
         StImputeModel(*set_up(spatial, reference))
 
 
@@ -528,7 +528,7 @@ def test_spatial_data_that_were_changed_after_setup(loaded, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (upper_case, "Found 0 genes.*case is ignored"),
+        (upper_case, "Found 0 genes.*case, punctuation and versions are ignored"),
         (normalize, r"raw counts.*not an integer.*layer="),
         (scale, "negative.*before any scaling"),
     ],

@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import numpy as np
@@ -34,7 +35,7 @@ def test_genes_are_found_by_name(names, random):
 
 
 @given(NAMES, NAMES)
-@pytest.mark.filterwarnings("ignore:.*differ in case only")
+@pytest.mark.filterwarnings("ignore:.*differ in case")
 def test_shared_genes_keep_the_order_of_the_spatial_data(spatial, reference):
     shared = [name for name in spatial if name in reference]
     if len(shared) < 3:
@@ -46,7 +47,7 @@ def test_shared_genes_keep_the_order_of_the_spatial_data(spatial, reference):
 
 def test_further_names_that_differ_in_case_only_are_warned_of_and_not_used():
     reference = pd.Index(["Rorb", "Cux2", "Gad1", "Sst"])
-    with pytest.warns(UserWarning, match="3 genes match by name; 1 more differ in case only and are not used: SST"):
+    with pytest.warns(UserWarning, match="3 genes match by name; 1 more differ in case.*not used: SST for Sst"):
         shared = match_genes(pd.Index(["Gad1", "SST", "Rorb", "Cux2", "Other"]), reference)
     assert list(shared) == ["Gad1", "Rorb", "Cux2"]
     with warnings.catch_warnings():
@@ -54,8 +55,34 @@ def test_further_names_that_differ_in_case_only_are_warned_of_and_not_used():
         match_genes(pd.Index(["Gad1", "Rorb", "Cux2", "Other"]), reference)
 
 
+@pytest.mark.parametrize(
+    ("name", "counterpart"),
+    [
+        ("HLA.A", "HLA-A"),  # as R changes names
+        ("Rorb ", "Rorb"),
+        ("X1810037I17Rik", "x1810037I17Rik"),
+        ("ENSG00000141510.18", "ENSG00000141510"),
+        ("ENSG00000141510", "ENSG00000141510.18"),
+        ("mt_co1", "mt-Co1"),
+    ],
+)
+def test_names_that_programs_change_are_told(name, counterpart):
+    same = ["Gad1", "Cux2", "Sst"]
+    with pytest.warns(UserWarning, match=f"1 more differ .* not used: {re.escape(f'{name} for {counterpart}')}"):
+        shared = match_genes(pd.Index([*same, name]), pd.Index([*same, counterpart]))
+    assert list(shared) == same
+
+
+@pytest.mark.parametrize(("name", "other"), [("Gad2", "Gad1"), ("-", "."), ("Nkx2-1", "Nkx2-2"), ("A.1", "A.2")])
+def test_other_genes_are_not_taken_for_nearly_equal(name, other):
+    same = ["Gad1", "Cux2", "Sst"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        match_genes(pd.Index([*same, name]), pd.Index([*same, other]))
+
+
 def test_the_hint_fits_the_mismatch():
-    with pytest.raises(ValueError, match="case is ignored"):
+    with pytest.raises(ValueError, match="are ignored, RORB for Rorb, CUX2 for Cux2 and 1 more: bring both"):
         match_genes(pd.Index(["RORB", "CUX2", "GAD1"]), pd.Index(["Rorb", "Cux2", "Gad1"]))
     with pytest.raises(ValueError, match="gene_symbols"):
         match_genes(pd.Index(["ENSG1", "ENSG2", "ENSG3"]), pd.Index(["Rorb", "Cux2", "Gad1"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ import pandas as pd
 from stimpute._messages import name_list
 
 MIN_SHARED = 3
+VERSION = re.compile(r"^(ens\w+\d)\.\d+$")  # ENSG00000141510.18
+NO_LETTER = re.compile(r"[\W_]+")
 
 
 def closest_names(name: str, available: Sequence[str], n: int = 3) -> list[str]:
@@ -33,13 +36,25 @@ def closest_names(name: str, available: Sequence[str], n: int = 3) -> list[str]:
     return [by_lower[match] for match in get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.6)]
 
 
+def _loose(name: str) -> str:
+    """Reduce a name to what programs rarely change: no case, no spaces or punctuation, no version of Ensembl."""
+    return NO_LETTER.sub("", VERSION.sub(r"\1", name.strip().lower()))
+
+
+def _nearly_equal(names: pd.Index, available: pd.Index) -> list[str]:
+    """List names that nearly are available ones, each with its counterpart: `"HLA.A for HLA-A"`."""
+    by_loose = {_loose(name): name for name in available}
+    by_loose.pop("", None)
+    return [f"{name} for {by_loose[_loose(name)]}" for name in names if _loose(name) in by_loose]
+
+
 def match_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
     """Find the genes that both datasets name, in the order of the spatial data.
 
     Warns
     -----
     UserWarning
-        If further names differ in case only; they are not matched.
+        If further names differ in case, spaces, punctuation or the version of an identifier only; they are not matched.
 
     Raises
     ------
@@ -47,19 +62,21 @@ def match_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
         If fewer than three genes are shared.
     """
     shared = spatial[spatial.isin(reference)]
-    reference_lower = set(reference.str.lower())
-    other_case = [name for name in spatial.difference(shared, sort=False) if name.lower() in reference_lower]
+    near = _nearly_equal(spatial.difference(shared, sort=False), reference.difference(shared, sort=False))
     if len(shared) >= MIN_SHARED:
-        if other_case:
+        if near:
             warnings.warn(
-                f"{len(shared)} genes match by name; {len(other_case)} more differ in case only and are not used: "
-                f"{name_list(other_case)}. Bring both datasets to one spelling to use them.",
+                f"{len(shared)} genes match by name; {len(near)} more differ in case, punctuation or version only and "
+                f"are not used: {name_list(near)}. Bring both datasets to one spelling to use them.",
                 UserWarning,
                 stacklevel=3,
             )
         return shared
-    if len(other_case) >= MIN_SHARED:
-        hint = "They agree when case is ignored: bring both to one spelling."
+    if len(near) >= MIN_SHARED:
+        hint = (
+            f"They agree when case, punctuation and versions are ignored, {name_list(near, 2)}: bring both to one "
+            "spelling."
+        )
     else:
         hint = (
             "If one of them uses symbols and the other identifiers, name the column of `var` that holds the other "
