@@ -106,3 +106,11 @@ def predict_pickled(task: bytes) -> dict[str, np.ndarray]:
     """Predict in another process, which has nothing but a gene block, a cell encoder, a chunk of cells and options."""
     block, encoder, chunk, options = pickle.loads(task)
     return block.predict(encoder.encode(chunk), options)
+
+
+def impute_saved(path: str, spatial: AnnData, reference: AnnData, genes: list[str]) -> np.ndarray:
+    """Load a saved model and impute, in another process."""
+    import linear_recipe  # noqa: F401 - registers a recipe
+
+    model = StImputeModel.load(path, spatial, reference, accelerator="cpu")
+    return values(model.impute(genes=genes, progress=False))

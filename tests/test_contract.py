@@ -14,7 +14,21 @@ import pytest
 import torch
 from mudata import MuData
 from scipy import sparse
-from small import N_CELLS, N_MEASURED, N_UNMEASURED, QUIET, bare, can, content, fit, set_up, small_pair, values
+from small import (
+    N_CELLS,
+    N_MEASURED,
+    N_UNMEASURED,
+    QUIET,
+    bare,
+    can,
+    content,
+    fit,
+    impute_saved,
+    set_up,
+    shuffled_genes,
+    small_pair,
+    values,
+)
 
 from stimpute import StImputeModel, __version__
 from stimpute.data._annotations import layers_by_name
@@ -147,12 +161,40 @@ def test_other_measured_genes_do_matter(model, pair):
     assert not np.allclose(a.X, b.X)
 
 
-@pytest.mark.parametrize("convert", [lambda x: x.toarray(), sparse.csc_matrix, lambda x: x.astype(np.int64)])
-def test_the_type_of_the_matrix_does_not_matter(model, imputed, pair, convert):
+FORMS = {
+    "dense": lambda x: x.toarray(),
+    "dense by column": lambda x: np.asfortranarray(x.toarray()),
+    "CSC": sparse.csc_matrix,
+    "sparse array": sparse.csr_array,
+    "float64": lambda x: x.astype(np.float64),
+    "int64": lambda x: x.astype(np.int64),
+    "uint16": lambda x: x.toarray().astype(np.uint16),
+    "stored zeros": lambda x: sparse.csr_matrix((x.data * 0, x.indices, x.indptr), x.shape) + x,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_type_of_the_matrix_does_not_matter(model, imputed, pair, form):
     changed = bare(pair[0])
-    changed.X = convert(changed.X)
+    changed.X = FORMS[form](changed.X)
     result = model.impute(changed, genes=["Gene40", "Gene07"], progress=False)
     np.testing.assert_allclose(values(result), values(imputed, ["Gene40", "Gene07"]), rtol=1e-5, atol=1e-5)
+
+
+def test_cells_and_genes_in_another_order_give_the_same_values_in_that_order(model, imputed, pair, saved):
+    order = np.random.default_rng(0).permutation(N_CELLS)
+    genes = list(imputed.var_names[::-3])
+    expected = values(imputed, genes)[order]
+    section = shuffled_genes(bare(pair[0][order]))
+    np.testing.assert_allclose(values(model.impute(section, genes=genes, progress=False)), expected, atol=1e-5)
+    loaded = StImputeModel.load(saved, section, shuffled_genes(pair[1], seed=1), accelerator="cpu")
+    np.testing.assert_allclose(values(loaded.impute(genes=genes, progress=False)), expected, atol=1e-5)
+
+
+def test_a_saved_model_gives_the_same_bits_in_another_process(imputed, pair, saved, other_process):
+    genes = list(imputed.var_names)
+    found = other_process.submit(impute_saved, str(saved), *map(bare, pair), genes).result()
+    np.testing.assert_array_equal(found, imputed.X)
 
 
 def test_the_same_seed_gives_the_same_model(imputed, pair, recipe):
