@@ -1,6 +1,9 @@
 """What users may rely on, whatever the recipe."""
 
+import copy
+import gc
 import inspect
+import pickle
 import random
 import subprocess
 import sys
@@ -195,6 +198,17 @@ def test_a_saved_model_gives_the_same_bits_in_another_process(imputed, pair, sav
     genes = list(imputed.var_names)
     found = other_process.submit(impute_saved, str(saved), *map(bare, pair), genes).result()
     np.testing.assert_array_equal(found, imputed.X)
+
+
+def test_a_model_can_be_copied_and_pickled(imputed, saved, pair):
+    genes = list(imputed.var_names)
+    own = StImputeModel.load(saved, *map(bare, pair), accelerator="cpu")
+    copies = copy.deepcopy(own), pickle.loads(pickle.dumps(own))
+    del own
+    gc.collect()
+    for again in copies:
+        np.testing.assert_array_equal(values(again.impute(genes=genes, progress=False)), imputed.X)
+        again.train(**QUIET)
 
 
 def test_the_same_seed_gives_the_same_model(imputed, pair, recipe):

@@ -54,6 +54,10 @@ class _Seen:
     def __init__(self) -> None:
         self._references: list[weakref.ref[AnnData]] = []
 
+    def __reduce__(self) -> tuple[type[_Seen], tuple[()]]:
+        """Let a model be sent to another process, where nothing was met before."""
+        return _Seen, ()
+
     def is_new(self, adata: AnnData) -> bool:
         """Tell whether an AnnData was not met before, and remember it."""
         self._references = [known for known in self._references if known() is not None]
