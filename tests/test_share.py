@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from stimpute import StImputeModel, pp, share, tl
 from stimpute.datasets import synthetic_tissue
 from stimpute.recipes import RECIPES
-from stimpute.share import _tensors
+from stimpute.share import _card, _tensors
 
 pytest.importorskip("safetensors")
 
@@ -464,6 +464,22 @@ def test_hub_model_with_data_loads_alone(hub, model, tissue, tmp_path):
     np.testing.assert_array_equal(impute(complete).X, impute(model).X)
     with pytest.raises(FileExistsError):
         share.to_hub(model, tmp_path / "hub")
+
+
+def test_names_in_a_card_are_text():
+    names = ["<img src=x onerror=alert(1)>", "![pixel](http://evil/x.png)", "[link](http://evil)", "a|b", "`c`\n# d"]
+    tissue = synthetic_tissue(**SMALL)
+    renamed = dict(zip(tissue.spatial.var_names[:5], names, strict=True))
+    for adata in (tissue.spatial, tissue.reference):
+        adata.var_names = [renamed.get(gene, gene) for gene in adata.var_names]
+        StImputeModel.setup_anndata(adata)
+    model = StImputeModel(tissue.spatial, tissue.reference)
+    settings = {"description": "", "license_info": "mit", "tissues": (), "references": "", "has_reference": True}
+    card = str(_card.model_card(model, None, **settings))
+    for markup in ("<img", "![", "[link]", "\n# d"):
+        assert markup not in card
+    for text in ("&lt;img", r"!\[pixel\](http://evil/x.png)", r"a\|b", r"\`c\` # d"):
+        assert text in card
 
 
 def test_a_failed_hub_card_keeps_the_old_model(hub, model, tmp_path, monkeypatch):

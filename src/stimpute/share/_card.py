@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,7 @@ imputed = hub.model.impute(genes=["Rorb"], interval=0.9)"""
 NOT_VALIDATED = (
     "The author did not cross-validate it. Call `stimpute.tl.cross_validate(spatial, reference)` on your data."
 )
+MARKUP = re.compile(r"([\\`\[\]|])")  # of code, links, pictures and tables in Markdown
 N_SHOWN = 30  # gene names in the card
 N_EXTREMES = 5  # best and worst genes in the card
 
@@ -100,7 +102,7 @@ def model_card(
             n_genes=f"{n_genes:,}",
             n_shared=len(model.shared_genes),
             n_input=len(model.input_genes),
-            genes=html.escape(name_list(model.input_genes, N_SHOWN)),
+            genes=name_list(map(_escape, model.input_genes), N_SHOWN),
             use=USE_WITH_REFERENCE if has_reference else USE,
             reference=_reference(model, has_reference),
             accuracy=NOT_VALIDATED if accuracy is None else _accuracy(accuracy),
@@ -122,7 +124,12 @@ def markdown(table: pd.DataFrame) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
-    return html.escape(str(value)).replace("|", "\\|")
+    return _escape(value)
+
+
+def _escape(name: Any) -> str:
+    """Write a name as text: no tags, links, pictures or code, which whoever opens the card would load."""
+    return MARKUP.sub(r"\\\1", html.escape(" ".join(str(name).split())))
 
 
 def _header(model: StImputeModel, license_info: str, tissues: Sequence[str]) -> str:
@@ -155,7 +162,7 @@ def _accuracy(result: CrossValidation) -> str:
 
 
 def _with_values(values: pd.Series) -> str:
-    return ", ".join(f"{html.escape(str(gene))} {value:.2f}" for gene, value in values.items())
+    return ", ".join(f"{_escape(gene)} {value:.2f}" for gene, value in values.items())
 
 
 def _facts(model: StImputeModel) -> pd.DataFrame:
