@@ -429,6 +429,13 @@ def test_a_result_is_needed(path):
         report.write(path)
 
 
+def test_a_file_of_another_kind_is_not_replaced(model, tmp_path):
+    (tmp_path / "spatial.h5ad").write_text("data")
+    with pytest.raises(ValueError, match="spatial.h5ad; expected the name of a page, such as 'report.html'"):
+        report.write(tmp_path / "spatial.h5ad", model=model)
+    assert (tmp_path / "spatial.h5ad").read_text() == "data"
+
+
 @pytest.mark.parametrize("name", ["model", "imputed", "validation", "ablation"])
 def test_a_wrong_type_names_the_argument(path, name):
     with pytest.raises(TypeError, match=f"`{name}` is a dict; expected an? "):

@@ -75,7 +75,7 @@ def write(
     TypeError
         If a result is of another type.
     ValueError
-        If there is no result.
+        If there is no result, or the name of `path` is that of another kind of file.
     RuntimeError
         If the model is not trained.
 
@@ -89,6 +89,8 @@ def write(
     origin = Origin.of(command, inputs or {})
     template = load_template()
     path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"`path` is {path}; expected the name of a page, such as 'report.html'.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder {path.parent} does not exist. Make it first, or give another `path`.")
     sections = [
