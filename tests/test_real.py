@@ -39,6 +39,7 @@ def merfish(recipe):
     return fit(*set_up(spatial[::10].copy(), reference), recipe, ONE_EPOCH), reference
 
 
+@pytest.mark.slow
 def test_one_gene_alone_is_the_same_among_others(merfish):
     model, reference = merfish
     genes = list(reference.var_names[~reference.var_names.isin(model.shared_genes)][::300])

@@ -25,6 +25,7 @@ def test_own_data_are_imputed_from_all_measured_genes(run, data, fast, tmp_path)
     np.testing.assert_allclose(imputed.X, expected.X, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_simulated_tissue_is_scored_against_its_truth(run, fast, monkeypatch):
     tissue = datasets.synthetic_tissue(n_cells=120, n_reference=100, n_measured=16, n_unmeasured=5)
     monkeypatch.setattr(datasets, "synthetic_tissue", lambda seed: tissue)

@@ -255,6 +255,7 @@ def test_a_file_is_named_once(tmp_path):
         raise AttributeError
 
 
+@pytest.mark.slow
 def test_a_warning_is_printed_once_as_one_line(run, data, fast, tmp_path):
     def empty(adata):
         adata.X[0] = 0

@@ -30,6 +30,7 @@ def test_a_saved_model_is_explored(run, data, saved, monkeypatch):
     assert json.loads(result.out)["url"].startswith("http://localhost:")
 
 
+@pytest.mark.slow
 def test_a_model_of_several_references_is_explored(run, data, fast, monkeypatch):
     both = (*data[:2], "--reference", f"a={data[3]}", "--reference", f"b={data[3]}")
     assert run("impute", *both, *fast, "-o", "first.h5ad", "--save-model", "model", "-q").status == 0

@@ -61,6 +61,7 @@ def test_several_references_give_what_they_give_in_python(run, pair, glia, marke
         assert imputed.var[name].tolist() == expected.var[name].tolist()
 
 
+@pytest.mark.slow
 def test_proteins_are_added_to_every_reference(run, pair, glia, fast, folder, tmp_path):
     options = ("--proteins", folder / "proteins.npz", "--report", "page.html", "-o", "imputed.h5ad", "-q")
     assert run("impute", *pair, *glia, *fast, *options).status == 0
@@ -97,6 +98,7 @@ def saved(run, pair, glia, fast, tmp_path):
     return tmp_path / "model"
 
 
+@pytest.mark.slow
 def test_a_saved_model_takes_its_references_in_any_order(run, pair, saved, tmp_path):
     references = ("--reference", tmp_path / "glia.h5ad", *pair[2:])
     result = run("impute", *pair[:2], *references, "--model", saved, "-o", "second.h5ad", "-q")

@@ -311,6 +311,7 @@ def test_missing_genes_are_named(expected, batches, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["backed CSR", "lazy HDF5 CSR", "Dask CSR"])
+@pytest.mark.slow
 def test_lazy_data_are_saved_with_the_model(batches, expected, form, tmp_path):
     (tmp_path / "reference").mkdir()
     spatial = in_form(batches[0], form, tmp_path)

@@ -82,6 +82,7 @@ def test_the_file_does_not_hold_the_reference(saved, pair):
     assert not any(type(value).__name__ == "AnnData" for value in attributes.values())
 
 
+@pytest.mark.slow
 def test_the_file_does_not_grow_with_the_reference(recipe, tmp_path):
     sizes = []
     for n in (100, 1500):

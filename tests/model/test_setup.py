@@ -148,6 +148,7 @@ def test_released_data_can_be_freed(recipe):
     assert [watch() for watch in watched] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_model_goes_on_working_when_its_data_are_released(imputed, recipe, tmp_path):
     spatial, reference = set_up(*small_pair())
     model = fit(spatial, reference, recipe)

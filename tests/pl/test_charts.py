@@ -233,6 +233,7 @@ def test_accuracy_names_what_is_missing(scores):
         pl.accuracy(scores, [])
 
 
+@pytest.mark.slow
 def test_joint_umap_has_a_panel_for_each_set_of_labels(rng):
     spatial, other = rng.normal(size=(40, 4)), rng.normal(size=(60, 4))
     labels = pd.Series(["x", "y"] * 20).mask(np.arange(40) < 10)
@@ -281,6 +282,7 @@ def collisions(labels):
 
 
 @pytest.mark.parametrize("n_genes", [5, 40, 400])
+@pytest.mark.slow
 def test_tick_labels_do_not_collide(n_genes, validation, scores):
     var = pd.DataFrame({"reliability": np.linspace(0.1, 0.9, n_genes)}, [f"Gene{i:05}" for i in range(n_genes)])
     drawn = [

@@ -112,6 +112,7 @@ def test_each_section_has_its_row_and_all_share_a_scale(two_sections, imputed):
     assert axes[2].get_title() == f"{two_sections.var_names[0]}, b\nmeasured"
 
 
+@pytest.mark.slow
 def test_many_genes_do_not_become_a_strip(spatial, imputed):
     x = np.random.default_rng(0).random((spatial.n_obs, 12)).astype(np.float32)
     many = ad.AnnData(x, obs=spatial.obs, var=pd.DataFrame(index=[f"g{i}" for i in range(12)]))

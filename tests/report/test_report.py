@@ -257,6 +257,7 @@ def browser():
 @needs_chromium
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.slow
 def test_genes_are_searched_and_sorted_in_the_page(model, validation, path, browser, width):
     report.write(path, model=model, validation=validation, n_maps=0)
     table = gene_table(path)
@@ -346,6 +347,7 @@ def test_data_without_positions_have_no_maps(path):
     assert "has protein" not in path.read_text()
 
 
+@pytest.mark.slow
 def test_positions_may_have_another_key(path):
     moved = synthetic_tissue(n_cells=120, n_reference=100, n_measured=16, n_unmeasured=5)
     moved.spatial.obsm["xy"] = moved.spatial.obsm.pop("spatial")
@@ -477,6 +479,7 @@ def test_an_older_page_survives_an_error(model, path, monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == ["page.html"]
 
 
+@pytest.mark.slow
 def test_figures_are_closed(model, path):
     import matplotlib.pyplot as plt
 

@@ -159,6 +159,7 @@ def model_of(tissue, **setup):
 
 
 @pytest.mark.parametrize("how", [{}, {"lazy": True}, {"out": "x.h5ad"}, {"out": "x.zarr"}])
+@pytest.mark.slow
 def test_a_section_becomes_circles_and_two_tables(tissue, tmp_path, monkeypatch, how):
     monkeypatch.chdir(tmp_path)
     spatial, model = model_of(tissue)
