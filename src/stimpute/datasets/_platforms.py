@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,13 @@ def _read_platform(function: str, path: Path, **options: Any) -> SpatialData:
         except FileNotFoundError as error:
             missing = error.filename or error
             raise FileNotFoundError(f"{path} is not complete: it has no {missing}. Copy the whole folder.") from error
+        except TypeError as error:
+            if "dtype" not in str(error):
+                raise
+            raise ImportError(
+                f"{path}: `spatialdata_io.{function}` does not work with AnnData {version('anndata')}. Install AnnData "
+                '0.12, `pip install "anndata<0.13"`, or a newer spatialdata-io.'
+            ) from error
 
 
 def _import(module: str, function: str, extra: str, path: Path) -> Any:
