@@ -79,7 +79,12 @@ TESTED = {
     },
     "estimate": {"n_cells": "test_dask", "n_genes": "test_dask", "interval": "test_dask"},
     "gene_reliability": {"genes": "test_contract", "progress": "here"},
-    "get_latent_representation": {"adata": "test_cells", "dataset": "test_cells"},
+    "get_latent_representation": {
+        "adata": "test_cells",
+        "indices": "test_cells",
+        "dataset": "test_cells",
+        "batch_size": "test_cells",
+    },
     "get_explained": {"adata": "test_explained"},
     "get_neighbors": {"adata": "here", "n_neighbors": "test_cells"},
     "transfer_labels": {"key": "here", "adata": "here", "n_neighbors": "test_cells"},

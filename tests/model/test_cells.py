@@ -28,6 +28,53 @@ def test_latent_representation(model, pair, latent):
         np.testing.assert_allclose(part, z[:9], atol=1e-5)
 
 
+@pytest.mark.parametrize("dataset", ["spatial", "reference"])
+def test_some_cells_are_embedded_in_the_order_asked_for(model, pair, latent, dataset):
+    which = ["spatial", "reference"].index(dataset)
+    expected = latent[which]
+    mask = np.zeros(len(expected), bool)
+    mask[[3, 8]] = True
+    for indices, rows in (([5, 2, 7, 2], [5, 2, 7, 2]), (mask, [3, 8]), (-1, [-1]), (range(4), [0, 1, 2, 3])):
+        for adata in (None, bare(pair[which])):
+            found = model.get_latent_representation(adata, indices, dataset=dataset)
+            np.testing.assert_allclose(found, expected[rows], atol=1e-5)
+
+
+@pytest.mark.parametrize("dataset", ["spatial", "reference"])
+def test_the_batch_size_of_the_embedding_changes_no_value(model, pair, latent, dataset):
+    which = ["spatial", "reference"].index(dataset)
+    embedded = []
+    name = f"embed_{dataset}"
+    predictor = model.predictor()
+    embed = getattr(predictor, name)
+
+    def counted(cells, *others):
+        embedded.append(len(cells))
+        return embed(cells, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(predictor), name, lambda self, cells, *others: counted(cells, *others))
+        found = model.get_latent_representation(bare(pair[which][:50]), dataset=dataset, batch_size=20)
+    assert embedded == [20, 20, 10]
+    np.testing.assert_allclose(found, latent[which][:50], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"indices": [N_CELLS]}, IndexError, f"`indices` do not fit {N_CELLS} cells.*from 0 to {N_CELLS - 1}"),
+        ({"indices": [True, False]}, IndexError, rf"a mask of shape \({N_CELLS},\)"),
+        ({"indices": ["cell"]}, IndexError, "do not fit"),
+        ({"indices": np.array([], dtype=int)}, IndexError, "names no cell"),
+        ({"batch_size": 0}, ValueError, "`batch_size` is 0; expected at least 1"),
+        ({"batch_size": 2.5}, TypeError, "`batch_size` is 2.5; expected an integer"),
+    ],
+)
+def test_impossible_cells_and_batch_sizes(model, options, error, message):
+    with pytest.raises(error, match=message):
+        model.get_latent_representation(**options)
+
+
 # ---------------------------------------------------------------- the reference is recognized
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from numpy.typing import ArrayLike
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import missing_key
+from stimpute._messages import check_count, missing_key
 from stimpute.data._annotations import read_column
 from stimpute.model._reference import is_from_reference, read_reference_cells
 from stimpute.recipes import LatentSpace
@@ -22,7 +24,12 @@ MIN_WEIGHT = 1e-6  # of a neighbor with a cosine of zero or below
 
 
 def get_latent_representation(
-    self: StImputeModel, adata: AnnData | None = None, *, dataset: Literal["spatial", "reference"] | None = None
+    self: StImputeModel,
+    adata: AnnData | None = None,
+    indices: ArrayLike | None = None,
+    *,
+    dataset: Literal["spatial", "reference"] | None = None,
+    batch_size: int | None = None,
 ) -> np.ndarray:
     """Embed spatial or reference cells in the latent space.
 
@@ -30,34 +37,80 @@ def get_latent_representation(
     ----------
     adata
         Spatial or reference cells; all cells that the model was made with if None.
+    indices
+        Positions of the cells to embed, or a mask of shape (n_cells,); all cells if None.
     dataset
         `"spatial"` or `"reference"`. If None, cells of the reference are recognized by their expression, also in a
         copy or a subset; all others are spatial cells.
+    batch_size
+        Number of cells that are embedded at once; 32,768 if None. It changes memory, not values.
 
     Returns
     -------
-    float32, shape (n_cells, n_latent).
+    float32, shape (n_cells, n_latent), in the order of `indices`.
+
+    Raises
+    ------
+    IndexError
+        If `indices` names a cell that there is not, or no cell.
+    ValueError
+        If the recipe has no latent space, or the reference lacks genes.
     """
-    check_arguments(get_latent_representation, locals(), but=("dataset",))
+    check_arguments(get_latent_representation, locals(), but=("dataset", "indices"))
+    check_count(1, batch_size=batch_size)
     predictor = _latent_space(self)
-    attached = self.data.attached
-    if dataset is None:
-        dataset = "spatial"
-        if adata is not None and attached is not None and is_from_reference(adata, attached):
-            dataset = "reference"
-        elif adata is not None and attached is None and adata.shape == self.reference_shape:
-            dataset = "reference"  # which cannot be recognized, and must not be read as spatial cells
-    if dataset == "spatial":
-        return np.concatenate(
-            [predictor.embed_spatial(cells) for cells in self.data.read_cells(adata).parts(CELLS_AT_ONCE)]
-        )
-    if dataset != "reference":
-        raise ValueError(f'`dataset` is {dataset!r}; expected "spatial", "reference" or None.')
+    if not _is_reference(self, adata, dataset):
+        cells = self.data.read_cells(adata)
+        return _embed(lambda rows: predictor.embed_spatial(cells[rows]), len(cells), indices, batch_size)
     attached = self.data.need_reference()
-    adata = attached.adata if adata is None else adata
-    if adata is attached.adata and attached.has_same_cells:
-        return predictor.embed_reference()
-    return predictor.embed_reference(*read_reference_cells(adata, attached))
+    given = attached.adata if adata is None else adata
+    if given is attached.adata and attached.has_same_cells:
+        z = predictor.embed_reference()
+        return z[_positions(indices, len(z))]
+    return _embed(
+        lambda rows: predictor.embed_reference(*read_reference_cells(given[rows], attached)),
+        given.n_obs,
+        indices,
+        batch_size,
+    )
+
+
+def _is_reference(model: StImputeModel, adata: AnnData | None, dataset: str | None) -> bool:
+    """Tell whether cells are those of the reference, as the caller says or by their expression."""
+    if dataset in ("spatial", "reference"):
+        return dataset == "reference"
+    if dataset is not None:
+        raise ValueError(f'`dataset` is {dataset!r}; expected "spatial", "reference" or None.')
+    if adata is None:
+        return False
+    if model.data.attached is None:
+        return adata.shape == model.reference_shape  # it cannot be recognized, and must not be read as spatial cells
+    return is_from_reference(adata, model.data.attached)
+
+
+def _positions(indices: ArrayLike | None, n_cells: int) -> np.ndarray:
+    """Return the positions of the chosen cells."""
+    positions = np.arange(n_cells)
+    if indices is not None:
+        try:
+            positions = np.atleast_1d(positions[np.asarray(indices)])
+        except IndexError as error:
+            raise IndexError(
+                f"`indices` do not fit {n_cells} cells: {error}. Pass positions from 0 to {n_cells - 1}, or a mask of "
+                f"shape ({n_cells},)."
+            ) from error
+    if len(positions) == 0:
+        raise IndexError("`indices` names no cell. Pass at least one position, or None for all cells.")
+    return positions
+
+
+def _embed(
+    embed: Callable[[np.ndarray], np.ndarray], n_cells: int, indices: ArrayLike | None, batch_size: int | None
+) -> np.ndarray:
+    """Embed the chosen cells some at a time, each once and in their own order, in which files are read."""
+    rows, position = np.unique(_positions(indices, n_cells), return_inverse=True)
+    size = batch_size or CELLS_AT_ONCE
+    return np.concatenate([embed(rows[start : start + size]) for start in range(0, len(rows), size)])[position]
 
 
 def get_neighbors(
