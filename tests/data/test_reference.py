@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from stimpute import pp
-from stimpute.data import _reference
+from stimpute.data import _fingerprint
 from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._reference import Reference, ReferenceExpression
 from stimpute.data._relations import load_relations
@@ -41,8 +41,8 @@ def log_normalized(counts):
 
 
 def fingerprint(expression, relations, dataset=None):
-    digest = _reference.expression_digest(expression)
-    return _reference.fingerprint(digest, expression.genes, relations, dataset)
+    digest = _fingerprint.expression_digest(expression)
+    return _fingerprint.fingerprint(digest, expression.genes, relations, dataset)
 
 
 def test_statistics_are_those_of_the_dense_matrix(counts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -215,44 +214,3 @@ class Reference:
     def n_cells_expressing(self, targets: np.ndarray) -> np.ndarray:
         """Count the reference cells that express each target gene, shape (n_targets,)."""
         return self.expression.n_expressing(targets)
-
-
-def fingerprint(
-    expression: str, genes: pd.Index, relations: Mapping[str, Relation], dataset: np.ndarray | None = None
-) -> str:
-    """Compute a digest of a reference, from :func:`expression_digest`, its relations and datasets."""
-    digest = hashlib.blake2b(expression.encode(), digest_size=16)
-    for name, relation in sorted(relations.items()):
-        digest.update(name.encode())
-        for part in relation.digest_parts(_by_name(genes)):
-            digest.update(part)
-    if dataset is not None:
-        digest.update(dataset.astype(np.int64).tobytes())
-    return digest.hexdigest()
-
-
-def _by_name(genes: pd.Index) -> np.ndarray:
-    return np.argsort(genes.to_numpy().astype(str))
-
-
-def expression_digest(matrix: ExpressionMatrix) -> str:
-    """Compute a digest of expression.
-
-    It depends neither on the order of the genes nor on how the matrix is stored. It is of the values as given, since
-    the last bits of log-normalized values differ between machines.
-    """
-    order = _by_name(matrix.genes)
-    columns = sparse.csc_matrix(matrix.values)
-    columns.sum_duplicates()
-    columns.eliminate_zeros()
-    n_values = np.diff(columns.indptr)[order]
-    blocks = [order[start : start + GENES_PER_BLOCK] for start in range(0, len(order), GENES_PER_BLOCK)]
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update("\n".join(matrix.genes[order].astype(str)).encode())
-    digest.update(np.int64(matrix.values.shape[0]).tobytes())
-    digest.update(np.append(0, np.cumsum(n_values)).astype(np.int64).tobytes())
-    for genes in blocks:
-        digest.update(columns[:, genes].indices.astype(np.int64).tobytes())
-    for genes in blocks:
-        digest.update(columns[:, genes].data.astype(np.float32).tobytes())
-    return digest.hexdigest()

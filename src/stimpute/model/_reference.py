@@ -21,8 +21,9 @@ from stimpute.data._expression import (
     read_expression,
     read_gene_names,
 )
+from stimpute.data._fingerprint import differing_parts, expression_digest, fingerprint
 from stimpute.data._join import References, join_references, name_references
-from stimpute.data._reference import Reference, ReferenceExpression, expression_digest, fingerprint
+from stimpute.data._reference import Reference, ReferenceExpression
 from stimpute.data._relation_store import has_protein
 from stimpute.data._relations import load_relations
 from stimpute.data._rows import read_all
@@ -118,16 +119,18 @@ def read_same_reference(reference: AnnData, record: DataRecord, recipe: Recipe) 
     found = f"{reference.n_obs} cells × {reference.n_vars} genes"
     n_cells, n_genes = record.reference_shape
     message = (
-        f"This is not the reference that the model was trained with: found {found}{{}}, expected {n_cells} cells × "
-        f"{n_genes} genes with {record.fingerprint}. Pass the same cells, genes, layer and gene relations, set up in "
-        "the same way, a list of references in the same order, or train a new model."
+        f"This is not the reference that the model was trained with: found {found}, expected {n_cells} cells × "
+        f"{n_genes} genes. {{}} Pass the same cells, genes, layer and gene relations, set up in the same way, a list "
+        "of references in the same order, or train a new model."
     )
-    if not pd.Index(record.shared_genes).isin(matrix.genes).all():
-        raise ValueError(message.format(" without some of the shared genes"))
     shared = pd.Index(record.shared_genes)
+    missing = shared.difference(matrix.genes, sort=False)
+    if len(missing):
+        raise ValueError(message.format(f"Genes that the model reads are missing: {name_list(missing)}."))
     attached = read_reference(reference, record.reference_setup, matrix, shared, record.relations, recipe)
     if attached.fingerprint != record.fingerprint:
-        raise ValueError(message.format(f" with fingerprint {attached.fingerprint}"))
+        differing = differing_parts(attached.fingerprint, record.fingerprint)
+        raise ValueError(message.format(f"What differs: {', '.join(differing)}."))
     return attached
 
 
