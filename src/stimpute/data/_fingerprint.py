@@ -65,7 +65,7 @@ def differing_parts(found: str, expected: str) -> list[str]:
     """Name the parts in which two fingerprints differ; of other genes, nothing else can be compared."""
     pairs = zip(FINGERPRINT_PARTS, found.split("-"), expected.split("-"), strict=False)
     differing = [name for name, part, other in pairs if part != other]
-    return differing[:1] if differing[0] == FINGERPRINT_PARTS[0] else differing
+    return differing[:1] if FINGERPRINT_PARTS[0] in differing else differing
 
 
 def _by_name(genes: pd.Index) -> np.ndarray:
