@@ -121,8 +121,8 @@ class PaperRecipe(Recipe):
             return [PROTEIN]
         warnings.warn(
             f'The reference has no protein vectors named {PROTEIN!r}. The recipe "paper" relates genes by '
-            "co-expression instead. Call `stimpute.pp.add_protein_embeddings(reference, path)` before, or choose one of "
-            f"{list(available)} by `relations=`.",
+            "co-expression instead. Call `stimpute.pp.add_protein_embeddings(reference, path)` before, or choose "
+            f"one of {list(available)} by `relations=`.",
             UserWarning,
             stacklevel=2,
         )
