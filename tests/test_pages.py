@@ -132,7 +132,8 @@ def folders_of_platforms(small_tissue, tmp_path):
     reference.var_names = [new_names.get(name, name) for name in reference.var_names]
     folders.write_10x_h5(tmp_path / "filtered_feature_bc_matrix.h5", reference)
     folders.write_xenium(tmp_path / "output-XETG00000__0001__Region_1", spatial)
-    folders.write_merscope(tmp_path / "202401010000_brain" / "region_0", spatial)
+    for folder in ("202401010000_brain/region_0", "region_0", "region_1"):
+        folders.write_merscope(tmp_path / folder, spatial)
     folders.write_cosmx(tmp_path / "Run1_flatFiles", spatial)
     folders.write_seqfish(tmp_path / "seqfish_output", spatial)
     published = tmp_path / "sourcedata"
@@ -144,13 +145,23 @@ def folders_of_platforms(small_tissue, tmp_path):
     pd.DataFrame(cells).to_csv(published / "cortex_svz_cellcentroids.csv", index=False)
 
 
-def test_platforms(folders_of_platforms, capsys, tmp_path):
+def test_overview_of_platforms(folders_of_platforms, capsys, tmp_path):
     pytest.importorskip("spatialdata_io")
-    run_page("platforms.md", capsys)
-    drawn = {path.stem for path in tmp_path.glob("*.png")}
-    assert drawn == {"xenium", "merscope", "cosmx", "seqfish", "plus"}
+    sections = run_page("platforms.md", capsys)["spatial"].obs["section"]
+    assert sections.value_counts().to_dict() == {"section 1": SIZES["n_cells"], "section 2": SIZES["n_cells"]}
     assert {path.stem for path in (tmp_path / "plots").glob("*.png")} == GENES
     assert set(ad.read_h5ad(tmp_path / "imputed.h5ad").var_names) == GENES
+
+
+@pytest.mark.parametrize("platform", sorted(path.stem for path in (ROOT / "docs" / "platforms").glob("*.md")))
+def test_ten_lines_from_the_folder_of_a_platform_to_a_picture(folders_of_platforms, capsys, tmp_path, platform):
+    pytest.importorskip("spatialdata_io")
+    _, first = blocks(f"platforms/{platform}.md")[0]
+    assert len(first.replace("\n\n", "\n").splitlines()) == 10
+    run_page(f"platforms/{platform}.md", capsys)
+    drawn = {path.stem for path in tmp_path.glob("*.png")}
+    assert drawn - {"plus"} == {platform}
+    assert ("plus" in drawn) == (platform == "seqfish")
 
 
 # ------------------------------------------------------------ other viewers
