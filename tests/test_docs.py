@@ -113,6 +113,14 @@ def test_nothing_tells_to_install_what_is_not_published():
             assert not re.search(r"pip install ['\"]?stimpute", page.read_text()), page
 
 
+def test_pictures_and_badges_of_the_readme_are_there():
+    """Badges are plain pictures until there are a package index and a website to ask."""
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert pictures
+    for picture in pictures:
+        assert picture.startswith("https://img.shields.io/badge/") or (ROOT / picture).is_file(), picture
+
+
 @pytest.mark.parametrize("module_name", ["pp", "tl", "tl.metrics", "pl", "datasets", "share", "report"])
 def test_api_page_lists_every_public_name(module_name):
     listed = set(re.findall(r"^   ([\w.]+)$", (ROOT / "docs" / "api.md").read_text(), flags=re.MULTILINE))
