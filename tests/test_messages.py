@@ -45,3 +45,7 @@ def test_values_at_or_above_the_minimum_and_none_pass():
 def test_a_value_below_the_minimum_is_named(value):
     with pytest.raises(ValueError, match=f"`n_folds` is {value}; expected at least 1"):
         check_at_least(1, first=5, n_folds=value)
+
+
+def test_keys_of_scvi_tools_are_not_offered():
+    assert "has ['b', 'c']." in str(missing_key("a", "obs", ["c", "_scvi_batch", None, "b"]))

@@ -26,11 +26,12 @@ def missing_key(key: object, where: str, available: Iterable[object], advice: st
     where
         The container, as the user would write it: `adata.obs`.
     available
-        Keys that the container has.
+        Keys that the container has; those of scvi-tools are not listed.
     advice
         What to do next, a whole sentence.
     """
-    found = sorted(str(name) for name in available if name is not None)  # None: `X`, of the layers of AnnData 0.13
+    names = [str(name) for name in available if name is not None]  # None: `X`, of the layers of AnnData 0.13
+    found = sorted(name for name in names if not name.startswith("_scvi"))
     return KeyError(f"{key!r} is not in `{where}`, which has {found}.{' ' + advice if advice else ''}")
 
 

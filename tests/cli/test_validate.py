@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -32,6 +33,26 @@ def test_the_table_for_humans_says_which_direction_is_better(run, data, fast):
     assert "cell_css ↑" in result.out
     assert "↑ higher is better, ↓ lower is better" in result.out
     assert "\r" not in result.out + result.err  # no progress bars in a file
+
+
+def test_accuracy_within_groups_of_cells(run, data, fast, read_page):
+    options = ("--folds", 2, "--groupby", "cell_type")
+    result = run("validate", *data, *fast, *options)
+    assert result.status == 0
+    assert "Mean pcc of held-out genes, by cell_type" in result.out
+    assert re.search(r"all cells +│ +120 │", result.out)
+    assert "within groups" in result.out
+    told = json.loads(run("validate", *data, *fast, *options, "--json", "--report", "page.html").out)
+    assert {"all cells", "within groups"} < set(told["by_group"])
+    assert "Accuracy within groups" in read_page(Path("page.html")).headings
+
+
+@pytest.mark.parametrize("command", ["validate", "report"])
+def test_a_column_of_groups_that_does_not_exist(run, data, fast, command):
+    result = run(command, *data, *fast, "--groupby", "type", "--folds", 2)
+    assert result.status == 2
+    assert "spatial.h5ad: 'type' is not in `obs`, which has ['cell_type'" in result.err
+    assert "--groupby" in result.err
 
 
 @pytest.mark.slow

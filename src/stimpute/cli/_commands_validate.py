@@ -15,6 +15,7 @@ from stimpute.cli._files import check_inputs, check_output_file
 
 if TYPE_CHECKING:
     from stimpute import StImputeModel
+    from stimpute.tl import CrossValidation
 
 TITLE = "Mean over held-out genes"
 
@@ -25,6 +26,7 @@ def validate(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Accuracy of each gene and method, .csv.")] = None,
     report: opt.Report = None,
     folds: opt.Folds = 5,
+    groupby: opt.Groupby = None,
     options: opt.ModelOptions,
     console: Console,
 ) -> None:
@@ -39,18 +41,17 @@ def validate(
     from stimpute import tl
 
     pair, model = steps.read_and_check(data, options)
+    steps.check_groups(pair, data, groupby)
     interval = _interval(model) if report is not None else None
-    result = tl.cross_validate(
-        pair.spatial, pair.reference, interval=interval, **steps.validation_kwargs(pair, folds, options, console)
-    )
+    kwargs = steps.validation_kwargs(pair, folds, options, console)
+    result = tl.cross_validate(pair.spatial, pair.reference, interval=interval, groupby=groupby, **kwargs)
     files = []
     if out is not None:
         with replacing(out) as path:
             result.genes.to_csv(path, index=False)
         files.append(str(out))
     files += steps.write_report(report, data, validation=result)
-    console.print_scores(result.summary, TITLE)
-    console.write_result({"summary": result.summary.to_dict("index"), "files": files})
+    _write_tables(result, files, console)
 
 
 def report(
@@ -58,6 +59,7 @@ def report(
     data: opt.DataOptions,
     out: Annotated[Path, typer.Option("--out", "-o", help="The report, one .html file.")] = Path("report.html"),
     folds: opt.Folds = 5,
+    groupby: opt.Groupby = None,
     ablation: Annotated[
         str | None,
         typer.Option("--ablation", help="Gene relation to compare with none and with a permuted one, e.g. protein."),
@@ -76,19 +78,30 @@ def report(
     from stimpute import tl
 
     pair, model = steps.read_and_check(data, options)
+    steps.check_groups(pair, data, groupby)
     kwargs = steps.validation_kwargs(pair, folds, options, console)
     results: dict[str, Any] = {}
     if ablation is not None:
         console.print(f"Comparing the relation {ablation!r} with none and with a permuted one ...")
         results["ablation"] = tl.relation_ablation(pair.spatial, pair.reference, ablation, **kwargs)
     console.print(f"Cross-validating over {folds} folds of genes ...")
-    validation = tl.cross_validate(pair.spatial, pair.reference, interval=_interval(model), **kwargs)
+    validation = tl.cross_validate(pair.spatial, pair.reference, interval=_interval(model), groupby=groupby, **kwargs)
     console.print("Training on all genes ...")
     model.train(**steps.train_kwargs(options, console))
     files = steps.write_report(out, data, model=model, validation=validation, title=title, **results)
-    console.print_scores(validation.summary, TITLE)
     console.print(f"Wrote {out}")
-    console.write_result({"summary": validation.summary.to_dict("index"), "files": files})
+    _write_tables(validation, files, console)
+
+
+def _write_tables(validation: CrossValidation, files: list[str], console: Console) -> None:
+    """Print the accuracy for humans or as JSON, also within groups if there are some."""
+    result: dict[str, Any] = {"summary": validation.summary.to_dict("index")}
+    console.print_scores(validation.summary, TITLE)
+    if validation.groups is not None:
+        table = validation.by_group()
+        console.print_table("group", table, f"Mean pcc of held-out genes, by {validation.settings.groupby}")
+        result["by_group"] = table.to_dict("index")
+    console.write_result({**result, "files": files})
 
 
 def _interval(model: StImputeModel) -> float | None:

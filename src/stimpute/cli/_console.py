@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,26 +43,37 @@ class Console:
         if self.is_for_humans:
             RichConsole(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def print_table(self, heading: str, table: pd.DataFrame, title: str) -> None:
+        """Print a table of numbers on standard output; `heading` is that of its index."""
+        if not self.is_for_humans:
+            return
+        drawn = Table(heading, title=title, title_justify="left")
+        for name in table.columns:
+            drawn.add_column(escape(str(name)), justify="right")
+        for name, *values in table.astype(object).itertuples():
+            drawn.add_row(escape(str(name)), *map(_format_number, values))
+        RichConsole(width=None if sys.stdout.isatty() else FILE_WIDTH).print(drawn)
+
     def print_scores(self, summary: pd.DataFrame, title: str) -> None:
         """Print a table of methods and metrics on standard output, and how to read it."""
         if not self.is_for_humans:
             return
         from stimpute import tl
 
-        table = Table("method", title=title, title_justify="left")
-        for metric in summary.columns:
-            table.add_column(f"{metric} {'↓' if is_lower_better(metric) else '↑'}", justify="right")
-        for name, row in summary.iterrows():
-            table.add_row(escape(str(name)), *(f"{value:.3f}" for value in row))
-        console = RichConsole(width=None if sys.stdout.isatty() else FILE_WIDTH)
-        console.print(table)
+        headings = [f"{metric} {'↓' if is_lower_better(metric) else '↑'}" for metric in summary.columns]
+        self.print_table("method", summary.set_axis(headings, axis=1), title)
         for sentence in explain_scores(summary, tl.MODEL_NAME):
-            console.print(sentence, highlight=False, soft_wrap=True)
+            RichConsole().print(sentence, highlight=False, soft_wrap=True)
 
     def write_result(self, values: dict[str, Any]) -> None:
         """Print the result as JSON if `--json` asks for it."""
         if self.as_json:
             write_json(values)
+
+
+def _format_number(value: float) -> str:
+    """Write a count in full and any other number with three decimals."""
+    return f"{value:,}" if isinstance(value, Integral) else f"{value:.3f}"
 
 
 def is_lower_better(metric: object) -> bool:

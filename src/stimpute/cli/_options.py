@@ -14,6 +14,9 @@ from stimpute.cli._references import MARKERS, ONLY, check_names, name_references
 
 Expression = Literal["counts", "normalized"]
 Folds = Annotated[int, typer.Option("--folds", min=2, help="Number of folds of genes.")]
+Groupby = Annotated[
+    str | None, typer.Option("--groupby", help="Column of obs, e.g. cell_type: accuracy within groups of cells, too.")
+]
 Report = Annotated[Path | None, typer.Option("--report", help="Report on the result, one .html file.")]
 
 NO_KEY = "none"  # `--spatial-key none` stands for None

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stimpute._messages import missing_key
 from stimpute.cli._datasets import Pair, read_pair, read_references, read_spatial
 from stimpute.cli._errors import name_file
 from stimpute.cli._files import is_fasta, read_lines
@@ -71,6 +72,19 @@ def read_and_check(data: DataOptions, options: ModelOptions) -> tuple[Pair, StIm
     with name_file(f"{data.spatial} and {_listed(data)}", "--", "--reference-"):
         model = StImputeModel(pair.spatial, pair.reference, **kwargs)
     return pair, model
+
+
+def check_groups(pair: Pair, data: DataFiles, groupby: str | None) -> None:
+    """Check that the spatial data have the column of `--groupby`, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If they have no such column.
+    """
+    if groupby is not None and groupby not in pair.spatial.obs:
+        with name_file(str(data.spatial), "--"):
+            raise missing_key(groupby, "obs", pair.spatial.obs.columns, "Name the column of groups by --groupby.")
 
 
 def load_model(folder: Path, data: DataFiles, options: ModelOptions) -> StImputeModel:
