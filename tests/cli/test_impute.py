@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from stimpute import StImputeModel
+from stimpute import StImputeModel, pl
 
 PLAIN_FILE = b"an older result"
 
@@ -25,6 +25,17 @@ def test_json_files_and_plots(run, data, fast, tmp_path):
     assert {"lower", "upper"} <= set(imputed.layers)
     assert (tmp_path / "model" / "model.pt").exists()
     assert len(list((tmp_path / "plots").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(("options", "n_maps"), [((), 1), (("--interval", 0.9), 2)])
+def test_plots_have_the_width_of_intervals_that_were_asked_for(run, data, fast, monkeypatch, options, n_maps):
+    drawn = []
+    draw = pl.imputed
+    monkeypatch.setattr(pl, "imputed", lambda *args, **given: drawn.append(draw(*args, return_ax=True, **given)))
+    unmeasured = ad.read_h5ad(data[3]).var_names.difference(ad.read_h5ad(data[1]).var_names)[0]
+    result = run("impute", *data, *fast, *options, "--genes", unmeasured, "-o", "imputed.h5ad", "--plots", "plots")
+    assert result.status == 0
+    assert [len(axes) for axes in drawn] == [n_maps]
 
 
 def test_streaming_to_a_store(run, data, fast, tmp_path):

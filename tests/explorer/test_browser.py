@@ -48,7 +48,7 @@ def tab(browser, served, screen, measured, caplog):
     tab.on("pageerror", lambda error: problems.append(str(error)))
     tab.on("request", lambda request: requested.append(request.url))
     tab.goto(served.url)
-    tab.get_by_role("heading", name=measured[0]).wait_for()
+    tab.get_by_role("heading", name=measured[0], level=2).wait_for()
     map_of(tab, 0).wait_for()
     yield tab
     context.close()

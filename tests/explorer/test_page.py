@@ -64,6 +64,8 @@ def test_clicks_in_the_lists_choose_and_add_genes(page, unmeasured):
     assert page.choice.genes == unmeasured[:2]
     assert page._found.current == unmeasured[:2]
     assert titles(page)[-1] == "<h3>both, imputed</h3>"
+    assert page._about_alike.object == f"<h3>Predicted most like {unmeasured[0]}</h3>"
+    assert page._about_distribution.object == f"<h3>Distribution of {unmeasured[0]} in this section</h3>"
     page.choose(unmeasured[1])
     assert page.choice.genes == [unmeasured[1]]
     page.add(unmeasured[1])

@@ -54,7 +54,7 @@ def use_gene_symbols(spatial: ad.AnnData, column: str | None) -> ad.AnnData:
 
 
 def draw_genes(model: StImputeModel, imputed: ad.AnnData, folder: Path, console: Console) -> list[str]:
-    """Draw one figure per gene, measured beside imputed, for the genes with the highest reliability.
+    """Draw one figure per gene, measured beside imputed and the width of intervals, for the most reliable genes.
 
     Parameters
     ----------
@@ -82,10 +82,11 @@ def draw_genes(model: StImputeModel, imputed: ad.AnnData, folder: Path, console:
     ranked = imputed.var["reliability"].sort_values(ascending=False, kind="stable").index
     if len(ranked) > MAX_FIGURES:
         console.print(f"Drawing the {MAX_FIGURES} most reliable of {len(ranked)} genes. Choose others by --genes.")
+    has_interval = "lower" in imputed.layers
     files = []
     for gene, name in figure_names(ranked[:MAX_FIGURES]).items():
         path = folder / name
-        pl.imputed(spatial, imputed, gene, save=path, **map_options(model.spatial_setup))
+        pl.imputed(spatial, imputed, gene, interval=has_interval, save=path, **map_options(model.spatial_setup))
         plt.close("all")
         files.append(str(path))
     return files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import panel as pn
@@ -53,9 +54,21 @@ def row(*parts: Any, gap: int = 12, **options: Any) -> pn.FlexBox:
     return pn.FlexBox(*parts, gap=f"{gap}px", align_items="center", sizing_mode=WIDE, **options)
 
 
-def card(title: str, *parts: Any) -> pn.Column:
+def card(title: pn.pane.HTML, *parts: Any) -> pn.Column:
     """Put parts below a title."""
-    return pn.Column(text(f"<h3>{title}</h3>"), *parts, styles=CARD)
+    return pn.Column(title, *parts, styles=CARD)
+
+
+def title(words: str = "") -> pn.pane.HTML:
+    """Make the title of a card, whose words :func:`change_title` changes."""
+    made = text()
+    change_title(made, words)
+    return made
+
+
+def change_title(of_card: pn.pane.HTML, words: str) -> None:
+    """Change the words of a title."""
+    of_card.object = f"<h3>{escape(words)}</h3>"
 
 
 def column(*parts: Any, styles: dict[str, str]) -> pn.Column:

@@ -63,6 +63,8 @@ class Page:
         self._cell = layout.text("<span class='muted'>Click on a cell to read its values.</span>")
         self._maps = Maps(tissue.sections, self._run, self._select, self._tap)
         self._distribution = Distribution(tissue.unit)
+        self._about_distribution = layout.title()
+        self._about_alike = layout.title()
         self._region = RegionCard(explorer.values, top_genes, self._clear_region)
         self._csv = layout.download("Values, CSV", self._make_csv)
         self._png = layout.download("Picture, PNG", self._make_png)
@@ -160,6 +162,7 @@ class Page:
         alike = self.explorer.profiles.alike(self.choice.gene)
         table = self.explorer.values.table.loc[alike.index].assign(correlation=alike)
         self._alike.show_genes(table, {"correlation": "correlation"})
+        layout.change_title(self._about_alike, f"Predicted most like {self.choice.gene}")
         for genes in self._gene_lists:
             genes.current = self.choice.genes
         name = "_".join(self.choice.genes).replace("/", "_")
@@ -184,6 +187,7 @@ class Page:
         return "".join(lines)
 
     def _show_distribution(self) -> None:
+        layout.change_title(self._about_distribution, f"Distribution of {self.choice.gene} in this section")
         self._distribution.show(histogram(self.explorer, self.choice.gene, self.section.cells, self.region))
 
     def _show_found(self) -> None:
@@ -219,10 +223,10 @@ class Page:
         )
         self._section.visible = len(tissue.sections) > 1
         self._label.visible = len(tissue.labels) > 0
-        about_alike = layout.text(ALIKE.format(n_cells=self.explorer.profiles.n_cells))
+        caution = layout.text(ALIKE.format(n_cells=self.explorer.profiles.n_cells))
         cards = pn.FlexBox(
-            layout.card("Distribution in this section", self._distribution.view),
-            layout.card("Predicted most alike", about_alike, self._alike),
+            layout.card(self._about_distribution, self._distribution.view),
+            layout.card(self._about_alike, caution, self._alike),
             self._region.view,
             gap="28px",
             sizing_mode=layout.WIDE,

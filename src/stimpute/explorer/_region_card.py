@@ -41,7 +41,7 @@ class RegionCard:
         clear.on_click(lambda _: on_clear())
         everything = layout.download("All genes, CSV", lambda: to_csv(self._table), filename="region.csv")
         self._buttons = layout.row(clear, everything, margin=(10, 0, 0, 0))
-        self.view: pn.Column = layout.card("Region", self._text, genes, self._buttons)
+        self.view: pn.Column = layout.card(layout.title("Region"), self._text, genes, self._buttons)
         self.clear()
 
     def clear(self, reason: str = "") -> None:
