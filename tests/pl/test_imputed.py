@@ -112,6 +112,15 @@ def test_each_section_has_its_row_and_all_share_a_scale(two_sections, imputed):
     assert axes[2].get_title() == f"{two_sections.var_names[0]}, b\nmeasured"
 
 
+def test_sections_are_those_of_the_setup(two_sections, imputed):
+    recorded = imputed.copy()
+    recorded.uns["stimpute"] = {"spatial_setup": {"batch_key": "section"}}
+    gene = two_sections.var_names[0]
+    assert len(pl.imputed(two_sections, recorded, gene, return_ax=True)) == 4
+    del two_sections.obs["section"]
+    assert len(pl.imputed(two_sections, recorded, gene, return_ax=True)) == 2
+
+
 @pytest.mark.slow
 def test_many_genes_do_not_become_a_strip(spatial, imputed):
     x = np.random.default_rng(0).random((spatial.n_obs, 12)).astype(np.float32)

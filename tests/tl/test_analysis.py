@@ -92,6 +92,17 @@ def test_morans_i_of_a_constant_gene_is_zero(tissue, imputed):
     assert table.loc[gene, "imputed"] == 0
 
 
+def test_morans_i_is_of_the_positions_and_sections_of_the_setup(tissue, imputed):
+    spatial = tissue.spatial.copy()
+    spatial.obsm["xy"] = spatial.obsm.pop("spatial")
+    spatial.obs["section"] = np.where(np.arange(spatial.n_obs) % 2, "a", "b")
+    recorded = imputed.copy()
+    recorded.uns["stimpute"] = {"spatial_setup": {"spatial_key": "xy", "batch_key": "section"}}
+    genes = list(spatial.var_names[:2])
+    expected = tl.morans_i(spatial, imputed, genes, spatial_key="xy", library_key="section")
+    pd.testing.assert_frame_equal(tl.morans_i(spatial, recorded, genes), expected)
+
+
 def test_morans_i_names_what_is_missing(tissue, imputed):
     with pytest.raises(KeyError, match="Nope"):
         tl.morans_i(tissue.spatial, imputed, ["Nope"])

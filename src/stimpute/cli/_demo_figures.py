@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from stimpute import StImputeModel, pl, tl
-from stimpute.cli._figures import has_positions, map_options, use_gene_symbols
+from stimpute.cli._figures import has_positions
 
 N_MAPS = 3
 DPI = 200
@@ -19,11 +19,9 @@ class DemoFigures:
     """Figures of the demo, and the names of all files that were written."""
 
     def __init__(self, folder: Path, model: StImputeModel) -> None:
-        setup = model.spatial_setup
         self.folder = folder
         self.files: list[str] = []
-        self.spatial = use_gene_symbols(model.adata, setup["gene_symbols"])
-        self.options = map_options(setup)
+        self.spatial = model.adata
         self.has_maps = has_positions(model)
 
     def draw_held_out(self, fold: tl.GeneFold, predicted: ad.AnnData, scores: pd.DataFrame) -> None:
@@ -35,8 +33,8 @@ class DemoFigures:
         if self.has_maps:
             var = pd.DataFrame(index=fold.targets)
             measured = ad.AnnData(fold.truth, obs=predicted.obs, var=var, obsm=dict(predicted.obsm))
-            options = {**self.options, "layer": None, "expression": "normalized"}
-            pl.imputed(measured, predicted, genes, save=self._path("held_out_genes.png"), **options)
+            path = self._path("held_out_genes.png")
+            pl.imputed(measured, predicted, genes, expression="normalized", save=path)
         plt.close("all")
 
     def draw_history(self, model: StImputeModel) -> None:
@@ -52,7 +50,7 @@ class DemoFigures:
         genes = list(ranked.index[:N_MAPS])
         path = self._path("unmeasured_genes.png")
         if truth is None:
-            pl.imputed(self.spatial, imputed, genes, save=path, **self.options)
+            pl.imputed(self.spatial, imputed, genes, save=path)
         else:
             axes = pl.imputed(truth, imputed, genes, expression="normalized", return_ax=True)
             for ax in axes:  # the simulated truth is not a measurement

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stimpute.cli._files import figure_names
 
@@ -34,25 +34,6 @@ def check_positions(model: StImputeModel) -> None:
         raise ValueError(f"--plots needs positions, but obsm has no {key!r}. Name them by --spatial-key KEY.")
 
 
-def map_options(setup: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `pl.imputed` that follow from the setup of the spatial data."""
-    return {
-        "layer": setup["layer"],
-        "expression": setup["expression"],
-        "spatial_key": setup["spatial_key"],
-        "library_key": setup["batch_key"],
-    }
-
-
-def use_gene_symbols(spatial: ad.AnnData, column: str | None) -> ad.AnnData:
-    """Return the spatial data with genes named as in the result."""
-    if column is None:
-        return spatial
-    renamed = spatial.copy()
-    renamed.var_names = spatial.var[column].astype(str).to_numpy()
-    return renamed
-
-
 def draw_genes(model: StImputeModel, imputed: ad.AnnData, folder: Path, console: Console) -> list[str]:
     """Draw one figure per gene, measured beside imputed and the width of intervals, for the most reliable genes.
 
@@ -78,7 +59,6 @@ def draw_genes(model: StImputeModel, imputed: ad.AnnData, folder: Path, console:
 
     mpl.use("agg")
     folder.mkdir(exist_ok=True)
-    spatial = use_gene_symbols(model.adata, model.spatial_setup["gene_symbols"])
     ranked = imputed.var["reliability"].sort_values(ascending=False, kind="stable").index
     if len(ranked) > MAX_FIGURES:
         console.print(f"Drawing the {MAX_FIGURES} most reliable of {len(ranked)} genes. Choose others by --genes.")
@@ -86,7 +66,7 @@ def draw_genes(model: StImputeModel, imputed: ad.AnnData, folder: Path, console:
     files = []
     for gene, name in figure_names(ranked[:MAX_FIGURES]).items():
         path = folder / name
-        pl.imputed(spatial, imputed, gene, interval=has_interval, save=path, **map_options(model.spatial_setup))
+        pl.imputed(model.adata, imputed, gene, interval=has_interval, save=path)
         plt.close("all")
         files.append(str(path))
     return files

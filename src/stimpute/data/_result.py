@@ -74,3 +74,9 @@ def setup_record(setup: Mapping[str, Any]) -> dict[str, Any]:
 def recorded_setup(imputed: AnnData) -> dict[str, Any]:
     """Read from a result how the spatial data were set up; empty if it was not recorded."""
     return dict(imputed.uns.get("stimpute", {}).get("spatial_setup", {}))
+
+
+def recorded_section_key(imputed: AnnData, spatial: AnnData) -> str | None:
+    """Return the column of the sections with which the spatial data were set up, if they have it."""
+    key = recorded_setup(imputed).get("batch_key")
+    return key if key in spatial.obs else None

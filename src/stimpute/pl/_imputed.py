@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 
 from stimpute._messages import check_count, missing_key, name_list
 from stimpute.data._expression import Expression
-from stimpute.data._result import recorded_label, recorded_setup
+from stimpute.data._result import recorded_label, recorded_section_key, recorded_setup
 from stimpute.pl._figure import LIGHT_GREY, FigureOptions, axes_for, plot, wrapped
 from stimpute.pl._gene_maps import IMPUTED, MEASURED, WIDTH, GeneMaps, find_sections, place_maps, read_gene_maps
 
@@ -66,7 +66,7 @@ def imputed(
     spatial_key
         Key of the coordinates, of which the first two columns are drawn; if None, as the model was set up.
     library_key
-        Column of `spatial.obs` with the section of each cell.
+        Column of `spatial.obs` with the section of each cell; if None, the `batch_key` that the model was set up with.
     ncols
         Number of genes per row; by default, so many that the figure is about square, or fills `figsize`.
     cmap
@@ -89,6 +89,7 @@ def imputed(
     gene_names = [genes] if isinstance(genes, str) else list(genes)
     check_count(1, ncols=ncols)
     spatial_key = spatial_key or recorded_setup(imputed).get("spatial_key", "spatial")
+    library_key = library_key or recorded_section_key(imputed, spatial)
     _check(spatial, imputed, gene_names, interval, spatial_key, library_key)
     maps = read_gene_maps(spatial, imputed, gene_names, layer, expression, interval)
     panels = [name for name in (MEASURED, IMPUTED, WIDTH) if any(name in gene.values for gene in maps)]

@@ -12,6 +12,7 @@ from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
+from stimpute.data._result import recorded_section_key, recorded_setup
 from stimpute.tl._measured import read_measured
 
 
@@ -22,7 +23,7 @@ def morans_i(
     *,
     layer: str | None = None,
     expression: Expression | None = None,
-    spatial_key: str = "spatial",
+    spatial_key: str | None = None,
     library_key: str | None = None,
     n_neighbors: int = 6,
 ) -> pd.DataFrame:
@@ -34,7 +35,7 @@ def morans_i(
     Parameters
     ----------
     spatial
-        Spatial data, shape (n_cells, n_measured_genes), with coordinates in `obsm[spatial_key]`.
+        Spatial data, shape (n_cells, n_measured_genes), with coordinates in `obsm`.
     imputed
         Result of `model.impute` for the same cells. Impute measured genes by name to compare them with their
         measurement: the model predicts them as held-out genes.
@@ -44,9 +45,10 @@ def morans_i(
         Layer with the measured expression, and whether it is `"counts"` or `"normalized"`. If both are None, as the
         model was set up, which the result records.
     spatial_key
-        Key of the coordinates.
+        Key of the coordinates; if None, as the model was set up.
     library_key
-        Column of `spatial.obs` with the section of each cell; neighbors are searched within a section.
+        Column of `spatial.obs` with the section of each cell, within which neighbors are searched; if None, the
+        `batch_key` that the model was set up with.
     n_neighbors
         Number of spatial neighbors of each cell.
 
@@ -63,6 +65,8 @@ def morans_i(
         If the two AnnData have different cells.
     """
     check_arguments(morans_i, locals())
+    spatial_key = spatial_key or recorded_setup(imputed).get("spatial_key", "spatial")
+    library_key = library_key or recorded_section_key(imputed, spatial)
     if spatial_key not in spatial.obsm:
         raise missing_key(spatial_key, "spatial.obsm", spatial.obsm.keys(), "Name the coordinates by `spatial_key=`.")
     if library_key is not None and library_key not in spatial.obs:
@@ -90,7 +94,9 @@ def _spatial_neighbors(spatial: ad.AnnData, spatial_key: str, library_key: str |
     """Return an AnnData of the cells without genes, with squidpy's graph of spatial neighbors."""
     import squidpy as sq
 
-    cells = ad.AnnData(obs=spatial.obs, obsm={spatial_key: spatial.obsm[spatial_key]})
+    sections = [] if library_key is None else [library_key]
+    obs = spatial.obs[sections].astype("category")
+    cells = ad.AnnData(obs=obs, obsm={spatial_key: spatial.obsm[spatial_key]})
     options = {"spatial_key": spatial_key, "library_key": library_key, "n_neighs": n_neighbors}
     if hasattr(sq.gr, "spatial_neighbors_knn"):  # squidpy 1.8 and later
         sq.gr.spatial_neighbors_knn(cells, **options)
