@@ -127,8 +127,12 @@ def test_history_has_a_panel_for_each_phase_and_quantity():
         ("Training", "loss, lower is better"),
         ("Training", "kl weight"),
     ]
-    assert _ticks(axes[0].get_legend().texts) == ["training, 3 → 1", "validation", "start"]
-    assert _ticks(axes[2].get_legend().texts) == ["training, 0.1 → 0.3", "held-out genes, 0.1 → 0.2", "start"]
+    assert _ticks(axes[0].get_legend().texts) == ["training, 3.00 → 1.00", "validation", "start"]
+    assert _ticks(axes[2].get_legend().texts) == [
+        "training, 0.100 → 0.300",
+        "held-out genes, 0.100 → 0.200",
+        "start",
+    ]
     validation = axes[0].lines[-1]
     np.testing.assert_array_equal(validation.get_xdata(), [0, 2])
     assert len(axes[0].figure.axes) == 5
@@ -153,7 +157,7 @@ def test_history_starts_at_the_untrained_network(rng):
     loss.attrs["untrained"] = 4.0
     [ax] = pl.history({"graph_train_loss": loss}, return_ax=True)
     assert set(ax.lines[0].get_ydata()) == {4.0}
-    assert _ticks(ax.get_legend().texts) == ["training, 4 → 1", "before training"]
+    assert _ticks(ax.get_legend().texts) == ["training, 4.00 → 1.00", "before training"]
 
 
 def test_accuracy_puts_the_best_method_on_top(scores):

@@ -28,6 +28,14 @@ def test_cells_that_are_explained_least_lie_on_top(cells):
     np.testing.assert_array_equal(drawn.get_offsets()[-1], cells.obsm["spatial"][0])
 
 
+def test_the_tissue_lies_as_in_maps_of_genes(cells):
+    values = AnnData(np.full((6, 1), 0.5, np.float32), obs=cells.obs, obsm=dict(cells.obsm))
+    values.var_names = ["gene"]
+    (of_gene, *_) = pl.imputed(values, values.copy(), "gene", expression="normalized", return_ax=True)
+    (of_explained, *_) = pl.explained(cells, return_ax=True)
+    assert of_explained.yaxis_inverted() == of_gene.yaxis_inverted()
+
+
 def test_another_column_and_other_positions(cells):
     cells.obs["mine"] = 0.5
     cells.obsm["other"] = np.column_stack([cells.obsm["spatial"], np.zeros(6)])

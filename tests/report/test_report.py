@@ -156,6 +156,9 @@ def test_the_page_names_command_and_files(model, path, tmp_path, monkeypatch):
     assert found["reference"] == ["gone.h5ad"]
     report.write(path, model=model, n_maps=0, command="make figures")
     assert rows(path)["command"] == ["make figures"]
+    monkeypatch.setattr("sys.argv", ["/venv/stimpute/cli/__main__.py", "report"])
+    report.write(path, model=model, n_maps=0)
+    assert rows(path)["command"] == ["stimpute report"]
     monkeypatch.setattr("sys.argv", ["/venv/ipykernel_launcher.py", "-f", "kernel.json"])
     report.write(path, model=model, n_maps=0)
     assert "command" not in rows(path)

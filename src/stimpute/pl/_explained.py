@@ -88,6 +88,7 @@ def _map(coords: np.ndarray, values: np.ndarray, size: float, ax: Axes) -> None:
         rasterized=True,
     )
     ax.set_aspect("equal")
+    ax.invert_yaxis()  # as in `stimpute.pl.imputed`
     ax.set_axis_off()
     figure = ax.get_figure()
     if figure is not None:

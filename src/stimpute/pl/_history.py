@@ -106,6 +106,11 @@ def _parse(key: str, phases: set[str]) -> tuple[str, str, str]:
     return phase, quantity, line
 
 
+def _three_digits(value: float) -> str:
+    """Write a number with three significant digits, zeros too."""
+    return f"{value:#.3g}".rstrip(".")
+
+
 def _draw(lines: dict[str, pd.Series], ax: Axes) -> None:
     for name, values in sorted(lines.items(), key=lambda item: list(LINE_COLORS).index(item[0])):
         color = LINE_COLORS[name]
@@ -115,7 +120,7 @@ def _draw(lines: dict[str, pd.Series], ax: Axes) -> None:
         label = name
         if len(values) >= MIN_EPOCHS:
             start = values.attrs.get(UNTRAINED, smoothed.iloc[0])
-            label = f"{name}, {start:.3g} → {smoothed.iloc[-1]:.3g}"
+            label = f"{name}, {_three_digits(start)} → {_three_digits(smoothed.iloc[-1])}"
             ax.axhline(start, color=color, linestyle=":", linewidth=1, zorder=1)
         ax.plot(values.index.to_numpy(float), smoothed, color=color, label=label, marker=marker)
         if window > 1:

@@ -64,7 +64,8 @@ class Origin:
     @classmethod
     def of(cls, command: str | None, inputs: Mapping[str, str | Path]) -> Origin:
         """Take the command of the process if none is given."""
-        program = Path(sys.argv[0]).name if sys.argv else ""
+        script = Path(sys.argv[0] if sys.argv else "")
+        program = "stimpute" if script.parts[-3:] == ("stimpute", "cli", "__main__.py") else script.name
         if command is None and program not in ("", "-", "-c", "ipykernel_launcher.py"):
             command = shlex.join([program, *sys.argv[1:]])
         return cls(command, inputs)
