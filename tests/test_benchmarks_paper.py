@@ -222,6 +222,11 @@ def test_every_study_has_its_parts(paper):
         assert len(set(study.parts)) == len(study.parts), name
 
 
+def pages_of(docs):
+    """Join the page with the verdicts and those of the studies."""
+    return "\n".join(path.read_text() for path in [docs / "paper.md", *sorted((docs / "paper").glob("*.md"))])
+
+
 def test_page_of_all_studies(paper, tmp_path, monkeypatch, only_text):
     page, cache, studies = paper
     from benchmarks.paper._study import tasks_of
@@ -233,9 +238,10 @@ def test_page_of_all_studies(paper, tmp_path, monkeypatch, only_text):
             if task.pair in pairs[:2] and task.seed == 0:
                 keep(cache, task)
     written = page.write_page(tmp_path)
-    text = (tmp_path / "paper.md").read_text()
-    for study in studies.values():
-        assert f"\n## {study.title}\n" in text
+    text = pages_of(tmp_path)
+    for name, study in studies.items():
+        assert f"[{study.title}](paper/{name}.md)" in (tmp_path / "paper.md").read_text()
+        assert (tmp_path / "paper" / f"{name}.md").read_text().startswith(f"# {study.title}\n")
     assert "nan" not in re.findall(r"\w+", text)
     assert {verdict["verdict"] for verdict in written.verdicts} <= set(page.ORDER)
 
@@ -250,7 +256,7 @@ def test_sections_of_studies_that_were_measured_in_part(n_parts, paper, tmp_path
         for part in study.parts[-n_parts:]:
             keep(cache, Task(name, study.pairs[0], 0, part))
     written = page.write_page(tmp_path)
-    assert "**Measured in part**" in (tmp_path / "paper.md").read_text()
+    assert "**Measured in part**" in pages_of(tmp_path)
     tested = [verdict for verdict in written.verdicts if "OSMFISH:" in verdict["evidence"]]
     sources = [verdict["evidence"] for verdict in tested if verdict["verdict"] in ("holds", "holds in part")]
     assert all("RESULTS.md" in evidence for evidence in sources)  # one pair is too few
@@ -267,9 +273,9 @@ def test_page_without_results(paper, tmp_path, monkeypatch):
 def test_page_is_made_from_the_results_that_are_kept(paper, tmp_path, only_text):
     page, *_ = paper
     page.write_page(tmp_path)
-    made, kept = ((folder / "paper.md").read_text() for folder in (tmp_path, ROOT / "docs"))
+    made, kept = (pages_of(folder) for folder in (tmp_path, ROOT / "docs"))
     without_commits = [re.sub(r", commit [0-9a-f, ]+\.", ".", text) for text in (made, kept)]
     assert without_commits[0] == without_commits[1], "run `python -m benchmarks.paper --page`"
     figures = re.findall(r"{figure} (\S+)", kept)
     assert len(figures) <= 12
-    assert all((ROOT / "docs" / path).stat().st_size < 150_000 for path in figures)
+    assert all((ROOT / "docs" / path.removeprefix("../")).stat().st_size < 150_000 for path in figures)

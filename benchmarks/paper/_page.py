@@ -1,4 +1,4 @@
-"""Write the page of the docs from the tables that were kept."""
+"""Write the pages of the docs, one with the verdicts and one for each study, from the tables that were kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FIGURES = "_static/paper"
+STUDIES = "paper"  # folder of the pages of the studies
 FRONT = "front"
 INTRODUCTION = Path(__file__).parent / "introduction.md"
 NO_SUMMARY = (
@@ -29,23 +30,34 @@ OWN = "docs"
 
 @dataclass
 class Page:
-    """Sections in Markdown, figures, and verdicts.
+    """Pages in Markdown, figures, and verdicts.
 
     Attributes
     ----------
     docs
         Folder of the docs, where figures are saved.
+    studies
+        Text of the page of each study.
+    parts
+        Text of the page that is being written.
+    verdicts
+        Claims with their verdicts.
     summary
-        What was found on the paper's central claim: the first lines of the page.
+        What was found on the paper's central claim: the first lines of the page with the verdicts.
     front
         The figure that follows.
     """
 
     docs: Path = DOCS
+    studies: dict[str, list[str]] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
     verdicts: list[dict[str, str]] = field(default_factory=list)
     summary: str = NO_SUMMARY
     front: str = ""
+
+    def begin(self, study: str) -> None:
+        """Begin the page of a study."""
+        self.parts = self.studies[study] = []
 
     def text(self, *paragraphs: str) -> None:
         """Add paragraphs."""
@@ -62,23 +74,23 @@ class Page:
             self.text(f"**{caption}**", markdown)
 
     def figure(self, figure: Figure, name: str, caption: str) -> None:
-        """Save a figure as PNG and add it; the one with the name "front" is put at the top of the page."""
+        """Save a figure as PNG and add it; the one with the name "front" goes to the page with the verdicts."""
         folder = self.docs / FIGURES
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight", metadata={"Software": None})
         if name == FRONT:
-            self.front = figure_text(name, caption)
+            self.front = figure_text(f"{FIGURES}/{name}.png", caption)
         else:
-            self.text(figure_text(name, caption))
+            self.text(figure_text(f"../{FIGURES}/{name}.png", caption))
 
     def verdict(self, claim: str, source: str, verdict: Verdict, evidence: str) -> None:
         """Add a claim of the paper (`source="Fig. 2"`) or of these docs (`source="docs"`) to the table of verdicts."""
         self.verdicts.append({"claim": claim, "where": source, "verdict": verdict, "evidence": evidence})
 
 
-def figure_text(name: str, caption: str) -> str:
+def figure_text(path: str, caption: str) -> str:
     """Write the directive of a figure."""
-    return f"```{{figure}} {FIGURES}/{name}.png\n:alt: {caption}\n\n{caption}\n```"
+    return f"```{{figure}} {path}\n:alt: {caption}\n\n{caption}\n```"
 
 
 def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
@@ -95,9 +107,11 @@ def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
 
 
 def write_page(docs: Path = DOCS) -> Page:
-    """Write `paper.md` and its figures from whatever was measured."""
+    """Write `paper.md`, a page for each study, and their figures from whatever was measured."""
     page = Page(docs)
-    for name, study in all_studies().items():
+    (docs / STUDIES).mkdir(parents=True, exist_ok=True)
+    studies = all_studies()
+    for name, study in studies.items():
         results = _cache.read(name, study)
         if len(results):
             _write_section(name, study, results, page)
@@ -106,12 +120,26 @@ def write_page(docs: Path = DOCS) -> Page:
             page.verdict(study.title, study.paper or OWN, "not measured yet", command)
     add_claims(page)
     introduction = INTRODUCTION.read_text().replace("{summary}", f"{page.summary}\n\n{page.front}".strip())
-    (docs / "paper.md").write_text("\n".join([introduction, *_verdicts(page), *page.parts]))
+    (docs / "paper.md").write_text("\n".join([introduction, *_contents(page, studies), *_verdicts(page)]))
+    for name, parts in page.studies.items():
+        (docs / STUDIES / f"{name}.md").write_text("\n".join(parts))
     return page
 
 
+def _contents(page: Page, studies: dict[str, Study]) -> list[str]:
+    """List the studies with their questions, and the parts of the paper that they redo."""
+    lines = ["## The studies\n"]
+    for name in page.studies:
+        study = studies[name]
+        source = f" ({study.paper} of the paper)" if study.paper else ""
+        lines.append(f"- [{study.title}]({STUDIES}/{name}.md){source}")
+    paths = [f"{STUDIES}/{name}" for name in page.studies]
+    return [*lines, "", "```{toctree}", ":hidden:", "", *paths, "```", ""]
+
+
 def _write_section(name: str, study: Study, results: pd.DataFrame, page: Page) -> None:
-    page.text(f"## {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
+    page.begin(name)
+    page.text(f"# {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
     _say_what_is_missing(name, study, page)
     n_verdicts = len(page.verdicts)
     study.show(results, page)
