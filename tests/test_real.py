@@ -12,6 +12,7 @@ from stimpute import pp, tl
 
 DATA = Path(os.environ.get("STIMPUTE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.real,
     pytest.mark.skipif(not DATA.is_dir(), reason=f"no real pairs at {DATA}: set STIMPUTE_DATA"),
 ]
@@ -39,7 +40,6 @@ def merfish(recipe):
     return fit(*set_up(spatial[::10].copy(), reference), recipe, ONE_EPOCH), reference
 
 
-@pytest.mark.slow
 def test_one_gene_alone_is_the_same_among_others(merfish):
     model, reference = merfish
     genes = list(reference.var_names[~reference.var_names.isin(model.shared_genes)][::300])
@@ -72,7 +72,6 @@ def cross_validated(pair, table, n_cells=None, **kwargs):
     return tl.cross_validate(spatial, reference, progress=False, train_kwargs=train, **kwargs).summary
 
 
-@pytest.mark.slow
 def test_crossfit_is_far_ahead_of_the_baselines_on_real_tissue():
     summary = cross_validated("OSMFISH", "esm2_osmFISH.npz", n_cells=1000)
     ours, knn = summary.loc[tl.MODEL_NAME], summary.loc["kNN"]
@@ -81,7 +80,6 @@ def test_crossfit_is_far_ahead_of_the_baselines_on_real_tissue():
     assert ours["mse"] < summary["mse"].drop(tl.MODEL_NAME).min()
 
 
-@pytest.mark.slow
 def test_the_paper_recipe_reaches_the_published_accuracy():
     summary = cross_validated("OSMFISH_VISP", "esm2_osmFISH.npz", recipe="paper", totals="all", seed=1)
     ours = summary.loc[tl.MODEL_NAME]

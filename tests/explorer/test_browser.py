@@ -10,7 +10,7 @@ from chromium import launch, needs_chromium
 
 import stimpute
 
-pytestmark = [needs_chromium, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, needs_chromium, pytest.mark.timeout(300)]
 PATIENCE = 30  # seconds
 
 WIDE = pytest.mark.parametrize("screen", ["wide"], indirect=True)
@@ -121,7 +121,6 @@ def test_a_gene_is_typed_and_drawn(tab, screen, unmeasured):
 
 
 @WIDE
-@pytest.mark.slow
 def test_two_genes_sections_and_labels(tab, unmeasured):
     type_gene(tab, unmeasured[1])
     tab.get_by_title(f"Draw {unmeasured[1]} as the second gene").first.click()
@@ -137,7 +136,6 @@ def test_two_genes_sections_and_labels(tab, unmeasured):
 
 
 @WIDE
-@pytest.mark.slow
 def test_a_lasso_compares_a_region(tab):
     map_of(tab, 0).scroll_into_view_if_needed()
     box = map_of(tab, 0).bounding_box()
@@ -156,7 +154,6 @@ def test_a_lasso_compares_a_region(tab):
 
 
 @WIDE
-@pytest.mark.slow
 def test_the_maps_zoom_together(tab):
     gene = shown_gene(tab)
     assert all(colors_of_cells(tab, i) for i in range(3))
@@ -169,7 +166,6 @@ def test_the_maps_zoom_together(tab):
 
 
 @WIDE
-@pytest.mark.slow
 def test_values_and_pictures_are_downloaded(tab, measured):
     for button, ending in (("Values, CSV", ".csv"), ("Picture, PNG", ".png")):
         with tab.expect_download() as download:

@@ -249,6 +249,7 @@ def test_joint_umap_has_a_panel_for_each_set_of_labels(rng):
     assert colors[0] == colors[1]
 
 
+@pytest.mark.slow
 def test_joint_umap_of_many_labels_and_cells(rng):
     latent = rng.normal(size=(200, 3))
     axes = pl.joint_umap(latent, latent[:50], [str(i // 2) for i in range(200)], max_cells=150, return_ax=True)
@@ -257,6 +258,7 @@ def test_joint_umap_of_many_labels_and_cells(rng):
     assert "other" in names
 
 
+@pytest.mark.slow
 def test_joint_umap_of_more_cells_than_scanpy_searches_exactly(rng, monkeypatch):
     monkeypatch.setattr("scanpy.tl.umap", lambda joint, **kwargs: joint.obsm.update(X_umap=joint.X[:, :2]))
     latent = rng.normal(size=(4500, 2))

@@ -333,6 +333,7 @@ def test_a_result_of_measured_genes_has_maps(model, path):
     assert headings(path) == ["All genes", "Maps", "What made this page"]
 
 
+@pytest.mark.slow
 def test_the_section_that_is_drawn_is_named(model, validation, path):
     report.write(path, model=model, n_maps=1)
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", path.read_text())

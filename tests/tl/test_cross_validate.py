@@ -50,6 +50,7 @@ def test_every_measured_gene_is_predicted_once_by_every_method(result, tissue):
     assert (result.predicted.layers["lower"] <= result.predicted.layers["upper"]).all()
 
 
+@pytest.mark.slow
 def test_a_null_row_is_the_model_with_the_reference_values_permuted(result, tissue):
     with_null = tl.cross_validate(tissue.spatial, tissue.reference, n_folds=3, interval=0.9, null=True, **QUICK)
     name = "stimpute, reference permuted"
@@ -112,6 +113,7 @@ def test_the_model_of_a_fold_is_trained_with_the_seed(tissue, seed):
     np.testing.assert_array_equal(found.var["reliability"], imputed.var["reliability"])
 
 
+@pytest.mark.slow
 def test_some_folds_alone(result, tissue):
     options = {"n_folds": 3, "interval": 0.9, **QUICK}
     one = tl.cross_validate(tissue.spatial, tissue.reference, folds=[0], **options)
