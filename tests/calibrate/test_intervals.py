@@ -181,6 +181,15 @@ def test_coverage_is_observed_on_genes_that_the_quantiles_have_not_seen(rng):
     assert reached == pytest.approx(nothing_of_the_least_covered_quarter, abs=0.01)
 
 
+def test_the_highest_probability_by_hand():
+    """That which held-out values were covered with, and no more than values above zero allow."""
+    nothing_missed = Intervals(np.array([1.0]), np.zeros((2, 3)), 0.9 * GRID, np.ones(2), np.zeros((2, len(GRID))), 1.0)
+    assert nothing_missed.highest == 0.9 * GRID[-1]
+    missed = np.linspace([0.5, 0.3], [0.3, 0.1], len(GRID)).T  # a share of all values, by bin and probability
+    half_above_zero = Intervals(np.array([1.0]), np.zeros((2, 3)), GRID, np.full(2, 0.5), missed, 1.0)
+    assert half_above_zero.highest == pytest.approx(1 - 0.4 / 2)
+
+
 def test_equal_predictions_make_one_bin(rng):
     truth = np.abs(rng.normal(size=(50, 6)))
     intervals = fit(truth, np.ones_like(truth), np.ones(6), np.ones(50))
