@@ -137,7 +137,7 @@ def test_a_value_does_not_depend_on_the_other_genes_asked_for(model, imputed):
         pd.testing.assert_frame_equal(table, imputed.var.loc[genes, list(table)], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, N_CELLS - 1, 10_000])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 7, N_CELLS - 1, 10_000])
 def test_a_value_does_not_depend_on_the_batch_size(model, imputed, batch_size):
     genes = list(imputed.var_names[::4])
     result = model.impute(genes=genes, batch_size=batch_size, progress=False)
@@ -200,6 +200,7 @@ def test_a_saved_model_gives_the_same_bits_in_another_process(imputed, pair, sav
     np.testing.assert_array_equal(found, imputed.X)
 
 
+@pytest.mark.needs("intervals")
 def test_a_model_can_be_copied_and_pickled(imputed, saved, pair):
     genes = list(imputed.var_names)
     own = StImputeModel.load(saved, *map(bare, pair), accelerator="cpu")

@@ -31,6 +31,7 @@ def make_endless(path):
 
 
 @pytest.mark.parametrize("name", ["cells.h5ad", "cells.h5", "vectors.h5ad"])
+@pytest.mark.slow
 def test_a_file_that_hdf5_reads_for_ever_is_refused(tmp_path, monkeypatch, name):
     path = tmp_path / name
     cells = ad.AnnData(np.ones((3, 2), np.float32))

@@ -90,6 +90,7 @@ def rearranged(folder, tmp_path):
     return ("--spatial", paths["spatial"], "--reference", paths["reference"])
 
 
+@pytest.mark.slow
 def test_layers_symbols_and_positions_of_both_datasets(run, data, rearranged, fast, tmp_path):
     assert run("impute", *data, *fast, "-o", "plain.h5ad", "-q").status == 0
     options = ("--layer", "raw", "--reference-layer", "raw", "--gene-symbols", "symbol", "--spatial-key", "xy")

@@ -100,6 +100,7 @@ def test_downloads_that_are_not_counts_are_refused(tmp_path, monkeypatch):
         (lambda: starmap_visual_cortex(data_dir=DATA), [(930, 996), (11444, 500)]),
     ],
 )
+@pytest.mark.slow
 def test_real_pairs(load, shapes):
     pair = load()
     assert [adata.shape for adata in pair] == shapes

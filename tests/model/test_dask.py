@@ -71,6 +71,7 @@ SLICES = {
 
 
 @pytest.mark.parametrize("name", SLICES)
+@pytest.mark.needs("intervals")
 def test_slices(model, all_genes, imputed, several_chunks, name):
     result = lazy_result(model, all_genes)
     found = result[SLICES[name]]
@@ -89,6 +90,7 @@ def test_slices(model, all_genes, imputed, several_chunks, name):
     ],
     ids=str,
 )  # fmt: skip
+@pytest.mark.needs("intervals")
 def test_indices_mean_what_they_mean_in_numpy(model, all_genes, imputed, several_chunks, index):
     x = lazy_result(model, all_genes).X
     np.testing.assert_allclose(np.asarray(x[index]), imputed.X[index], **CLOSE)

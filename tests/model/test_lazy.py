@@ -76,6 +76,7 @@ def test_a_lazy_section_is_imputed_as_one_in_memory(model, form, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["backed CSR", "backed CSC", "lazy zarr CSR", "Dask dense"])
+@pytest.mark.slow
 def test_training_on_lazy_cells_gives_the_same_model(batches, expected, form, tmp_path):
     spatial = in_form(batches[0], form, tmp_path)
     model = train(spatial, bare(batches[1]), batch_key="batch")

@@ -74,6 +74,7 @@ def test_more_epochs_than_the_recipe_has_are_told(pair):
 
 
 @pytest.mark.needs("networks")
+@pytest.mark.slow
 def test_early_stopping_ends_every_phase(pair, recipe):
     once = fit(*pair, recipe, {"max_epochs": 1}).history
     options = {"max_epochs": 30, "early_stopping": True, "early_stopping_patience": 2, "early_stopping_min_delta": 1e9}
@@ -183,6 +184,7 @@ def test_the_seed_of_the_settings_is_used_if_no_seed_is_given(pair, model, recip
 # ---------------------------------------------------------------- training again
 
 
+@pytest.mark.slow
 def test_training_twice_starts_again(pair, model, recipe):
     again = fit(*pair, recipe)
     lengths = {name: len(table) for name, table in again.history.items()}
@@ -191,6 +193,7 @@ def test_training_twice_starts_again(pair, model, recipe):
     assert lengths == {name: len(table) for name, table in again.history.items()}
 
 
+@pytest.mark.slow
 def test_training_with_another_seed_replaces_the_predictions(pair, recipe):
     again = fit(*pair, recipe)
     genes = list(pair[0].var_names)
@@ -288,6 +291,7 @@ def test_wrong_options_leave_the_model_as_it_was(trained, option, value, error):
     assert_training_fails_without_a_trace(trained, error, "expected|does not have", **{option: value})
 
 
+@pytest.mark.slow
 def test_a_first_training_that_fails_leaves_an_untrained_model(pair, recipe, monkeypatch):
     model = StImputeModel(*pair, recipe=recipe)
     with monkeypatch.context() as failing:

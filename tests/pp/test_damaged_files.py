@@ -62,6 +62,7 @@ def test_npz(vectors, tmp_path, region):
 
 @few
 @given(region=regions)
+@pytest.mark.slow
 def test_h5ad(vectors, tmp_path, region):
     """It has no checksums, so that other numbers may be read."""
     with pytest.MonkeyPatch.context() as patch:

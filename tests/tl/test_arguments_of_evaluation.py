@@ -156,6 +156,7 @@ def test_all_arguments_of_fit_fold_are_tested():
 
 
 @pytest.mark.parametrize("name", FIT_FOLD)
+@pytest.mark.slow
 def test_an_argument_of_fit_fold_changes_the_predictions(pair, name):
     fold = tl.gene_folds(*pair, n_folds=2)[0]
     options = QUICK | {name: FIT_FOLD[name]}
@@ -225,6 +226,7 @@ def test_all_arguments_of_impute_are_tested():
 
 
 @pytest.mark.parametrize("name", IMPUTE)
+@pytest.mark.slow
 def test_an_argument_of_impute_changes_something(pair, imputed, name):
     value, part = IMPUTE[name]
     assert not is_same(part(impute(pair, **{name: value})), part(imputed))
