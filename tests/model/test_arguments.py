@@ -252,6 +252,7 @@ def with_defaults():
 
 
 @pytest.mark.parametrize(("name", "field"), CASES)
+@pytest.mark.filterwarnings("ignore:`max_epochs`")  # fewer steps are fewer epochs than asked for
 @pytest.mark.slow
 def test_every_hyperparameter_changes_the_prediction(with_defaults, name, field):
     impute, results = with_defaults

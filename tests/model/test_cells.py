@@ -64,7 +64,7 @@ def test_the_batch_size_of_the_embedding_changes_no_value(model, pair, latent, d
     [
         ({"indices": [N_CELLS]}, IndexError, f"`indices` do not fit {N_CELLS} cells.*from 0 to {N_CELLS - 1}"),
         ({"indices": [True, False]}, IndexError, rf"a mask of shape \({N_CELLS},\)"),
-        ({"indices": ["cell"]}, IndexError, "do not fit"),
+        ({"indices": ["cell"]}, TypeError, "expected positions of cells"),
         ({"indices": np.array([], dtype=int)}, IndexError, "names no cell"),
         ({"batch_size": 0}, ValueError, "`batch_size` is 0; expected at least 1"),
         ({"batch_size": 2.5}, TypeError, "`batch_size` is 2.5; expected an integer"),

@@ -51,6 +51,8 @@ def get_latent_representation(
 
     Raises
     ------
+    TypeError
+        If `indices` has neither integers nor truth values.
     IndexError
         If `indices` names a cell that there is not, or no cell.
     ValueError
@@ -92,8 +94,11 @@ def _positions(indices: ArrayLike | None, n_cells: int) -> np.ndarray:
     """Return the positions of the chosen cells."""
     positions = np.arange(n_cells)
     if indices is not None:
+        chosen = np.asarray(indices)
+        if chosen.dtype.kind not in "iub" and chosen.size:
+            raise TypeError(f"`indices` has values of type {chosen.dtype}; expected positions of cells, or a mask.")
         try:
-            positions = np.atleast_1d(positions[np.asarray(indices)])
+            positions = np.atleast_1d(positions[chosen if chosen.size else []])
         except IndexError as error:
             raise IndexError(
                 f"`indices` do not fit {n_cells} cells: {error}. Pass positions from 0 to {n_cells - 1}, or a mask of "
