@@ -165,6 +165,7 @@ OF_MODEL: dict[str, Callable[[World], dict[str, Any]]] = {
     "to_device": lambda w: {"device": "cpu"},
 }
 CALLS = FUNCTIONS | {f"StImputeModel.{name}": arguments for name, arguments in OF_MODEL.items()}
+CALLS["StImputeModel"] = lambda w: {"spatial": w.spatial, "reference": w.reference}
 
 
 def function_of(name: str) -> Callable:

@@ -130,9 +130,8 @@ def _kind(member: Any) -> _Kind | None:
         return _Kind(_article(member), lambda value: member in {base.__name__ for base in type(value).__mro__}, False)
     if origin is Literal:
         words = get_args(member)
-        return _Kind(
-            " or ".join(f'"{word}"' for word in words), lambda value: isinstance(value, str) and value in words
-        )
+        named = " or ".join(f'"{word}"' for word in words)
+        return _Kind(named, lambda value: isinstance(value, str) and value in words)
     if not isinstance(origin, type) or origin in (Any, np.ndarray):  # what is no array may become one
         return None
     if issubclass(origin, os.PathLike):
@@ -144,10 +143,9 @@ def _kind(member: Any) -> _Kind | None:
 
 def _list_of(member: Any) -> str:
     """Call a list by what is in it."""
+    items = {str: "names", int: "integers", float: "numbers"}
     inside = get_args(member)[:1]
-    return {(str,): "a list of names", (int,): "a list of integers", (float,): "a list of numbers"}.get(
-        inside, "a list"
-    )
+    return f"a list of {items[inside[0]]}" if inside and inside[0] in items else "a list"
 
 
 def _article(name: str) -> str:

@@ -90,6 +90,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         relations: str | Sequence[str] = "auto",
         **recipe_kwargs: Any,
     ) -> None:
+        check_arguments(StImputeModel.__init__, locals(), but=("spatial", "reference", "relations"))
         if isinstance(recipe, Recipe):
             check_registered(type(recipe))
             recipe_kwargs = {**recipe.hyperparameters(), **recipe_kwargs}
