@@ -18,6 +18,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import psutil
 from _pairs import is_here
 from benchmarks.paper import _cache
 from benchmarks.paper._page import write_page
@@ -82,11 +83,15 @@ def _in_own_process(task: Task, timeout: float | None) -> None:
     if task.part:
         command += ["--part", task.part]
     start = time.time()
+    process = subprocess.Popen(command, env={**os.environ, **ONE_THREAD})
     try:
-        code = subprocess.run(command, check=False, timeout=timeout, env={**os.environ, **ONE_THREAD}).returncode
+        code = process.wait(timeout)
         outcome = "done" if code == 0 else f"FAILED ({code})"
     except subprocess.TimeoutExpired:
         outcome = "STOPPED"
+        for running in [*psutil.Process(process.pid).children(recursive=True), process]:  # a system has its own process
+            running.kill()
+        process.wait()
     print(f"{task}: {outcome}, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
 
 
