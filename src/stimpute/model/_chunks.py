@@ -40,7 +40,7 @@ class GeneChunk:
 
 
 def genes_per_task() -> int:
-    """Count the genes that are described, predicted and stored together."""
+    """Return the number of genes that are described, predicted and stored together."""
     return CHUNKS_PER_TASK * GENES_PER_CHUNK
 
 
