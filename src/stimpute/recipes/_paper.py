@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from stimpute._messages import check_at_least, check_count, check_flag
 from stimpute.data._folds import GeneFolds, PerFold
 from stimpute.data._reference import Reference
-from stimpute.data._relation_store import COEXPRESSION
+from stimpute.data._relation_store import COEXPRESSION, PROTEIN
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import ProbeCells, SpatialCells
 from stimpute.module._autoencoder import RESIDUAL_KEY, Autoencoder
@@ -47,7 +47,6 @@ GRAPH_BATCH_ELEMENTS = 2**23  # genes × cells × neighbors in a batch: eq. 10 i
 RELIABILITY_BATCH = 64  # genes
 RELIABILITY_EPOCHS = 60  # the text names none
 PREDICTION_BATCH = 512  # cells at once when the residual of eq. 11 is computed
-PROTEIN = "protein"
 
 
 @dataclass(frozen=True)
