@@ -1,7 +1,8 @@
 """What are further references worth? `python benchmarks/references.py --cells 1000`.
 
-Every pair is cross-validated with its own reference, with further references of other pairs, and with one whose gene
-names are permuted, which says nothing. The hidden genes and folds are the same.
+Every pair is cross-validated with its own reference, with further references of other pairs, with a published table of
+marker genes, and with a reference whose gene names are permuted, which says nothing. The hidden genes and folds are the
+same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _markers import mouse_markers
 from _pairs import DATA, MAX_REFERENCE, Pair, load_pair
 from _results import section, show
 from anndata import AnnData, read_h5ad
@@ -44,10 +46,19 @@ def choices(pair: Pair) -> dict[str, dict[str, AnnData]]:
     own = {"own": pair.reference}
     paths = FURTHER[pair.name]
     further = {name: read_reference(path) for name, path in paths.items()}
+    markers = {"markers": pp.marker_reference(mouse_markers(), score="score")}
     useless = {"permuted": read_reference(next(iter(paths.values())), permuted=True)}
-    found = {"own": own, " + ".join(["own", *further]): own | further}
+    found = {
+        name_of(references): references
+        for references in (own, own | further, own | markers, own | further | markers)
+    }
     found[f"own + {next(iter(paths))}, permuted"] = own | useless
     return found
+
+
+def name_of(references: dict[str, AnnData]) -> str:
+    """Name a set of references."""
+    return " + ".join(references)
 
 
 def rows(name: str, n_cells: int | None, seed: int) -> list[dict]:
@@ -57,7 +68,9 @@ def rows(name: str, n_cells: int | None, seed: int) -> list[dict]:
     found = []
     for label, references in choices(pair).items():
         start = time.process_time()
-        result = tl.cross_validate(pair.spatial, references, seed=seed, interval=0.9, baselines=False, progress=False)
+        setups = {"markers": {"expression": "normalized"}} if "markers" in references else None
+        options = {"seed": seed, "interval": 0.9, "baselines": False, "progress": False}
+        result = tl.cross_validate(pair.spatial, references, reference_setup=setups, **options)
         cpu = time.process_time() - start
         predicted = result.predicted
         inside = (predicted.layers["lower"] <= predicted.X) & (predicted.layers["upper"] >= predicted.X)
