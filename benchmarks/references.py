@@ -48,17 +48,10 @@ def choices(pair: Pair) -> dict[str, dict[str, AnnData]]:
     further = {name: read_reference(path) for name, path in paths.items()}
     markers = {"markers": pp.marker_reference(mouse_markers(), score="score")}
     useless = {"permuted": read_reference(next(iter(paths.values())), permuted=True)}
-    found = {
-        name_of(references): references
-        for references in (own, own | further, own | markers, own | further | markers)
-    }
+    sets = (own, own | further, own | markers, own | further | markers)
+    found = {" + ".join(references): references for references in sets}
     found[f"own + {next(iter(paths))}, permuted"] = own | useless
     return found
-
-
-def name_of(references: dict[str, AnnData]) -> str:
-    """Name a set of references."""
-    return " + ".join(references)
 
 
 def rows(name: str, n_cells: int | None, seed: int) -> list[dict]:

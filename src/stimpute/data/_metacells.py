@@ -107,16 +107,25 @@ class Metacells:
         """
         return np.concatenate([part.profiles(genes) for part in self.by_dataset])
 
-    def correlations(self, genes: np.ndarray) -> list[np.ndarray]:
+    def correlations(self, genes: np.ndarray, is_used: np.ndarray | None = None) -> list[np.ndarray]:
         """Correlate genes with the shared genes over the metacells of each dataset, shape (n_genes, n_shared) each.
 
-        Where a dataset does not have both genes, the first one that has them stands in.
+        Where a dataset does not have both genes, or is not to be used, the first one that has them stands in.
+
+        Parameters
+        ----------
+        genes
+            Positions of the genes, shape (n_genes,).
+        is_used
+            Whether each dataset is used, shape (n_datasets,), all if None; the first one always is.
         """
         by_dataset = [part.correlation(genes) for part in self.by_dataset]
         shared = self.by_dataset[0].shared
         result = [self.expression.from_first_with_both(by_dataset.__getitem__, genes, shared)]
         for index in range(1, len(by_dataset)):
             known = self.expression.has_both(index, genes, shared)
+            if is_used is not None:
+                known &= is_used[index]
             result.append(np.where(known, by_dataset[index], result[0]))
         return result
 

@@ -200,12 +200,15 @@ class Reference:
         Relations between genes, by name.
     n_components
         Number of principal components in which co-expression is computed; None for the exact value.
+    datasets
+        Names of the datasets; empty for one.
     """
 
     expression: ReferenceExpression
     shared: np.ndarray
     relations: Mapping[str, Relation]
     n_components: int | None = None
+    datasets: tuple[str, ...] = ()
 
     def position_among_shared(self, targets: np.ndarray) -> np.ndarray:
         """Find each target gene among the shared genes; -1 for the others, shape (n_targets,)."""

@@ -150,7 +150,7 @@ def read_reference(
     n_components = recipe.correlation_components(len(shared))
     annotated = with_annotations(adata) if has_lazy_annotations(adata) else adata
     loaded = load_relations(annotated, expression, positions, relations, centered=centered, n_components=n_components)
-    reference = Reference(expression, positions, loaded, n_components)
+    reference = Reference(expression, positions, loaded, n_components, names)
     digest = fingerprint(values_digest, matrix.genes, loaded, dataset)
     proteins = has_protein(annotated, relations)
     return AttachedReference(adata, setup, reference, digest, proteins, names, adata.var_names, adata.obs_names)

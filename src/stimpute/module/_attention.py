@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 MASK_KEY = "mask"
 ALL_MEMBERS = slice(None)
+UNUSED = -6.0  # preference for a dataset: a weight of e^-6 beside the others
 
 
 class AttentionAutoencoder(nn.Module):
@@ -63,14 +64,24 @@ class AttentionAutoencoder(nn.Module):
             self.preference = nn.Parameter(torch.full((n_members, n_datasets - 1), preference))
 
     @torch.no_grad()
-    def start_from(self, profiles: Tensor) -> None:
-        """Initialize queries and keys with the principal axes of the metacells, shape (n_metacells, n_genes)."""
+    def start_from(self, profiles: Tensor, is_used: Tensor | None = None) -> None:
+        """Initialize queries and keys with the principal axes of the metacells, and the preferences.
+
+        Parameters
+        ----------
+        profiles
+            Standardized expression of the metacells, shape (n_metacells, n_genes).
+        is_used
+            Whether each dataset is used, shape (n_datasets,), all if None. Others get hardly any attention.
+        """
         n_latent = self.queries.shape[2]
         _, _, axes = torch.linalg.svd(profiles, full_matrices=False)
         axes = axes[:n_latent].T
         for parameter in (self.queries, self.keys):
             parameter.zero_()
             parameter[:, :, : axes.shape[1]] = axes
+        if self.preference is not None and is_used is not None:
+            self.preference[:, ~is_used[1:]] = UNUSED
 
     def embed_cells(self, x: Tensor, mask: Tensor) -> Tensor:
         """Embed spatial cells, unit length, shape (n_members, n_cells, n_latent)."""

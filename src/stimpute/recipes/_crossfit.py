@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from stimpute._messages import check_at_least, check_count, check_flag
+from stimpute.data._agreement import compare_coexpression
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._metacells import find_metacells, gene_statistics
 from stimpute.data._normalize import column_moments, smallest_positive_value
@@ -182,7 +183,7 @@ class CrossfitRecipe(Recipe):
     def _prepare(
         self, cells: SpatialCells, neighbors: np.ndarray | None, reference: Reference, seed: int
     ) -> CrossfitPreparation:
-        """Fix folds, normalization, metacells and probe cells."""
+        """Fix folds, normalization, metacells and probe cells; compare the references with the section."""
         n_shared = len(reference.shared)
         folds = GeneFolds.draw(n_shared, self.n_folds, seed)
         nothing_held_out = GeneSplit.nothing_held_out(n_shared)
@@ -197,6 +198,9 @@ class CrossfitRecipe(Recipe):
         )
         statistics = gene_statistics(reference.expression, reference.shared)
         probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
+        probe = ProbeCells.take(cells, probe_rows)
+        agreement = compare_coexpression(reference, scaling.standardize(probe.cells(), nothing_held_out, None))
+        agreement.warn(reference.datasets)
         probe_niche = None
         if neighbors is not None:
             probe_niche = scaling.inputs(cells.chunk(probe_rows, neighbors), nothing_held_out, None)[1]
@@ -204,8 +208,9 @@ class CrossfitRecipe(Recipe):
             folds=folds,
             scaling=scaling,
             statistics=StatisticScaling(mean=statistics.mean(0), std=statistics.std(0) + 1e-6),
+            agreement=agreement,
             metacell=find_metacells(reference, self.n_metacells, seed),
-            probe=ProbeCells.take(cells, probe_rows),
+            probe=probe,
             probe_niche=probe_niche,
         )
 
@@ -217,7 +222,7 @@ class CrossfitRecipe(Recipe):
         shared = ensemble.reference.shared
         autoencoder = ensemble.module["autoencoder"]
         profiles = torch.from_numpy(features.metacells.shared_profiles)
-        autoencoder.start_from(profiles)
+        autoencoder.start_from(profiles, torch.from_numpy(ensemble.preparation.agreement.is_beyond_chance))
         fold_of_gene = torch.from_numpy(ensemble.preparation.folds.fold_of_gene)
         members = torch.arange(len(ensemble.preparation.folds))
         task = MaskedGeneModule(

@@ -11,6 +11,7 @@ from scipy import sparse
 from stimpute.calibrate._intervals import Intervals
 from stimpute.calibrate._moments import Moments
 from stimpute.calibrate._reliability import ReliabilityRegression
+from stimpute.data._agreement import Agreement
 from stimpute.data._arrays import Shape
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._normalize import standardize, standardize_in_place
@@ -88,6 +89,7 @@ class CrossfitPreparation:
     folds: GeneFolds
     scaling: SharedGeneScaling
     statistics: StatisticScaling
+    agreement: Agreement
     metacell: Annotated[
         np.ndarray, Shape("n_reference", index_of="n_reference", about="metacell of each reference cell")
     ]

@@ -104,7 +104,7 @@ class GeneFeatures:
         if COEXPRESSION in self.reference.relations:
             correlation = features[list(self.reference.relations).index(COEXPRESSION)]
             features.append(np.sign(correlation) * np.sqrt(np.abs(correlation)))
-            features.extend(self.metacells.correlations(targets))
+            features.extend(self.metacells.correlations(targets, self.preparation.agreement.is_beyond_chance))
             features.append(self._transferred_correlation(correlation, targets, fold))
         if not features:
             return torch.empty(0, len(targets), len(self.reference.shared))

@@ -67,7 +67,8 @@ class DataSizes:
 
     def dimensions(self) -> dict[str, int]:
         """Return the sizes by the names that declared shapes use."""
-        return {"n_cells": self.n_cells, "n_reference": self.n_reference, "n_shared": self.n_shared}
+        names = ("n_cells", "n_reference", "n_shared", "n_datasets")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
