@@ -121,8 +121,7 @@ class LinearRecipe(Recipe):
     def fit(self, cells: SpatialCells, reference: Reference, module: nn.Module, trainer: PhaseTrainer) -> LinearFit:
         """Standardize the spatial cells, and predict each shared gene with its fold held out."""
         folds = GeneFolds.draw(len(reference.shared), self.n_folds, trainer.seed)
-        sums = [cells.target_sum(folds.split(fold)) for fold in range(len(folds))]
-        target_sum = PerFold(np.array(sums), of_all=cells.target_sum(folds.split(None)))
+        target_sum = PerFold.compute(folds, cells.target_sum)
         expression = cells.log_normalized(folds.split(None), target_sum.of_all)
         mean = expression.mean(axis=0)
         std = expression.std(axis=0)

@@ -57,6 +57,13 @@ def test_a_number_per_fold_and_one_for_all():
         values[3]
 
 
+def test_a_number_is_computed_from_the_genes_of_each_fold():
+    folds = GeneFolds.draw(10, 3)
+    values = PerFold.compute(folds, lambda split: float(split.inputs.sum()))
+    assert values[None] == 45
+    assert [values[fold] for fold in range(3)] == [folds.split(fold).inputs.sum() for fold in range(3)]
+
+
 def test_folds_survive_as_arrays_and_damage_is_refused():
     folds = GeneFolds.draw(10, 4)
     again = from_arrays(GeneFolds, to_arrays(folds), {"n_shared": 10, "n_folds": 4})

@@ -9,7 +9,8 @@ from small import N_MEASURED, bare, fit, set_up, small_pair, values
 
 from stimpute import StImputeModel
 from stimpute.recipes import PaperRecipe
-from stimpute.recipes._paper_scores import profile_quantiles, reference_factor, rescale
+from stimpute.recipes._paper_reliability import profile_quantiles
+from stimpute.recipes._paper_scale import reference_factor, rescale
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +122,12 @@ def test_every_shared_gene_is_held_out_once(trained):
 
 def test_reliability_of_shared_genes_is_out_of_fold(trained, monkeypatch):
     """The network that scores the genes of a fold never saw their scores."""
-    import stimpute.recipes._paper as paper
+    from stimpute.recipes import _paper_reliability
     from stimpute.train._trainer import PhaseTrainer
 
     _, spatial, reference = trained
     learned_from, scored = [], []
-    run, score_profiles = PhaseTrainer.run, paper.score_profiles
+    run, score_profiles = PhaseTrainer.run, _paper_reliability.score_profiles
 
     def spy(self, name, module, data, *args, **kwargs):
         if name == "reliability":
@@ -138,7 +139,7 @@ def test_reliability_of_shared_genes_is_out_of_fold(trained, monkeypatch):
         return score_profiles(network, profiles)
 
     monkeypatch.setattr(PhaseTrainer, "run", spy)
-    monkeypatch.setattr(paper, "score_profiles", spy_score)
+    monkeypatch.setattr(_paper_reliability, "score_profiles", spy_score)
     fit(spatial, reference, "paper", n_neighbors=10)
     assert [len(x) for x in learned_from] == [N_MEASURED - len(x) for x in scored] + [N_MEASURED]
     for known, asked in zip(learned_from, scored, strict=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -87,6 +88,12 @@ class PerFold:
 
     of_fold: Annotated[np.ndarray, Shape("n_folds", about="scaling of cells for each fold")]
     of_all: Annotated[float, Shape(about="scaling of cells with nothing held out")]
+
+    @classmethod
+    def compute(cls, folds: GeneFolds, value_of: Callable[[GeneSplit], float]) -> PerFold:
+        """Compute the number of each fold from its input and held-out genes."""
+        of_fold = [value_of(folds.split(fold)) for fold in range(len(folds))]
+        return cls(np.array(of_fold), value_of(folds.split(None)))
 
     def __getitem__(self, fold: int | None) -> float:
         return self.of_all if fold is None else float(self.of_fold[fold])

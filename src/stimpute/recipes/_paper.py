@@ -1,5 +1,14 @@
 """stImpute as its paper defines it (Zeng et al. 2024, Commun. Biol. 7:1271), equation by equation.
 
+scale         reference cells brought to the total of the spatial cells              `_paper_scale`
+autoencoder   spatial and reference cells in one latent space (eq. 1 to 3)           `module/_autoencoder`
+neighbors     the nearest reference cells of each cell                               `PaperView`
+gene graph    cosine of protein vectors, or of expression (eq. 4 to 6)               `PaperView.adjacency`
+network       GraphSAGE over the gene graph (eq. 7 to 9) and its loss (eq. 10)       `module/_neighbor_graph`
+rounds        autoencoder and network in turn (eq. 11)                               `PaperRecipe.fit`
+output        a blend of the network and the mean of the neighbors (eq. 12)          `PaperGeneBlock.blend`
+reliability   cosine similarity score of a gene, out of fold (eq. 13)                `_paper_reliability`
+
 Where the text leaves a choice open, a comment at that place says what was chosen. The user guide lists the differences
 from the published code.
 """
@@ -18,7 +27,7 @@ from scvi import REGISTRY_KEYS
 from torch import Tensor, nn
 
 from stimpute._messages import check_at_least, check_count, check_flag
-from stimpute.data._folds import GeneFolds, PerFold
+from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION, PROTEIN
 from stimpute.data._space import sample_cells
@@ -26,12 +35,13 @@ from stimpute.data._spatial import ProbeCells, SpatialCells
 from stimpute.module._autoencoder import RESIDUAL_KEY, Autoencoder
 from stimpute.module._module import StImputeModule
 from stimpute.module._neighbor_graph import NEIGHBORS_KEY, NeighborGraphNetwork
-from stimpute.module._reliability_network import SCORE_KEY, ReliabilityNetwork
+from stimpute.module._reliability_network import ReliabilityNetwork
 from stimpute.recipes._base import Recipe
 from stimpute.recipes._options import Capabilities, DataSizes
 from stimpute.recipes._paper_fit import PaperFit, PaperPreparation
 from stimpute.recipes._paper_predictor import PaperPredictor
-from stimpute.recipes._paper_scores import N_QUANTILES, profile_quantiles, reference_factor, score_profiles
+from stimpute.recipes._paper_reliability import N_QUANTILES, fit_reliability
+from stimpute.recipes._paper_scale import reference_factor
 from stimpute.recipes._paper_view import PaperView
 from stimpute.train._trainer import PhaseTrainer
 
@@ -44,8 +54,6 @@ N_PROBE = 1000  # cells in which the predicted profile of a gene is computed
 AUTOENCODER_BATCH = 1024  # cells; the text names no batch size
 MAX_LAYERS = 100  # states of genes are equal long before
 GRAPH_BATCH_ELEMENTS = 2**23  # genes × cells × neighbors in a batch: eq. 10 is over all cells, where they fit
-RELIABILITY_BATCH = 64  # genes
-RELIABILITY_EPOCHS = 60  # the text names none
 PREDICTION_BATCH = 512  # cells at once when the residual of eq. 11 is computed
 
 
@@ -168,47 +176,42 @@ class PaperRecipe(Recipe):
         return max(1, GRAPH_BATCH_ELEMENTS // (n_shared * self.n_neighbors))
 
     def fit(self, cells: SpatialCells, reference: Reference, module: StImputeModule, trainer: PhaseTrainer) -> PaperFit:
-        """Train the autoencoder; then rounds of neighbors, graph network and autoencoder; then reliability."""
+        """Train as in the paper's "iterative training procedure"; then fit the reliability."""
         preparation = self._prepare(cells, reference, trainer.seed)
-        view = PaperView(preparation, reference, module, self.n_neighbors, fold=None)
+        view_of = partial(PaperView, preparation, reference, module, self.n_neighbors)
+        view = view_of(None)
         truth = torch.from_numpy(view.log_normalized(cells))
         inputs = {REGISTRY_KEYS.X_KEY: truth}
         expression = torch.from_numpy(view.reference_expression(reference.shared))
         graph = module["graph"]
         graph.adjacency.copy_(torch.from_numpy(view.adjacency(reference.shared)))
-        look_up = partial(_look_up_neighbors, expression)
 
         self._train_autoencoder(trainer, module, inputs, self.autoencoder_epochs)
         for _ in range(self.n_rounds):
-            # A new view: the latent space of the last round is outdated.
-            view = PaperView(preparation, reference, module, self.n_neighbors, fold=None)
-            neighbors = torch.from_numpy(view.nearest_reference_cells(cells, self.n_neighbors)[0])
-            self._train_graph(trainer, graph, {**inputs, NEIGHBORS_KEY: neighbors}, look_up)
+            # In a new view: the latent space of the last round is outdated.
+            neighbors = torch.from_numpy(view_of(None).nearest_reference_cells(cells, self.n_neighbors)[0])
+            self._train_graph(trainer, graph, {**inputs, NEIGHBORS_KEY: neighbors}, expression)
             residual = truth - _predict_shared(graph, neighbors, expression)
-            residual_inputs = {**inputs, RESIDUAL_KEY: residual}
-            self._train_autoencoder(trainer, module, residual_inputs, self.retraining_epochs)
-        return PaperFit(preparation, self._fit_reliability(preparation, reference, module, trainer))
+            self._train_autoencoder(trainer, module, {**inputs, RESIDUAL_KEY: residual}, self.retraining_epochs)
+        return PaperFit(preparation, fit_reliability(view_of, trainer, self.lr))
 
     def _prepare(self, cells: SpatialCells, reference: Reference, seed: int) -> PaperPreparation:
-        """Fix folds, totals and probe cells."""
+        """Fix folds, totals, the scale of the reference, alpha and probe cells."""
         folds = GeneFolds.draw(len(reference.shared), self.n_folds, seed)
         shared = reference.expression.dense(reference.shared)
-        target_sums: list[float] = []
-        factors: list[float] = []
-        for fold in [*range(len(folds)), None]:
-            split = folds.split(fold)
-            target_sum = cells.target_sum(split)
-            spatial = cells.log_normalized(split, target_sum)
-            target_sums.append(target_sum)
-            factors.append(reference_factor(spatial[:, split.inputs], shared[:, split.inputs]))
+
+        def factor(split: GeneSplit) -> float:
+            spatial = cells.log_normalized(split, cells.target_sum(split))
+            return reference_factor(spatial[:, split.inputs], shared[:, split.inputs])
+
         alpha = self.alpha
         if alpha is None:
             alpha = ALPHA_SMALL if len(cells) < SMALL_DATA else ALPHA_LARGE
         return PaperPreparation(
             folds=folds,
             alpha=alpha,
-            target_sum=PerFold(np.array(target_sums[:-1]), target_sums[-1]),
-            reference_factor=PerFold(np.array(factors[:-1]), factors[-1]),
+            target_sum=PerFold.compute(folds, cells.target_sum),
+            reference_factor=PerFold.compute(folds, factor),
             probe=ProbeCells.take(cells, sample_cells(np.arange(len(cells)), N_PROBE)),
         )
 
@@ -220,55 +223,16 @@ class PaperRecipe(Recipe):
         trainer.run("autoencoder", module["autoencoder"], batches, n_epochs, lr=self.lr)
 
     def _train_graph(
-        self, trainer: PhaseTrainer, graph: NeighborGraphNetwork, tensors: dict[str, Tensor], look_up: partial
+        self, trainer: PhaseTrainer, graph: NeighborGraphNetwork, tensors: dict[str, Tensor], expression: Tensor
     ) -> None:
-        """Minimize eq. 10."""
+        """Minimize eq. 10, with the expression of the shared genes in the reference, shape (n_shared, n_reference)."""
         n_cells, n_shared = tensors[REGISTRY_KEYS.X_KEY].shape
         n_epochs = self.graph_epochs
         if n_epochs is None:
             n_epochs = GRAPH_EPOCHS_SMALL if n_cells < SMALL_DATA else GRAPH_EPOCHS_LARGE
-        batch_size = self._graph_batch_size(n_shared)
-        batches = trainer.batches(tensors, batch_size, transform=look_up)
+        look_up = partial(_look_up_neighbors, expression)
+        batches = trainer.batches(tensors, self._graph_batch_size(n_shared), transform=look_up)
         trainer.run("gene_graph", graph, batches, n_epochs, lr=self.lr)
-
-    def _fit_reliability(
-        self, preparation: PaperPreparation, reference: Reference, module: StImputeModule, trainer: PhaseTrainer
-    ) -> np.ndarray:
-        """Train the network of eq. 13 out of fold over genes; then once more on all, for unmeasured genes.
-
-        Returns
-        -------
-        Out-of-fold score of the shared genes, shape (n_shared,).
-        """
-        folds = preparation.folds
-        n_shared = len(reference.shared)
-        profiles = np.zeros((n_shared, N_QUANTILES), np.float32)
-        scores = np.zeros(n_shared)
-        probe = preparation.probe.cells()
-        for fold in range(len(folds)):
-            view = PaperView(preparation, reference, module, self.n_neighbors, fold)
-            held_out = view.split.held_out
-            predicted = view.probe_profiles(reference.shared[held_out])
-            truth = view.log_normalized(probe)[:, held_out]
-            profiles[held_out] = profile_quantiles(predicted)
-            norm = np.linalg.norm(truth, axis=0) * np.linalg.norm(predicted, axis=0)
-            scores[held_out] = (truth * predicted).sum(0) / np.maximum(norm, 1e-12)
-
-        network = module["reliability"]
-        initial = {name: value.clone() for name, value in network.state_dict().items()}
-        out_of_fold = np.zeros(n_shared)
-        for fold in [*range(len(folds)), None]:
-            split = folds.split(fold)
-            network.load_state_dict(initial)
-            tensors = {
-                REGISTRY_KEYS.X_KEY: torch.from_numpy(profiles[split.inputs]),
-                SCORE_KEY: torch.from_numpy(scores[split.inputs].astype(np.float32)),
-            }
-            batches = trainer.batches(tensors, RELIABILITY_BATCH)
-            trainer.run("reliability", network, batches, RELIABILITY_EPOCHS, show_progress=False, lr=self.lr)
-            if fold is not None:
-                out_of_fold[split.held_out] = score_profiles(network, profiles[split.held_out])
-        return out_of_fold
 
     def predictor(self, fit: PaperFit, reference: Reference | None, module: StImputeModule) -> PaperPredictor:
         """See :class:`~stimpute.recipes.Recipe`."""

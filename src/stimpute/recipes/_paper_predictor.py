@@ -9,7 +9,8 @@ from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._paper_fit import PaperFit
-from stimpute.recipes._paper_scores import profile_quantiles, rescale, score_profiles
+from stimpute.recipes._paper_reliability import profile_quantiles, score_profiles
+from stimpute.recipes._paper_scale import rescale
 from stimpute.recipes._paper_view import PaperCellEncoder, PaperGeneBlock, PaperView, embed
 from stimpute.recipes._predictor import Predictor
 

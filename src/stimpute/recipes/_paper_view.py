@@ -21,7 +21,7 @@ from stimpute.module._module import StImputeModule
 from stimpute.module._neighbor_graph import NeighborGraphNetwork
 from stimpute.recipes._options import OutputOptions
 from stimpute.recipes._paper_fit import PaperPreparation
-from stimpute.recipes._paper_scores import rescale
+from stimpute.recipes._paper_scale import rescale
 
 CHUNK_ELEMENTS = 2**22  # of targets × cells × neighbors held at once: 16 MB
 

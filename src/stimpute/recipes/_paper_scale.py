@@ -1,14 +1,11 @@
-"""Scale the reference to the spatial data, and score predicted profiles, for `paper`."""
+"""Bring the reference to the scale of the spatial data, for `paper`."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from stimpute.data._normalize import median_total
-from stimpute.module._reliability_network import ReliabilityNetwork
 
-N_QUANTILES = 32
 LARGEST_LOGARITHM = 30.0  # log1p of a count never reaches it: larger values are not logarithms
 
 
@@ -35,14 +32,3 @@ def rescale(expression: np.ndarray, factor: float) -> np.ndarray:
     if factor == 1:
         return expression
     return np.log1p(np.expm1(expression) * np.float32(factor))
-
-
-def profile_quantiles(predicted: np.ndarray) -> np.ndarray:
-    """Describe each gene's predicted profile by its quantiles, shape (n_genes, N_QUANTILES)."""
-    return np.quantile(predicted, np.linspace(0, 1, N_QUANTILES), axis=0).T.astype(np.float32)
-
-
-@torch.inference_mode()
-def score_profiles(network: ReliabilityNetwork, profiles: np.ndarray) -> np.ndarray:
-    """Predict the score of genes from their quantiles, shape (n_genes,)."""
-    return network.inference(torch.from_numpy(profiles).to(network.device))["score"].cpu().numpy().astype(np.float64)
