@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from scipy.sparse import isspmatrix_csr
@@ -79,12 +77,6 @@ def test_the_values_of_a_seed_stay_the_same():
     assert tissue.reference.X.sum() == 1693
     assert tissue.truth.X.sum() == pytest.approx(692.06946, rel=1e-5)
     assert tissue.proteins.X.sum() == pytest.approx(-184.63025, rel=1e-4)
-
-
-def test_it_is_quick():
-    start = time.process_time()
-    synthetic_tissue()
-    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
