@@ -12,7 +12,7 @@ from benchmarks.paper._study import Study
 from benchmarks.paper._variants import CoEmbedding, WithoutGraph, WithoutMasks
 
 from stimpute import pp
-from stimpute.tl._relation_ablation import PERMUTED_COEXPRESSION, permute_relation
+from stimpute.tl._permute_relation import PERMUTED_COEXPRESSION, permute_relation
 
 ORDER = 50
 PAPER = {

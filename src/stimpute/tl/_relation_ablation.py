@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
-from stimpute.data._coexpression import Coexpression
-from stimpute.data._expression import read_expression, read_gene_names
+from stimpute.data._expression import read_gene_names
 from stimpute.data._join import References
-from stimpute.data._reference import ReferenceExpression
-from stimpute.data._relation_store import (
-    ADVICE,
-    COEXPRESSION,
-    StoredRelation,
-    read_relation,
-    relation_names,
-    write_relation,
-)
+from stimpute.data._relation_store import ADVICE, COEXPRESSION, relation_names
 from stimpute.recipes import Recipe, get_recipe
 from stimpute.tl._cross_validate import cross_validate
 from stimpute.tl._cross_validation import MODEL_NAME, CrossValidationSettings
 from stimpute.tl._folds import as_one_reference, minimal_copy
+from stimpute.tl._permute_relation import PERMUTED_COEXPRESSION, permute_relation
 from stimpute.tl._score import LOWER_IS_BETTER, summarize
-
-PERMUTED_COEXPRESSION = "permuted_coexpression"
 
 
 @dataclass(frozen=True)
@@ -191,62 +180,6 @@ def _relations_to_compare(
     names = recipe.choose_relations(available, requested)
     with_it = names if relation in names else [*names, relation]
     return with_it, [name for name in with_it if name != relation]
-
-
-def permute_relation(
-    reference: AnnData,
-    relation: str,
-    shared: np.ndarray,
-    rng: np.random.Generator,
-    setup: Mapping[str, Any],
-    *,
-    centered: bool,
-) -> AnnData:
-    """Copy a reference with the genes of one relation permuted.
-
-    Parameters
-    ----------
-    reference
-        From :func:`minimal_copy`; not changed.
-    relation
-        Name of the relation.
-    shared
-        Positions of the shared genes, shape (n_shared,).
-    rng
-        Random numbers.
-    setup
-        Arguments of `setup_anndata`.
-    centered
-        Whether the recipe centers expression profiles.
-    """
-    copy, _ = minimal_copy(reference, setup)
-    if relation == COEXPRESSION:
-        write_relation(copy, _permuted_coexpression(copy, shared, rng, setup, centered))
-        return copy
-    stored = read_relation(copy, relation)
-    is_connected = stored.has_values
-    if stored.kind == "edges":
-        is_connected = np.asarray(stored.values.sum(0)).ravel() + np.asarray(stored.values.sum(1)).ravel() > 0
-    order = np.arange(copy.n_vars)
-    order[is_connected] = rng.permutation(order[is_connected])
-    values = stored.values[order] if stored.kind == "vectors" else stored.values[order][:, order]
-    permuted = StoredRelation(relation, stored.kind, values, stored.has_values[order], stored.details)
-    write_relation(copy, permuted)
-    return copy
-
-
-def _permuted_coexpression(
-    reference: AnnData, shared: np.ndarray, rng: np.random.Generator, setup: Mapping[str, Any], centered: bool
-) -> StoredRelation:
-    """Make a relation that holds, for the shared genes, the co-expression of randomly chosen other genes."""
-    matrix = read_expression(reference, expression=setup.get("expression", "counts"))
-    other = rng.permutation(reference.n_vars)[shared]
-    similarity = Coexpression(ReferenceExpression(matrix), other, centered).similarity(other)
-    entries = sparse.coo_matrix(similarity)
-    n_genes = reference.n_vars
-    graph = sparse.csr_matrix((entries.data, (shared[entries.row], shared[entries.col])), shape=(n_genes, n_genes))
-    has_edge = np.diff(graph.indptr) > 0
-    return StoredRelation(PERMUTED_COEXPRESSION, "edges", graph, has_edge)
 
 
 def _describe(gain: np.ndarray) -> pd.Series:
