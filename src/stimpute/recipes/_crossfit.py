@@ -1,12 +1,15 @@
 """`crossfit`: mask measured genes, predict them like an unmeasured gene, and learn everything from that.
 
-prediction   attention to reference metacells; weighted messages from measured genes, of the cell and of its niche
-training     both networks together, on genes that are masked at the input, other genes in every step
-ensemble     each member never learns from one fold of the genes
-slope        how far to trust the predicted z-score, from each member's own fold
-moments      mean and standard deviation of a gene on the spatial platform, from its statistics in the reference, and
-             from the same over reference cells that resemble the section
-calibration  intervals and reliability, from the same out-of-fold predictions
+attention    z-scores from reference metacells that resemble the cell                `module/_attention`
+messages     z-scores from measured genes of the cell and of its niche               `module/_gene_graph`
+training     both networks at once, on masked genes, other genes in every step       `module/_masked_genes`
+ensemble     each member never learns from one fold of the genes                     `_crossfit_ensemble`
+slope        how far to trust the predicted z-score, from each member's own fold     `_crossfit_calibration`
+moments      mean and standard deviation of a gene on the spatial platform           `calibrate/_moments`
+intervals    quantiles of the residuals of the same predictions                      `calibrate/_intervals`
+reliability  the expected correlation of a gene with its truth                       `calibrate/_reliability`
+
+The user guide has the equations, in the same order.
 """
 
 from __future__ import annotations
@@ -20,30 +23,21 @@ import torch
 from torch import nn
 
 from stimpute._messages import check_at_least, check_count, check_flag
-from stimpute.data._agreement import compare_coexpression
-from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
-from stimpute.data._metacells import find_metacells, gene_statistics
-from stimpute.data._normalize import column_moments, smallest_positive_value
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION
-from stimpute.data._space import sample_cells
-from stimpute.data._spatial import ProbeCells, SpatialCells
+from stimpute.data._spatial import SpatialCells
 from stimpute.module._attention import AttentionAutoencoder
 from stimpute.module._gene_graph import GeneGraphNetwork
 from stimpute.module._masked_genes import MaskedGeneModule
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._base import Recipe
 from stimpute.recipes._crossfit_batches import MaskedGeneBatches
-from stimpute.recipes._crossfit_calibration import N_PROBE, calibrate
+from stimpute.recipes._crossfit_calibration import calibrate
 from stimpute.recipes._crossfit_ensemble import CrossfitEnsemble
-from stimpute.recipes._crossfit_fit import (
-    CrossfitFit,
-    CrossfitPreparation,
-    SharedGeneScaling,
-    StatisticScaling,
-)
+from stimpute.recipes._crossfit_fit import CrossfitFit
 from stimpute.recipes._crossfit_genes import N_DERIVED, N_STATISTICS
 from stimpute.recipes._crossfit_predictor import CrossfitPredictor
+from stimpute.recipes._crossfit_preparation import prepare
 from stimpute.recipes._options import Capabilities, DataSizes
 from stimpute.train._plan import OneCyclePlan
 from stimpute.train._trainer import PhaseTrainer
@@ -128,10 +122,8 @@ class CrossfitRecipe(Recipe):
         low, high = self.masked_share
         check_at_least(0, masked_share=low)
         check_at_least(0, masked_share=high)
-        if not 0 <= low <= high < 1:
-            raise ValueError(
-                f"`masked_share` is {self.masked_share}; expected two shares, 0 <= minimum <= maximum < 1."
-            )
+        if not low <= high < 1:
+            raise ValueError(f"`masked_share` is {self.masked_share}; expected 0 <= minimum <= maximum < 1.")
 
     def check(self, reference: Reference) -> None:
         """Check that attention or relations are left to predict from."""
@@ -175,44 +167,10 @@ class CrossfitRecipe(Recipe):
         neighbors = None
         if self.use_space and cells.coords is not None:
             neighbors = cells.neighbors(self.n_spatial_neighbors)
-        preparation = self._prepare(cells, neighbors, reference, trainer.seed)
+        preparation = prepare(cells, neighbors, reference, self.n_folds, self.n_metacells, trainer.seed)
         ensemble = CrossfitEnsemble(preparation, reference, module, ridge=self.ridge, use_attention=self.use_attention)
         self._train(cells, neighbors, ensemble, trainer)
         return CrossfitFit(preparation, calibrate(cells, neighbors, ensemble))
-
-    def _prepare(
-        self, cells: SpatialCells, neighbors: np.ndarray | None, reference: Reference, seed: int
-    ) -> CrossfitPreparation:
-        """Fix folds, normalization, metacells and probe cells; compare the references with the section."""
-        n_shared = len(reference.shared)
-        folds = GeneFolds.draw(n_shared, self.n_folds, seed)
-        nothing_held_out = GeneSplit.nothing_held_out(n_shared)
-        target_sum = PerFold(
-            of_fold=np.array([cells.target_sum(folds.split(fold)) for fold in range(len(folds))]),
-            of_all=cells.target_sum(nothing_held_out),
-        )
-        expression = cells.log_normalized_sparse(nothing_held_out, target_sum.of_all)
-        mean, std = column_moments(expression)
-        scaling = SharedGeneScaling(
-            mean=mean, std=std, target_sum=target_sum, smallest_value=smallest_positive_value(expression)
-        )
-        statistics = gene_statistics(reference.expression, reference.shared)
-        probe_rows = sample_cells(np.arange(len(cells)), N_PROBE)
-        probe = ProbeCells.take(cells, probe_rows)
-        agreement = compare_coexpression(reference, scaling.standardize(probe.cells(), nothing_held_out, None))
-        agreement.warn(reference.datasets)
-        probe_niche = None
-        if neighbors is not None:
-            probe_niche = scaling.inputs(cells.chunk(probe_rows, neighbors), nothing_held_out, None)[1]
-        return CrossfitPreparation(
-            folds=folds,
-            scaling=scaling,
-            statistics=StatisticScaling(mean=statistics.mean(0), std=statistics.std(0) + 1e-6),
-            agreement=agreement,
-            metacell=find_metacells(reference, self.n_metacells, seed),
-            probe=probe,
-            probe_niche=probe_niche,
-        )
 
     def _train(
         self, cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble, trainer: PhaseTrainer

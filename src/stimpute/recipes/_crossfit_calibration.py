@@ -15,8 +15,8 @@ from stimpute.data._spatial import SpatialCells
 from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble, add_parts
 from stimpute.recipes._crossfit_fit import CrossfitCalibration, OutOfFold
 from stimpute.recipes._crossfit_genes import N_STATISTICS
+from stimpute.recipes._crossfit_preparation import N_PROBE
 
-N_PROBE = 1000  # cells that stay with the model, on which the prediction of any gene is examined
 N_CALIBRATION = 2000  # cells on which held-out genes are compared with their truth; N_PROBE if genes are many
 MAX_SLOPE = 1.5  # a larger factor would amplify noise
 
@@ -49,27 +49,27 @@ class HeldOutPredictions:
 def calibrate(cells: SpatialCells, neighbors: np.ndarray | None, ensemble: CrossfitEnsemble) -> CrossfitCalibration:
     """Learn slope, moments, intervals and reliability from predictions of each member's own fold."""
     reference = ensemble.reference
-    preparation = ensemble.preparation
-    folds = preparation.folds
+    scaling = ensemble.preparation.scaling
+    fold = ensemble.preparation.folds.fold_of_gene
     held_out = _predict_held_out(cells, neighbors, ensemble)
     z_score = held_out.z_score
-    features = held_out.features
-    scaling = preparation.scaling
     truth = standardize(held_out.expression, scaling.mean, scaling.std)
+
     least_squares = (z_score * truth).sum() / np.maximum((z_score**2).sum(), 1e-12)
     slope = float(np.clip(least_squares, 0, MAX_SLOPE))
 
     levels = held_out.level_statistics
     moments = Moments.fit(levels, scaling.mean, scaling.std)
-    mean, std = Moments.out_of_fold(levels, scaling.mean, scaling.std, folds.fold_of_gene)
+    mean, std = Moments.out_of_fold(levels, scaling.mean, scaling.std, fold)
 
     predicted = np.maximum(mean + std * slope * z_score, 0)
-    intervals = Intervals.fit(held_out.expression, predicted, std, held_out.molecule, folds.fold_of_gene)
+    intervals = Intervals.fit(held_out.expression, predicted, std, held_out.molecule, fold)
 
+    features = held_out.features
     observed = column_correlation(truth, z_score)
     predicted_std = slope * z_score.std(0)
     n_expressing = reference.n_cells_expressing(reference.shared)
-    reliability = ReliabilityRegression.out_of_fold(features, observed, predicted_std, n_expressing, folds.fold_of_gene)
+    reliability = ReliabilityRegression.out_of_fold(features, observed, predicted_std, n_expressing, fold)
     return CrossfitCalibration(
         slope=slope,
         moments=moments,
