@@ -21,7 +21,7 @@ MATCHED_STD = 4
 class Moments:
     r"""Two regressions over the shared genes.
 
-    .. math:: \mu_g = a + b \cdot t_g, \quad \log(\sigma_g + \epsilon) = c + d \cdot t_g
+    .. math:: \mu_g = \alpha_0 + \alpha^\top t_g, \quad \log(\sigma_g + \epsilon) = \beta_0 + \beta^\top t_g
 
     :math:`t` are statistics of a gene in the reference, some of them over the cell types of the section. Each
     regression is a mixture of a line in one statistic and a ridge regression on all. A small panel can support little

@@ -21,12 +21,11 @@ MAX_FEATURE = 3.0  # standardized features are clipped here
 class ReliabilityRegression:
     r"""Ridge regression from features of a gene's prediction to its correlation with the truth.
 
-    A calibrated prediction :math:`\hat x_g` of standardized expression has a correlation with the truth that equals
-    its own standard deviation: :math:`r_g = \operatorname{sd}(\hat x_g)`. The regression learns where held-out genes
-    departed from that.
+    A calibrated prediction of z-scores, :math:`b \, s_g`, has a correlation with the truth that equals its own standard
+    deviation: :math:`r_g = \operatorname{sd}(b \, s_g)`. The regression learns where held-out genes departed from that.
 
     .. math:: \hat r_g = \sqrt{\frac{k_g}{k_g + 10}} \,
-              \bigl(\operatorname{sd}(\hat x_g) + \beta_0 + \beta^\top f_g\bigr)
+              \bigl(\operatorname{sd}(b \, s_g) + \beta_0 + \beta^\top f_g\bigr)
 
     Predictions above the best correlation of a held-out gene are shrunk toward it by a factor of ten. The first factor
     lowers the reliability of genes that few reference cells (:math:`k_g`) express.

@@ -18,12 +18,12 @@ class AttentionAutoencoder(nn.Module):
     r"""Embed a cell from any input genes and decode it as a mixture of reference metacells.
 
     .. math:: z_c = \frac{(x_c \odot m \odot e^{\gamma}) W}{\lVert \cdot \rVert}, \quad
-              k_r = \frac{(r \odot m \odot e^{\gamma}) V}{\lVert \cdot \rVert}, \quad
-              a_c = \mathrm{softmax}_r(\tau \, z_c \cdot k_r + b_{d(r)}), \quad
-              \hat x_{cg} = s \sum_r a_{cr} \, r_g
+              k_r = \frac{(r \odot m \odot e^{\gamma}) U}{\lVert \cdot \rVert}, \quad
+              a_c = \mathrm{softmax}_r(\tau \, z_c \cdot k_r + \pi_{d(r)}), \quad
+              s_{cg} = \kappa \sum_r a_{cr} \, r_g
 
     :math:`x` and the metacells :math:`r` are standardized gene by gene; :math:`m` is 1 for input genes. Since the
-    decoder consists of reference profiles, any reference gene can be decoded, measured or not. :math:`b` is a
+    decoder consists of reference profiles, any reference gene can be decoded, measured or not. :math:`\pi` is a
     preference for the dataset :math:`d` of a metacell, 0 for the first dataset. All members of the
     ensemble are computed at once, in the leading dimension.
 
@@ -38,7 +38,7 @@ class AttentionAutoencoder(nn.Module):
     n_datasets
         Number of datasets of the reference.
     temperature, scale, preference
-        Initial :math:`\tau`, :math:`s`, and :math:`b` of the datasets after the first.
+        Initial :math:`\tau`, :math:`\kappa`, and :math:`\pi` of the datasets after the first.
     """
 
     def __init__(

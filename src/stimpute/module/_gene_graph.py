@@ -19,7 +19,7 @@ class GeneGraphNetwork(nn.Module):
     parts have been removed (:math:`P` is the regularized inverse of the correlation of the shared genes in the
     reference, so that two genes that always vary together are not counted twice):
 
-    .. math:: \hat x_{cg} = \sum_v w_{gv} (P x_c)_v, \quad
+    .. math:: s_{cg} = \sum_v w_{gv} (P x_c)_v, \quad
               w_{gv} = (\alpha \cdot f_{gv}) e^{\beta \cdot t_v} + 0.1\, \mathrm{MLP}(f_{gv}, t_g, t_v)
 
     :math:`f_{gv}` are the relations of the two genes and :math:`t` the statistics of a gene in the reference. A cell's

@@ -22,10 +22,12 @@ MIN_NORM = 1e-3  # of a gene's profile within a batch: a nearly constant gene ha
 class MaskedGeneModule(BaseModuleClass):
     r"""Train the attention autoencoder and the gene graph together on masked genes.
 
-    .. math:: L = \frac{1}{|H|} \sum_{g \in H} \left(1 - \mathrm{corr}(x_g, \hat x_g)
-              + \lambda \lVert x_g - \hat x_g \rVert^2\right)
+    .. math:: L = \frac{1}{|H|} \sum_{g \in H} \left(1 - \mathrm{corr}(x_g, s_g)
+              + \rho \, \overline{(x_g - s_g)^2}\right)
 
-    Each member of the ensemble never learns from the genes of one fold: its predictions of these are out of fold.
+    :math:`x_g` are the standardized values of a masked gene in the cells of a batch, and :math:`s_g` its predicted
+    z-scores. Each member of the ensemble never learns from the genes of one fold: its predictions of these are out of
+    fold.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ class MaskedGeneModule(BaseModuleClass):
     learns
         Whether a member learns from a gene, shape (n_members, n_shared).
     error_weight
-        :math:`\lambda`.
+        :math:`\rho`.
     use_attention
         Whether the autoencoder contributes to the prediction.
     leave_out
