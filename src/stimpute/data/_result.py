@@ -1,15 +1,23 @@
-"""Make the AnnData that imputed values are put into."""
+"""Make the AnnData that imputed values are put into, and read what it records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._messages import name_list
 from stimpute.data._annotations import in_memory
+
+PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that values depend on."""
+    return {name: version(name) for name in PACKAGES}
 
 
 def units(*, counts: bool) -> str:
@@ -64,6 +72,33 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
         if key == "spatial" or str(key).endswith("_colors") or is_graph:
             result.uns[key] = in_memory(value)
     return result
+
+
+def check_same_cells(spatial: AnnData, imputed: AnnData) -> None:
+    """Check that a result is of the cells of the spatial data, in the same order.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if not spatial.obs_names.equals(imputed.obs_names):
+        raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
+
+
+def check_imputed_genes(imputed: AnnData, genes: Iterable[str]) -> None:
+    """Check that a result has some genes.
+
+    Raises
+    ------
+    KeyError
+        If it lacks one.
+    """
+    missing = [gene for gene in genes if gene not in imputed.var_names]
+    if missing:
+        raise KeyError(
+            f"`genes`: {name_list(missing)} not in `imputed`. Call `model.impute(genes=...)` for them first."
+        )
 
 
 def setup_record(setup: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap, Normalize
 
-from stimpute._messages import check_count, missing_key, name_list
+from stimpute._messages import check_count, missing_key
 from stimpute.data._expression import Expression
-from stimpute.data._result import recorded_label, recorded_section_key, recorded_setup
+from stimpute.data._result import (
+    check_imputed_genes,
+    check_same_cells,
+    recorded_label,
+    recorded_section_key,
+    recorded_setup,
+)
 from stimpute.pl._figure import LIGHT_GREY, FigureOptions, axes_for, plot, wrapped
 from stimpute.pl._gene_maps import IMPUTED, MEASURED, WIDTH, GeneMaps, find_sections, place_maps, read_gene_maps
 
@@ -128,13 +134,8 @@ def _check(
 ) -> None:
     if not genes:
         raise ValueError("`genes` is empty; name one or more genes of `imputed`.")
-    missing = [gene for gene in genes if gene not in imputed.var_names]
-    if missing:
-        raise KeyError(
-            f"`genes`: {name_list(missing)} not in `imputed`. Call `model.impute(genes=...)` for them first."
-        )
-    if not spatial.obs_names.equals(imputed.obs_names):
-        raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
+    check_imputed_genes(imputed, genes)
+    check_same_cells(spatial, imputed)
     if spatial_key not in spatial.obsm:
         raise missing_key(spatial_key, "spatial.obsm", spatial.obsm.keys(), "Name the coordinates by `spatial_key=`.")
     if library_key is not None and library_key not in spatial.obs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anndata as ad
 
+from stimpute.data._result import check_same_cells
 from stimpute.tl._measured import read_measured
 
 
@@ -26,8 +27,7 @@ def measured_pair(imputed: ad.AnnData, spatial: ad.AnnData | None) -> tuple[ad.A
     """
     if spatial is None:
         raise TypeError("A result of `model.impute` holds no measured values; pass the spatial data by `spatial=`.")
-    if not spatial.obs_names.equals(imputed.obs_names):
-        raise ValueError("`spatial` and the imputed result have different cells; pass `imputed[spatial.obs_names]`.")
+    check_same_cells(spatial, imputed)
     measured = read_measured(spatial, imputed)
     both = imputed.var_names[imputed.var_names.isin(measured.var_names)]
     if len(both) == 0:

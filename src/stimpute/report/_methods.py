@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import pandas as pd
 
 from stimpute import pl
 from stimpute._messages import name_list
+from stimpute.data._result import package_versions
 from stimpute.report._page import Section, Table, format_value, make_figure
 from stimpute.report._results import Results
 
-PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 N_NAMED = 20
 IMPUTED_SETTINGS = ("recipe", "relations", "variance", "interval", "version")
 
@@ -27,7 +26,7 @@ IMPUTED_SETTINGS = ("recipe", "relations", "variance", "interval", "version")
 def data_summary(results: Results) -> Section | None:
     """Show the size of both datasets and the genes that they share."""
     model = results.model
-    if model is None or model.adata is None or model.reference is None:
+    if model is None or not results.has_data:
         return None
     n_cells, n_genes = model.reference_shape
     rows = {
@@ -158,7 +157,7 @@ def _columns(spatial: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[s
 
 def _versions(results: Results) -> dict[str, dict[str, Any]]:
     """Collect versions of packages: those of now and, where they differ, those of the cross-validation."""
-    now = {name: version(name) for name in PACKAGES}
+    now = package_versions()
     columns = {"this page": {**now, "Python": platform.python_version()}}
     if results.validation is not None:
         then = dict(results.validation.settings.versions)

@@ -9,6 +9,7 @@ from stimpute import pl
 from stimpute.pl._reliability import draw_comparison
 from stimpute.report._page import WIDTH, Figure, Section, make_figure, make_figures, separate_axes
 from stimpute.report._results import Results
+from stimpute.tl._cross_validation import values_inside
 
 HIGH = 0.5  # reliability from which a gene is counted; not a threshold that suits every question
 MIN_GENES = 3  # of a rank correlation
@@ -52,11 +53,12 @@ def _compare(results: Results, metric: str) -> tuple[list[str], list[Figure]]:
 
 def intervals(results: Results) -> Section | None:
     """Show how many held-out values lie inside their interval."""
-    if results.validation is None or results.validation.settings.interval is None:
+    if results.validation is None:
         return None
     level = results.validation.settings.interval
-    predicted = results.validation.predicted
-    is_inside = (predicted.layers["lower"] <= predicted.X) & (predicted.layers["upper"] >= predicted.X)
+    is_inside = values_inside(results.validation.predicted)
+    if level is None or is_inside is None:
+        return None
     text = f"{is_inside.mean():.1%} of the held-out values lie inside their interval; {level:.0%} were asked for."
     axes = separate_axes(WIDTH, WIDTH)
     pl.intervals(results.validation, ax=axes)

@@ -7,19 +7,18 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stimpute.data._result import package_versions
 from stimpute.model import StImputeModel
 from stimpute.recipes import RECIPES
 
 FORMAT = "stimpute"
 FORMAT_VERSION = 2
-PACKAGES = ("stimpute", "scvi-tools", "anndata", "torch", "numpy")
 CONTENT: dict[str, type] = {
     "init": dict,
     "spatial_setup": dict,
@@ -39,7 +38,7 @@ def describe(model: StImputeModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": package_versions(),
         "init": plain({**init["non_kwargs"], **init["kwargs"].get("recipe_kwargs", {})}),
         "spatial_setup": plain(model.spatial_setup),
         "data_record": plain(model.data_record_),

@@ -17,6 +17,7 @@ from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
 from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
+from stimpute.data._result import check_same_cells
 from stimpute.tl._measured import read_measured
 
 AGREEMENT = {
@@ -82,8 +83,7 @@ def clustering_scores(
     check_arguments(clustering_scores, locals())
     if labels not in spatial.obs:
         raise missing_key(labels, "spatial.obs", spatial.obs.columns, "Name the column of cell types by `labels=`.")
-    if not spatial.obs_names.equals(imputed.obs_names):
-        raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
+    check_same_cells(spatial, imputed)
     is_labeled = spatial.obs[labels].notna().to_numpy()
     truth = spatial.obs[labels][is_labeled].astype(str)
     unmeasured = _unmeasured_genes(imputed[is_labeled])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
 from stimpute.data._annotations import layers_by_name
 from stimpute.data._join import References
-from stimpute.data._result import setup_record, without_values
+from stimpute.data._result import package_versions, setup_record, without_values
 from stimpute.recipes import OutputOptions, Recipe, get_recipe
 from stimpute.tl._baselines import BASELINES
 from stimpute.tl._cross_validation import (
@@ -31,7 +30,6 @@ from stimpute.tl._gene_fold import GeneFold
 from stimpute.tl._null import permute_targets
 
 RESERVED_NAMES = {MODEL_NAME, NULL_NAME, "lower", "upper"}  # layers of the predictions that are no other method
-PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 Method = Callable[[GeneFold], np.ndarray]
 
 
@@ -144,7 +142,7 @@ def cross_validate(
         totals=totals,
         spatial_setup=dict(spatial_setup or {}),
         reference_setup=dict(reference_setup or {}),
-        versions={name: version(name) for name in PACKAGES},
+        versions=package_versions(),
     )
     predicted = _join(parts, spatial, settings)
     compared = [*others, MODEL_NAME]

@@ -154,7 +154,7 @@ class CrossValidation:
         table = chosen.pivot_table(index="group", columns="method", values="value", sort=False, dropna=False)[methods]
         n_cells = chosen.groupby("group", sort=False)["n_cells"].first()
         table.insert(0, "n_cells", n_cells)
-        inside = self._inside()
+        inside = values_inside(self.predicted)
         if inside is not None:
             labels = self.predicted.obs[self.settings.groupby].astype(str).to_numpy()
             table["coverage"] = [inside[labels == group].mean() for group in table.index]
@@ -164,13 +164,6 @@ class CrossValidation:
         rows = [pd.Series(overall, name=ALL_CELLS), _weighted_mean(table).rename(WITHIN_GROUPS)]
         joined = pd.concat([pd.DataFrame(rows), table])[list(table)]
         return joined.astype({"n_cells": int}).rename_axis(index=None, columns=None)
-
-    def _inside(self) -> np.ndarray | None:
-        """Tell which measured values are inside their interval, shape (n_cells, n_genes); None without intervals."""
-        layers = self.predicted.layers
-        if not {"lower", "upper"} <= set(layers):
-            return None
-        return (layers["lower"] <= self.predicted.X) & (layers["upper"] >= self.predicted.X)
 
     def __repr__(self) -> str:
         settings = self.settings
@@ -202,7 +195,7 @@ class CrossValidation:
         if reliability.nunique() > 1 and observed.nunique() > 1:
             rank = spearmanr(reliability, observed).statistic
             lines.append(f"  reliability  rank correlation {rank:.2f} with the observed {metric}")
-        inside = self._inside()
+        inside = values_inside(self.predicted)
         if settings.interval is not None and inside is not None:
             lines.append(f"  intervals    {inside.mean():.1%} of the values inside, {settings.interval:.0%} requested")
         if self.groups is not None:
@@ -224,6 +217,14 @@ def _weighted_mean(table: pd.DataFrame) -> pd.Series:
         if has_value.any():
             means[name] = np.average(table.loc[has_value, name], weights=weights[has_value])
     return pd.Series(means)
+
+
+def values_inside(predicted: AnnData) -> np.ndarray | None:
+    """Tell which measured values are inside their interval, shape (n_cells, n_genes); None without intervals."""
+    layers = predicted.layers
+    if not {"lower", "upper"} <= set(layers):
+        return None
+    return (layers["lower"] <= predicted.X) & (layers["upper"] >= predicted.X)
 
 
 def score_genes(predicted: AnnData, methods: Sequence[str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from anndata import AnnData
 from stimpute._arguments import check_arguments
 from stimpute.data._annotations import layers_by_name
 from stimpute.data._expression import Expression
-from stimpute.data._result import without_values
+from stimpute.data._result import check_same_cells, without_values
 from stimpute.tl._measured import measured_names, read_measured
 
 
@@ -52,8 +52,7 @@ def join_measured(
     >>> scanpy.pl.embedding(joined, "spatial", color=["Gad1", "Rorb"])
     """
     check_arguments(join_measured, locals())
-    if not spatial.obs_names.equals(imputed.obs_names):
-        raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
+    check_same_cells(spatial, imputed)
     measured = read_measured(spatial, imputed, layer, expression)
     new = imputed[:, ~imputed.var_names.isin(measured.var_names)]
     joined = without_values(spatial, _join_var(spatial, imputed, new.var), dict(imputed.uns.get("stimpute", {})))

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import missing_key, name_list
+from stimpute._messages import missing_key
 from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
-from stimpute.data._result import recorded_section_key, recorded_setup
+from stimpute.data._result import check_imputed_genes, check_same_cells, recorded_section_key, recorded_setup
 from stimpute.tl._measured import read_measured
 
 
@@ -71,14 +71,9 @@ def morans_i(
         raise missing_key(spatial_key, "spatial.obsm", spatial.obsm.keys(), "Name the coordinates by `spatial_key=`.")
     if library_key is not None and library_key not in spatial.obs:
         raise missing_key(library_key, "spatial.obs", spatial.obs.columns)
-    if not spatial.obs_names.equals(imputed.obs_names):
-        raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
+    check_same_cells(spatial, imputed)
     compared = pd.Index(imputed.var_names if genes is None else genes)
-    missing = compared.difference(imputed.var_names)
-    if len(missing):
-        raise KeyError(
-            f"`genes`: {name_list(missing)} not in `imputed`. Call `model.impute(genes=...)` for them first."
-        )
+    check_imputed_genes(imputed, compared)
 
     graph = _spatial_neighbors(spatial, spatial_key, library_key, n_neighbors)
     measured = read_measured(spatial, imputed, layer, expression)
