@@ -18,7 +18,7 @@ def explore(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")],
     *,
     data: opt.SavedModelFiles,
-    interval: Annotated[float, typer.Option("--interval", help="Probability of the intervals.")] = 0.9,
+    interval: Annotated[float, typer.Option("--interval", help="Share of values that an interval covers.")] = 0.9,
     port: Annotated[int | None, typer.Option("--port", help="Port of this machine; else a free one.", min=1)] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     console: Console,

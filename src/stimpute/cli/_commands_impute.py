@@ -51,7 +51,8 @@ def impute(
         typer.Option("--genes", help="Names separated by commas, or a file with one per line; else all unmeasured."),
     ] = None,
     interval: Annotated[
-        float | None, typer.Option("--interval", help="Add intervals of this probability, e.g. 0.9.")
+        float | None,
+        typer.Option("--interval", help="Add intervals that cover this share of values, e.g. 0.9."),
     ] = None,
     variance: Annotated[
         Literal["shrunken", "matched"],

@@ -74,7 +74,8 @@ def explore(
     model
         A trained model with its spatial data and its reference. The cells need positions.
     interval
-        Probability of the intervals whose width is drawn; None for none. Ignored by recipes without intervals.
+        Share of the values that an interval should cover; its width is drawn. None for no intervals; ignored by recipes
+        without them.
     port
         Port of this machine to serve at; a free one if None.
     show

@@ -54,7 +54,7 @@ def get_latent_representation(
     TypeError
         If `indices` has neither integers nor truth values.
     IndexError
-        If `indices` names a cell that there is not, or no cell.
+        If `indices` names a cell that does not exist, or no cell at all.
     ValueError
         If the recipe has no latent space, or the reference lacks genes.
     """

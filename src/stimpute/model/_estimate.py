@@ -65,7 +65,7 @@ def estimate(
 ) -> Estimate:
     """Estimate what :meth:`impute` needs, from at most 8192 cells and 256 genes that it imputes and writes.
 
-    Takes a few seconds. The estimate is of this machine as it is now: of one that is busy it is too long.
+    Takes a few seconds. The time is that of this machine as it is now; while it is busy, the estimate is too long.
 
     Parameters
     ----------

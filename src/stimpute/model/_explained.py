@@ -1,4 +1,4 @@
-"""Tell how well the references explain the cells of a section, from genes that were hidden in turn."""
+"""Tell how well the references explain the cells of a section, from genes that are held out in turn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stimpute.recipes import OutputOptions
 if TYPE_CHECKING:
     from stimpute.model._model import StImputeModel
 
-N_SAMPLED = 4096  # cells whose genes are hidden and predicted
+N_SAMPLED = 4096  # cells whose genes are held out and predicted
 PATCH = 32  # of the sample, so that spatial neighbors are included
 MIN_CELLS = 50
 N_COMPONENTS = 10  # in which cells are compared
@@ -40,7 +40,7 @@ WARN_ABOVE = 0.05  # share of cells that are not explained
 def get_explained(self: StImputeModel, adata: AnnData | None = None) -> pd.Series:
     r"""Tell how well the reference explains each spatial cell.
 
-    The shared genes of up to 4096 cells are hidden in turn and predicted. Cells alike in their measured genes are
+    The shared genes of up to 4096 cells are held out in turn and predicted. Cells alike in their measured genes are
     averaged, since one cell has too few molecules, and the mean is compared with the mean of the predictions:
 
     .. math:: e_i = 1 - \frac{2 \, m_i}{v_i + \operatorname{mean}_j v_j}, \quad
@@ -81,9 +81,9 @@ def get_explained(self: StImputeModel, adata: AnnData | None = None) -> pd.Serie
     sample = cells[sampled]
     if len(cells) < MIN_CELLS or not _varies(sample):
         return pd.Series(np.nan, index=names, name="explained")
-    predicted = _predict_hidden_genes(self, sample)
+    predicted = _predict_held_out(self, sample)
     space = _CellSpace.fit(sample)
-    measured = _hidden_genes(sample, self.predictor().folds)
+    measured = _measured_values(sample, self.predictor().folds)
     explained = explain(measured, predicted, space.points)
     values = np.concatenate([space.nearest_mean(part, explained) for part in cells.parts(CELLS_AT_ONCE)])
     _warn_of_unexplained(values)
@@ -167,8 +167,8 @@ def _varies(cells: SpatialCells) -> bool:
     return bool((highest > lowest).any())
 
 
-def _predict_hidden_genes(model: StImputeModel, sample: SpatialCells) -> np.ndarray:
-    """Predict every shared gene with its fold hidden, shape (n_cells, n_shared)."""
+def _predict_held_out(model: StImputeModel, sample: SpatialCells) -> np.ndarray:
+    """Predict every shared gene with its fold held out, shape (n_cells, n_shared)."""
     predictor = model.predictor()
     reference = model.data.need_reference().reference
     chunks = gene_chunks(predictor, reference.shared, reference)
@@ -178,7 +178,7 @@ def _predict_hidden_genes(model: StImputeModel, sample: SpatialCells) -> np.ndar
     return values["X"]
 
 
-def _hidden_genes(sample: SpatialCells, folds: GeneFolds) -> np.ndarray:
+def _measured_values(sample: SpatialCells, folds: GeneFolds) -> np.ndarray:
     """Log-normalize every shared gene by totals without the genes of its fold, shape (n_cells, n_shared)."""
     measured = np.empty(sample.expression.shape, np.float32)
     for fold in range(len(folds)):

@@ -155,8 +155,8 @@ class StImputeModel(SetupMixin, SaveMixin):
         Parameters
         ----------
         max_epochs
-            Upper bound on the epochs of every phase; the recipe's own numbers if None. A warning says that the recipe
-            trains fewer.
+            Upper bound on the epochs of every phase; the recipe's own numbers if None. A warning says if it
+            is above all of these.
         accelerator, devices
             As in :class:`lightning.pytorch.Trainer`; one device.
         batch_size
@@ -215,7 +215,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         trainer.warn_of_idle_bound()
 
     def predictor(self, *, need_reference: bool = True) -> Predictor:
-        """Bring what was learned and the reference together, once.
+        """Return the fitted recipe together with the reference; it is made once and kept.
 
         Raises
         ------

@@ -65,7 +65,7 @@ class SetupMixin(BaseModelClass):
         Raises
         ------
         TypeError
-            If there is no such argument, or the data are no AnnData.
+            If there is no such argument, or the data are not an AnnData.
         ValueError
             If counts are not integers, a value is not finite or negative, or gene names are not unique.
         KeyError

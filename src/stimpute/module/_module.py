@@ -36,6 +36,7 @@ class StImputeModule(BaseModuleClass):
         self.networks = nn.ModuleDict(model.recipe.build(model.sizes))
 
     def _not_run(self, *args: object, **kwargs: object) -> NoReturn:
+        """Raise NotImplementedError: each network is run by its recipe."""
         raise NotImplementedError("The networks are run by their recipe. Call `model.train()` and `model.impute()`.")
 
     # scvi-tools requires these of every module. Each network of a recipe has its own.

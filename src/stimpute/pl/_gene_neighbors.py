@@ -53,8 +53,8 @@ def gene_neighbors(
     relations
         One or more relations; if None, those of the model, or co-expression and all relations in the reference.
     measured
-        Genes to show. Only genes that were measured contribute to a prediction; a model knows them. If None, without a
-        model, all genes of the reference are shown, also those that cannot contribute.
+        Genes to show. Only measured genes contribute to a prediction. If None, those of the model; without a model, all
+        genes of the reference, also those that cannot contribute.
     n_neighbors
         Maximum number of genes per relation.
     layer, expression, gene_symbols

@@ -74,7 +74,7 @@ def imputed(
     library_key
         Column of `spatial.obs` with the section of each cell; if None, the `batch_key` that the model was set up with.
     ncols
-        Number of genes per row; by default, so many that the figure is about square, or fills `figsize`.
+        Number of genes per row; by default, the number that makes the figure about square, or fills `figsize`.
     cmap
         Color map of expression.
     vmin, vmax

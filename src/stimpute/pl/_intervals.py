@@ -42,7 +42,7 @@ def intervals(
     spatial
         With a result of `model.impute`: spatial data that measured the genes.
     level
-        With measured expression: requested coverage, 0.9 if None. The other results know their own.
+        With measured expression: requested coverage, 0.9 if None. The other results record it.
     n_groups
         Number of groups of genes, equal in size, by mean expression.
 

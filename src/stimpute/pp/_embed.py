@@ -75,7 +75,7 @@ def embed_proteins(
     device
         `"auto"` (a GPU if there is one), `"cpu"`, `"cuda"`, ...
     progress
-        Whether to show a progress bar.
+        Whether to draw a progress bar.
 
     Returns
     -------

@@ -77,7 +77,7 @@ def fetch_proteins(
     timeout
         Seconds without an answer after which a request has failed.
     progress
-        Whether to show a progress bar.
+        Whether to draw a progress bar.
 
     Returns
     -------

@@ -64,8 +64,10 @@ class CrossfitRecipe(Recipe):
         Width of the hidden layer of the network that computes edge weights.
     n_steps, batch_size
         Number of training steps, and of cells per step.
-    lr, autoencoder_lr, weight_decay
-        Options of AdamW with one cycle of the learning rate.
+    lr, autoencoder_lr
+        Peak learning rate of the messages and of the attention, in one cycle of AdamW.
+    weight_decay
+        Weight decay of AdamW.
     error_weight
         Weight of the squared error beside the correlation.
     masked_share

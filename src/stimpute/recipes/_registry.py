@@ -46,7 +46,12 @@ def check_registered(recipe: type[Recipe]) -> None:
 
 
 def get_recipe(name: str) -> type[Recipe]:
-    """Return the recipe of a name.
+    """Return the class of a recipe by its name.
+
+    Parameters
+    ----------
+    name
+        A key of `RECIPES`.
 
     Raises
     ------

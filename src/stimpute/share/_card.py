@@ -65,13 +65,13 @@ USE = """import stimpute  # installed with its extra `hub`
 from scvi.hub import HubModel
 
 hub = HubModel.pull_from_huggingface_hub("owner/name")  # reads a pickle: only if you trust its author
-model = stimpute.StImputeModel.load(hub.local_dir, adata=my_slice, reference=reference)
+model = stimpute.StImputeModel.load(hub.local_dir, adata=section, reference=reference)
 imputed = model.impute(genes=["Rorb"], interval=0.9)"""
 USE_WITH_REFERENCE = """import stimpute  # installed with its extra `hub`
 from scvi.hub import HubModel
 
 hub = HubModel.pull_from_huggingface_hub("owner/name")  # reads a pickle: only if you trust its author
-hub.load_model(adata=my_slice)
+hub.load_model(adata=section)
 imputed = hub.model.impute(genes=["Rorb"], interval=0.9)"""
 NOT_VALIDATED = (
     "The author did not cross-validate it. Call `stimpute.tl.cross_validate(spatial, reference)` on your data."

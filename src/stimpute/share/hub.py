@@ -107,7 +107,7 @@ def to_hub(
     --------
     >>> hub = stimpute.share.to_hub(model, "cortex", accuracy=result, save_reference=True)
     >>> hub.push_to_huggingface_hub("me/cortex", repo_create=True, push_anndata=False)
-    >>> scvi.hub.HubModel.pull_from_huggingface_hub("me/cortex").load_model(adata=my_slice)
+    >>> scvi.hub.HubModel.pull_from_huggingface_hub("me/cortex").load_model(adata=section)
     """
     check_arguments(to_hub, locals())
     try:

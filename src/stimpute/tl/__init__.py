@@ -11,7 +11,7 @@ from stimpute.tl._gene_fold import GeneFold
 from stimpute.tl._impute import impute
 from stimpute.tl._join_measured import join_measured
 from stimpute.tl._morans_i import morans_i
-from stimpute.tl._null import permute_targets
+from stimpute.tl._permute_targets import permute_targets
 from stimpute.tl._reference_ablation import reference_ablation
 from stimpute.tl._relation_ablation import RelationAblation, relation_ablation
 from stimpute.tl._score import LOWER_IS_BETTER, score, summarize

@@ -27,7 +27,7 @@ from stimpute.tl._cross_validation import (
 )
 from stimpute.tl._folds import Setup, Totals, cells_were_reported, fit_fold, gene_folds
 from stimpute.tl._gene_fold import GeneFold
-from stimpute.tl._null import permute_targets
+from stimpute.tl._permute_targets import permute_targets
 
 RESERVED_NAMES = {MODEL_NAME, NULL_NAME, "lower", "upper"}  # layers of the predictions that are no other method
 Method = Callable[[GeneFold], np.ndarray]

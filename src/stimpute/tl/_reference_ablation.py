@@ -29,7 +29,7 @@ def reference_ablation(
 ) -> CrossValidation:
     """Cross-validate with all references, without each of them, and with each alone.
 
-    All of them predict the same hidden genes. A gene that none of the references in use has is predicted as 0.
+    All of them predict the same held-out genes. A gene that none of the references in use has is predicted as 0.
 
     Parameters
     ----------

@@ -97,7 +97,17 @@ class PhaseTrainer:
         }
 
     def batches(self, tensors: dict[str, torch.Tensor], batch_size: int, **kwargs: Any) -> RowBatches:
-        """Make batches for one phase, with the batch size and the seed of this training."""
+        """Make batches for one phase, with the batch size and the seed of this training.
+
+        Parameters
+        ----------
+        tensors
+            Data by name, with one row per cell or gene.
+        batch_size
+            The recipe's number of rows per batch.
+        kwargs
+            `transform`, a function from a batch of rows to the batch that the module gets, and `steps_per_epoch`.
+        """
         validation_size = VALIDATION_SHARE if self.early_stopping else 0.0
         size = batch_size if self.batch_size is None else self.batch_size
         return RowBatches(tensors, size, validation_size=validation_size, seed=self.seed, **kwargs)
