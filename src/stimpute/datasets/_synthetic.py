@@ -104,6 +104,13 @@ def synthetic_tissue(
     ------
     ValueError
         If a size is too small, or every gene lacks a protein.
+
+    Examples
+    --------
+    >>> tissue = stimpute.datasets.synthetic_tissue(n_cells=500, n_reference=500)
+    >>> StImputeModel.setup_anndata(tissue.spatial)
+    >>> StImputeModel.setup_anndata(tissue.reference)
+    >>> model = StImputeModel(tissue.spatial, tissue.reference)
     """
     check_arguments(synthetic_tissue, locals())
     n_genes = n_measured + n_unmeasured

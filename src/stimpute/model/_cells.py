@@ -57,6 +57,10 @@ def get_latent_representation(
         If `indices` names a cell that does not exist, or no cell at all.
     ValueError
         If the recipe has no latent space, or the reference lacks genes.
+
+    Examples
+    --------
+    >>> spatial.obsm["X_stimpute"] = model.get_latent_representation()
     """
     check_arguments(get_latent_representation, locals(), but=("dataset", "indices"))
     check_count(1, batch_size=batch_size)
@@ -177,6 +181,11 @@ def transfer_labels(
         If the reference has no such column.
     ValueError
         As :meth:`get_neighbors`.
+
+    Examples
+    --------
+    >>> labels = model.transfer_labels("cell_type")
+    >>> spatial.obs["transferred"] = labels["label"]
     """
     check_arguments(transfer_labels, locals())
     obs = self.data.need_reference().adata.obs

@@ -70,6 +70,11 @@ class SetupMixin(BaseModelClass):
             If counts are not integers, a value is not finite or negative, or gene names are not unique.
         KeyError
             If a named layer, column or array does not exist.
+
+        Examples
+        --------
+        >>> StImputeModel.setup_anndata(spatial, batch_key="domain")
+        >>> StImputeModel.setup_anndata(reference)
         """
         setup_args = {
             "layer": layer,

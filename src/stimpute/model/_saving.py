@@ -57,6 +57,10 @@ class SaveMixin(BaseModelClass):
         ------
         ValueError
             If the folder exists and `overwrite` is False, or data to be written were changed since the model was made.
+
+        Examples
+        --------
+        >>> model.save("model", save_reference=True)
         """
         check_arguments(SaveMixin.save, locals())
         if save_anndata:
@@ -104,6 +108,11 @@ class SaveMixin(BaseModelClass):
         ------
         ValueError
             If the file cannot be read, input genes are missing, or the reference is another one.
+
+        Examples
+        --------
+        >>> model.save("model", save_reference=True, overwrite=True)
+        >>> again = StImputeModel.load("model", adata=spatial)
         """
         check_arguments(cls.load, locals(), but=("adata", "reference"))
         recover(dir_path)

@@ -67,6 +67,12 @@ def accuracy(
         If no metric is named, or `spatial` measured no gene of the result.
     TypeError
         If a result of `model.impute` comes without `spatial`.
+
+    Examples
+    --------
+    >>> result = stimpute.tl.cross_validate(spatial, reference)
+    >>> stimpute.pl.accuracy(result, ["pcc", "mse"])
+    >>> stimpute.pl.accuracy(result, baseline="kNN")
     """
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
     if not metrics:

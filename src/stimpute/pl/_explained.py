@@ -49,6 +49,11 @@ def explained(
         If `obs` or `obsm` has no such key.
     ValueError
         If no cell has a value.
+
+    Examples
+    --------
+    >>> spatial.obs["explained"] = model.get_explained()
+    >>> stimpute.pl.explained(spatial)
     """
     check_type(AnnData, "Pass the cells, with `adata.obs['explained'] = model.get_explained()`.", adata=adata)
     if key not in adata.obs:

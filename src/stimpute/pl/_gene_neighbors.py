@@ -70,6 +70,10 @@ def gene_neighbors(
         If a model is combined with `layer`, `expression` or `gene_symbols`, which it knows.
     ValueError
         If no relation is named, the model has no reference, or `n_neighbors` is below 1.
+
+    Examples
+    --------
+    >>> stimpute.pl.gene_neighbors(model, "Rorb")
     """
     check_count(1, n_neighbors=n_neighbors)
     setup: dict[str, Any] = {"layer": layer, "expression": expression, "gene_symbols": gene_symbols}

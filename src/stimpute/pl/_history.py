@@ -56,6 +56,10 @@ def history(
     ------
     ValueError
         If there is no history.
+
+    Examples
+    --------
+    >>> stimpute.pl.history(model)
     """
     check_count(1, ncols=ncols)
     logged = model if isinstance(model, Mapping) else model.history

@@ -91,6 +91,11 @@ def imputed(
         If genes, coordinates, sections or interval layers are missing.
     ValueError
         If no gene is named, or the two AnnData have different cells.
+
+    Examples
+    --------
+    >>> imputed = model.impute(genes=["Gad1", "Rorb"], interval=0.9)
+    >>> stimpute.pl.imputed(spatial, imputed, ["Gad1", "Rorb"], interval=True)
     """
     gene_names = [genes] if isinstance(genes, str) else list(genes)
     check_count(1, ncols=ncols)

@@ -52,6 +52,10 @@ def intervals(
         If a result is combined with other values, or lacks those that it needs.
     ValueError
         If the result has no intervals, the shapes differ, or the level is not between 0 and 1.
+
+    Examples
+    --------
+    >>> stimpute.pl.intervals(stimpute.tl.cross_validate(spatial, reference, interval=0.9))
     """
     check_count(1, n_groups=n_groups)
     if isinstance(result, ad.AnnData) or hasattr(result, "predicted"):

@@ -53,6 +53,12 @@ def joint_umap(
     ------
     ValueError
         If the representations or labels do not match in size.
+
+    Examples
+    --------
+    >>> spatial_cells = model.get_latent_representation()
+    >>> reference_cells = model.get_latent_representation(reference, dataset="reference")
+    >>> stimpute.pl.joint_umap(spatial_cells, reference_cells, spatial.obs["cell_type"], reference.obs["cell_type"])
     """
     check_count(1, max_cells=max_cells)
     latents = {"spatial": np.asarray(latent_spatial), "reference": np.asarray(latent_reference)}

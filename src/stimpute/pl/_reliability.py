@@ -41,6 +41,10 @@ def reliability(
     ------
     KeyError
         If there is no column `reliability`, or a cross-validation lacks the metric.
+
+    Examples
+    --------
+    >>> stimpute.pl.reliability(model.gene_reliability())
     """
     table, predicted, observed = _read(imputed, observed)
     if "reliability" not in table:

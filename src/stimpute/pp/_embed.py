@@ -100,6 +100,11 @@ def embed_proteins(
     -----
     UserWarning
         If characters were replaced, or proteins are longer than `window`. The genes are listed.
+
+    Examples
+    --------
+    >>> vectors = stimpute.pp.embed_proteins(proteins, output="proteins.h5ad")
+    >>> stimpute.pp.add_protein_embeddings(reference, vectors)
     """
     check_arguments(embed_proteins, locals(), but=("sequences", "pooling", "long_proteins", "precision"))
     path = None if output is None else Path(output)

@@ -97,6 +97,10 @@ def fetch_proteins(
     -----
     UserWarning
         If genes have no sequence, or one that should be checked. They are listed by reason.
+
+    Examples
+    --------
+    >>> proteins = stimpute.pp.fetch_proteins(reference.var_names, organism="mouse")
     """
     check_arguments(fetch_proteins, locals())
     check_count(1, batch_size=batch_size)

@@ -40,6 +40,10 @@ def measured_expression(
         If the layer or the column does not exist.
     ValueError
         If `expression` is unknown, or the values are not what it says.
+
+    Examples
+    --------
+    >>> measured = stimpute.pp.measured_expression(spatial)
     """
     check_arguments(measured_expression, locals())
     measured = read_expression(spatial, layer=layer, expression=expression, gene_symbols=gene_symbols)

@@ -69,6 +69,11 @@ def add_protein_embeddings(
     -----
     UserWarning
         If names differ only in upper and lower case. They are listed, and do not match.
+
+    Examples
+    --------
+    >>> vectors = {"Gad1": [0.1, 0.9], "Slc32a1": [0.2, 0.8], "Rorb": [0.7, 0.3]}
+    >>> stimpute.pp.add_protein_embeddings(reference, vectors)
     """
     check_arguments(add_protein_embeddings, locals())
     proteins = as_embeddings(embeddings)
@@ -148,6 +153,11 @@ def add_gene_network(
     -----
     UserWarning
         If genes of the table are not in the reference. They are listed, and their edges are dropped.
+
+    Examples
+    --------
+    >>> edges = pandas.DataFrame({"gene": ["Gad1", "Rorb"], "other": ["Slc32a1", "Gad1"], "weight": [0.9, 0.4]})
+    >>> stimpute.pp.add_gene_network(reference, edges, "string")
     """
     check_arguments(add_gene_network, locals())
     first, second, weights = _read_edges(edges)

@@ -30,6 +30,10 @@ def contents(model: StImputeModel) -> pd.DataFrame:
     ------
     RuntimeError
         If the model is not trained.
+
+    Examples
+    --------
+    >>> stimpute.share.contents(model)[["shape", "about"]]
     """
     check_arguments(contents, locals())
     model.predictor(need_reference=False)  # raises if the model is not trained

@@ -68,6 +68,10 @@ def save(
         If the model is not trained, or has no reference to include.
     ValueError
         If the reference to include was changed since the model was made.
+
+    Examples
+    --------
+    >>> stimpute.share.save(model, "for_others", save_reference=True)
     """
     check_arguments(save, locals())
     model.predictor(need_reference=False)  # raises if the model is not trained
@@ -120,6 +124,11 @@ def load(
         If the reference is something else.
     ValueError
         If a file is truncated or does not fit the others, if input genes are missing, or the reference is another one.
+
+    Examples
+    --------
+    >>> stimpute.share.save(model, "for_others", save_reference=True, overwrite=True)
+    >>> model = stimpute.share.load("for_others", adata=spatial)
     """
     check_arguments(load, locals(), but=("reference",))
     path = Path(path)

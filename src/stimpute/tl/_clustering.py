@@ -79,6 +79,10 @@ def clustering_scores(
         If the labels or the layer are missing.
     ValueError
         If the two AnnData have different cells.
+
+    Examples
+    --------
+    >>> stimpute.tl.clustering_scores(spatial, model.impute(), labels="cell_type")
     """
     check_arguments(clustering_scores, locals())
     if labels not in spatial.obs:

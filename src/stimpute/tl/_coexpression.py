@@ -45,6 +45,10 @@ def coexpression_modules(
     ------
     ValueError
         If there are fewer than 3 genes, or `n_neighbors` is below 1.
+
+    Examples
+    --------
+    >>> stimpute.tl.coexpression_modules(model.impute())
     """
     check_arguments(coexpression_modules, locals())
     check_count(1, n_neighbors=n_neighbors)

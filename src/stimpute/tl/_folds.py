@@ -60,6 +60,12 @@ def gene_folds(
     ------
     ValueError
         If there are too few shared genes, or `totals` is unknown.
+
+    Examples
+    --------
+    >>> fold = stimpute.tl.gene_folds(spatial, reference)[0]
+    >>> model = stimpute.tl.fit_fold(fold)
+    >>> stimpute.tl.score(fold.truth, model.impute(genes=fold.targets).X, fold.targets)
     """
     check_arguments(gene_folds, locals())
     if totals not in ("input", "all"):

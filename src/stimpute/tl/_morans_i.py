@@ -63,6 +63,10 @@ def morans_i(
         If the coordinates, the sections, the layer or a gene are missing.
     ValueError
         If the two AnnData have different cells.
+
+    Examples
+    --------
+    >>> stimpute.tl.morans_i(spatial, model.impute(genes=["Gad1", "Rorb"]))
     """
     check_arguments(morans_i, locals())
     spatial_key = spatial_key or recorded_setup(imputed).get("spatial_key", "spatial")

@@ -71,6 +71,11 @@ def score(
     -----
     UserWarning
         If the truth holds counts, and the prediction does not.
+
+    Examples
+    --------
+    >>> imputed = model.impute(genes=["Gad1"])
+    >>> scores = stimpute.tl.score(stimpute.pp.measured_expression(spatial), imputed)
     """
     check_arguments(score, locals())
     unknown = [name for name in metrics if name not in METRICS]
