@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import scvi
@@ -15,14 +15,12 @@ from anndata import AnnData
 from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
-from stimpute.data._arrays import from_arrays, to_arrays
-from stimpute.data._genes import check_genes_present
+from stimpute.data._arrays import to_arrays
 from stimpute.data._join import References, is_several
 from stimpute.data._space import sample_cells
-from stimpute.model import _cells, _estimate, _explained, _impute, _properties
+from stimpute.model import _cells, _estimate, _explained, _impute, _persist, _properties
 from stimpute.model._data import ModelData
 from stimpute.model._read import read_pair, warn_without_positions
-from stimpute.model._reference import join_same_references, read_same_reference
 from stimpute.model._registration import SetupMixin
 from stimpute.model._saving import SaveMixin
 from stimpute.model._setup import check_anndata, check_set_up
@@ -116,25 +114,27 @@ class StImputeModel(SetupMixin, SaveMixin):
         self._cached_predictor: Predictor | None = None
         self.module = StImputeModule({})
         if spatial is not None and reference is not None:
-            manager = self._get_most_recent_anndata_manager(reference, required=True)
-            setup = dict(manager.registry["setup_args"])
-            record, self.data.attached = read_pair(
-                spatial,
-                self.spatial_setup,
-                reference,
-                setup,
-                self._recipe,
-                relations,
-                self.data.scans,
-                dataset_setups,
-            )
-            if dataset_setups:
-                self.release(reference)  # nobody else knows the joined reference
-            self.data.compare_with_reference(spatial)
-            n_cells = min(spatial.n_obs, MAX_CELLS)
-            self.data_record_ = dataclasses.replace(record, n_cells=n_cells).to_dict()
-            with seeded(0):
-                self.module = StImputeModule(self._recipe.build(self.sizes))
+            self._read_pair(spatial, reference, relations, dataset_setups)
+
+    def _read_pair(
+        self,
+        spatial: AnnData,
+        reference: AnnData,
+        relations: str | Sequence[str],
+        dataset_setups: dict[str, dict[str, Any]],
+    ) -> None:
+        """Match the genes of the two datasets, read the reference, and build untrained networks."""
+        manager = self._get_most_recent_anndata_manager(reference, required=True)
+        setup = dict(manager.registry["setup_args"])
+        record, self.data.attached = read_pair(
+            spatial, self.spatial_setup, reference, setup, self._recipe, relations, self.data.scans, dataset_setups
+        )
+        if dataset_setups:
+            self.release(reference)  # nobody else knows the joined reference
+        self.data.compare_with_reference(spatial)
+        self.data_record_ = dataclasses.replace(record, n_cells=min(spatial.n_obs, MAX_CELLS)).to_dict()
+        with seeded(0):
+            self.module = StImputeModule(self._recipe.build(self.sizes))
 
     def train(
         self,
@@ -241,30 +241,9 @@ class StImputeModel(SetupMixin, SaveMixin):
         super().to_device(device)
         self._cached_predictor = None  # it holds encoded cells and metacells on the other device
 
-    def complete(self, adata: AnnData | None, reference: AnnData | References | None) -> Self:
-        """Restore what was learned, and attach data to a model that was just read; used by the loaders.
-
-        Parameters
-        ----------
-        adata, reference
-            See :meth:`load`.
-        """
-        if self.fit_arrays_ is not None:
-            self._fit = from_arrays(self._recipe.fit_type, self.fit_arrays_, self.sizes.dimensions())
-        if adata is not None:
-            check_genes_present(self.input_genes, self.data.measured_genes(adata))
-            with self.registered_as_before(adata):
-                self.setup_anndata(adata, **self.spatial_setup)
-                self._register_manager_for_instance(self._get_most_recent_anndata_manager(adata, required=True))
-                self.adata = adata
-        if is_several(reference):
-            reference = join_same_references(reference, self.data.record)
-        if reference is not None:
-            self.data.attached = read_same_reference(reference, self.data.record, self._recipe)
-            self._cached_predictor = None
-        return self
-
     # ---------------------------------------------------------------- defined beside this file
+
+    complete = _persist.complete
 
     impute = _impute.impute
     check_request = _impute.check_request

@@ -1,4 +1,4 @@
-"""Save a model in one step, and find data that were saved beside it."""
+"""Save a model in one step, find data that were saved beside it, and complete a model that was read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 from zipfile import is_zipfile
 
 from anndata import AnnData
@@ -14,8 +15,14 @@ from stimpute import _reading
 from stimpute._atomic import filling
 from stimpute._hdf5 import read_h5ad
 from stimpute.data._annotations import has_lazy_annotations, layers_by_name, with_annotations
+from stimpute.data._arrays import from_arrays
+from stimpute.data._genes import check_genes_present
 from stimpute.data._join import References, is_several
 from stimpute.data._rows import by_rows, is_lazy
+from stimpute.model._reference import join_same_references, read_same_reference
+
+if TYPE_CHECKING:
+    from stimpute.model._model import StImputeModel
 
 MODEL_FILE = "model.pt"
 ADATA_FILE = "adata.h5ad"
@@ -131,3 +138,31 @@ def given_or_stored(
         return None
     with _reading.readable(path, f"Copy the folder again, or pass `{argument}=`."):
         return read_h5ad(path)
+
+
+def complete(self: StImputeModel, adata: AnnData | None, reference: AnnData | References | None) -> StImputeModel:
+    """Restore what was learned, and attach data to a model that was just read; used by the loaders.
+
+    Parameters
+    ----------
+    adata, reference
+        See :meth:`load`.
+
+    Returns
+    -------
+    The model itself.
+    """
+    if self.fit_arrays_ is not None:
+        self._fit = from_arrays(self.recipe.fit_type, self.fit_arrays_, self.sizes.dimensions())
+    if adata is not None:
+        check_genes_present(self.input_genes, self.data.measured_genes(adata))
+        with self.registered_as_before(adata):
+            self.setup_anndata(adata, **self.spatial_setup)
+            self._register_manager_for_instance(self._get_most_recent_anndata_manager(adata, required=True))
+            self.adata = adata
+    if is_several(reference):
+        reference = join_same_references(reference, self.data.record)
+    if reference is not None:
+        self.data.attached = read_same_reference(reference, self.data.record, self.recipe)
+        self._cached_predictor = None
+    return self
