@@ -134,6 +134,16 @@ def test_the_fingerprint_does_not_depend_on_how_the_matrix_is_stored(counts):
         assert fingerprint(matrix(form), {}) == same
 
 
+def test_differing_parts_are_named():
+    compare = _fingerprint.differing_parts
+    assert compare("a-b-c-d", "a-b-c-d") == []
+    assert compare("a-b-c-d", "a-x-c-y") == ["cells or expression", "which cells are of which data set"]
+    assert compare("a-b-c-d", "x-y-c-d") == ["names of genes"]
+    for older in ("a", "a-b-c"):
+        (difference,) = compare("a-b-c-d", older)
+        assert "another version" in difference
+
+
 def test_the_fingerprint_depends_on_values_cells_and_names(counts):
     order = np.random.default_rng(1).permutation(9)
     changed = counts.copy()

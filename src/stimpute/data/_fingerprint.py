@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stimpute.data._relations import Relation
 
 FINGERPRINT_PARTS = ("names of genes", "cells or expression", "gene relations", "which cells are of which data set")
+OTHER_FORM = "the form of the fingerprint: another version of stimpute computed that of the model"
 GENES_PER_BLOCK = 1024
 
 
@@ -62,8 +63,13 @@ def fingerprint(
 
 
 def differing_parts(found: str, expected: str) -> list[str]:
-    """Name the parts in which two fingerprints differ; of other genes, nothing else can be compared."""
-    pairs = zip(FINGERPRINT_PARTS, found.split("-"), expected.split("-"), strict=False)
+    """Name the parts in which two fingerprints differ.
+
+    With other genes nothing else can be compared, and with a fingerprint of another form nothing at all.
+    """
+    if found.count("-") != expected.count("-"):
+        return [OTHER_FORM]
+    pairs = zip(FINGERPRINT_PARTS, found.split("-"), expected.split("-"), strict=True)
     differing = [name for name, part, other in pairs if part != other]
     return differing[:1] if FINGERPRINT_PARTS[0] in differing else differing
 
