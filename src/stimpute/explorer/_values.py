@@ -36,7 +36,7 @@ class GeneValues:
     model
         A trained model with both its datasets.
     interval
-        Probability of the intervals; None, or a recipe without intervals, for none.
+        Share of the values that an interval should cover; None, or a recipe without intervals, for none.
     progress
         Whether to draw a progress bar.
 
@@ -45,7 +45,7 @@ class GeneValues:
     table
         One row per gene of the reference, in its order: `reliability`, `n_edges`, `measured`.
     interval
-        Probability of the intervals, or None.
+        Share of the values that an interval should cover, or None.
     metric
         Metric that the reliability predicts, `"pcc"` or `"css"`.
     """

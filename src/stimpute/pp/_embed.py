@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +13,12 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import check_count, missing_key, name_list
-from stimpute.pp._embedding_files import UNKNOWN, check_suffix
+from stimpute._messages import check_count
+from stimpute.pp._embedding_files import check_suffix
 from stimpute.pp._embeddings import ProteinEmbeddings
-from stimpute.pp._esm import Encoder, Precision, clean_residues, load_encoder
-from stimpute.pp._fasta import read_fasta
-from stimpute.pp._gene_names import check_gene_names
+from stimpute.pp._esm import Encoder, Precision, load_encoder
 from stimpute.pp._partial import PartialVectors, digest
+from stimpute.pp._sequences import clean, sequence_table, warn_of_long
 from stimpute.pp._windows import LongProteins, Pooling, Window, WindowRule, batches
 
 
@@ -83,6 +80,8 @@ def embed_proteins(
 
     Raises
     ------
+    ConnectionError
+        If the weights of the model are not on this computer and cannot be downloaded.
     FileNotFoundError
         If the FASTA file or the checkpoint does not exist.
     FloatingPointError
@@ -112,9 +111,9 @@ def embed_proteins(
         check_suffix(path)
     rule = WindowRule(pooling, long_proteins, window, overlap)
     check_count(1, tokens_per_batch=tokens_per_batch)
-    table = _sequence_table(sequences)
-    residues = _clean(table["sequence"])
-    _warn_of_long(residues, rule)
+    table = sequence_table(sequences)
+    residues = clean(table["sequence"])
+    warn_of_long(residues, rule)
     encoder = load_encoder(model, device, precision)
     depth = _layer_number(layer, encoder.n_layers)
     settings = {
@@ -188,66 +187,3 @@ def _layer_number(layer: int, n_layers: int) -> int:
             f"`layer` is {layer}; expected {-n_layers - 1} to {n_layers}, because the model has {n_layers} layers."
         )
     return number
-
-
-def _sequence_table(sequences: Any) -> pd.DataFrame:
-    """Make a table of the genes with a sequence, with columns `sequence`, `accession` and `release`."""
-    if isinstance(sequences, str | os.PathLike):
-        sequences = read_fasta(sequences)
-    if isinstance(sequences, Mapping):
-        sequences = pd.DataFrame({"sequence": dict(sequences)})
-    if not isinstance(sequences, pd.DataFrame):
-        raise TypeError(
-            f"`sequences` is a {type(sequences).__name__}; expected a table indexed by gene, a mapping from gene to "
-            "sequence, or the path of a FASTA file. Get a table by `stimpute.pp.fetch_proteins(genes)`."
-        )
-    if "sequence" not in sequences:
-        raise missing_key("sequence", "sequences", sequences.columns, "Name the column of sequences so.")
-    texts = sequences["sequence"].fillna("").astype(str)
-    table = sequences.assign(sequence=texts)[texts.str.strip() != ""]
-    if table.empty:
-        raise ValueError(
-            f"None of {len(texts)} genes has a sequence; see the column 'status' in the table of `fetch_proteins`."
-        )
-    table.index = check_gene_names(table.index, "`sequences`")
-    repeated = table.index[table.index.duplicated()].unique()
-    if len(repeated):
-        raise ValueError(
-            f"{len(repeated)} genes have several sequences ({name_list(repeated)}); expected one. Keep one of each."
-        )
-    for column, default in (("accession", ""), ("release", UNKNOWN)):
-        if column not in table:
-            table[column] = default
-    return table
-
-
-def _clean(sequences: pd.Series) -> pd.Series:
-    """Replace non-residue characters, and list the genes that have any."""
-    pairs = [clean_residues(sequence) for sequence in sequences]
-    table = pd.DataFrame(pairs, index=sequences.index, columns=["residues", "n_replaced"])
-    empty = table.index[table["residues"] == ""]
-    if len(empty):
-        raise ValueError(f"{len(empty)} sequences have no residues ({name_list(empty)}); drop these genes.")
-    changed = table.index[table["n_replaced"] > 0]
-    if len(changed):
-        warnings.warn(
-            f"{table['n_replaced'].sum()} characters of {len(changed)} proteins are not residues and were replaced by "
-            f"X: {name_list(changed)}.",
-            UserWarning,
-            stacklevel=3,
-        )
-    return table["residues"]
-
-
-def _warn_of_long(residues: pd.Series, rule: WindowRule) -> None:
-    """List the proteins that are cut."""
-    is_long = residues.str.len() > rule.window
-    if rule.long_proteins == "whole" or not is_long.any():
-        return
-    action = "cut into overlapping windows" if rule.long_proteins == "windows" else "truncated"
-    warnings.warn(
-        f"{is_long.sum()} proteins are longer than {rule.window} residues and are {action}: "
-        f"{name_list(residues.index[is_long])}.",
-        UserWarning,
-        stacklevel=3,
-    )

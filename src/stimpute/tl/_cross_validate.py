@@ -112,16 +112,10 @@ def cross_validate(
     setups = {"spatial_setup": spatial_setup, "reference_setup": reference_setup}
     if groupby is not None and groupby not in spatial.obs:
         raise missing_key(groupby, "spatial.obs", spatial.obs.columns, "Name the column of groups by `groupby=`.")
-    if folds is not None and len(set(folds)) < len(folds):
-        raise ValueError(f"`folds` is {list(folds)}; expected each fold once.")
     if reserved := RESERVED_NAMES & set(others):
         raise ValueError(f"`methods` has the name {sorted(reserved)[0]!r}, which the model uses. Choose another name.")
     drawn = gene_folds(spatial, reference, n_folds=n_folds, seed=seed, totals=totals, **setups)
-    chosen = drawn if folds is None else [drawn[_fold_number(number, len(drawn))] for number in folds]
-
-    if not chosen:
-        raise ValueError("`folds` is empty. Name at least one fold, or pass None for all.")
-
+    chosen = drawn if folds is None else _choose(drawn, folds)
     if null:
         others[NULL_NAME] = _null_method(seed, train, model_kwargs)
     parts: list[AnnData] = []
@@ -167,10 +161,16 @@ def _recipe_class(model_kwargs: Mapping[str, Any]) -> type[Recipe]:
     return type(recipe) if isinstance(recipe, Recipe) else get_recipe(recipe)
 
 
-def _fold_number(number: int, n_folds: int) -> int:
-    if not 0 <= number < n_folds:
-        raise ValueError(f"`folds` names fold {number}; expected numbers from 0 to {n_folds - 1}.")
-    return number
+def _choose(drawn: list[GeneFold], numbers: Sequence[int]) -> list[GeneFold]:
+    """Choose folds by their numbers."""
+    if not len(numbers):
+        raise ValueError("`folds` is empty. Name at least one fold, or pass None for all.")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"`folds` is {list(numbers)}; expected each fold once.")
+    for number in numbers:
+        if not 0 <= number < len(drawn):
+            raise ValueError(f"`folds` names fold {number}; expected numbers from 0 to {len(drawn) - 1}.")
+    return [drawn[number] for number in numbers]
 
 
 def _predicted(fold: GeneFold, imputed: AnnData, others: Mapping[str, Method]) -> AnnData:
