@@ -124,7 +124,7 @@ class GeneFeatures:
         return whiten(torch.from_numpy(correlation), self.precision, position).numpy()
 
     @cached_property
-    def _regression_of_shared(self) -> tuple[float, np.ndarray]:
+    def _of_shared(self) -> tuple[float, np.ndarray]:
         """Standard deviation of the correlations of (at most 1000) shared genes, and their regression."""
         shared = self.reference.shared
         targets = shared[sample_cells(np.arange(len(shared)), MAX_COMPARED)]
@@ -142,7 +142,7 @@ class GeneFeatures:
             preparation = self.preparation
             split = preparation.folds.split(fold)
             standardized = preparation.scaling.standardize(preparation.probe.cells(), split, fold)
-            original_std, regressed = self._regression_of_shared
+            original_std, regressed = self._of_shared
             transferred_std = float(SpatialCorrelation(standardized, 1.0).multiply(regressed).std())
             scale = original_std / max(transferred_std, 1e-6)
             self._spatial_correlations[fold] = SpatialCorrelation(standardized, scale)
