@@ -120,7 +120,7 @@ def imputed(
             section, cells = sections[row]
             panel = panels[column]
             ax.set_axis_off()
-            # The cells of a panel without values are drawn too, in grey, so that the tissue can be compared.
+            # The cells of a panel without values are drawn too, in gray, so that the tissue can be compared.
             values = gene.values[panel][cells] if panel in gene.values else None
             _draw_map(coords[cells], values, scales[panel], size, kwargs, ax)
             title = f"{gene.name}, {section}" if section else gene.name
@@ -177,7 +177,7 @@ def _draw_map(
     options: Mapping[str, Any],
     ax: Axes,
 ) -> None:
-    """Draw the cells of one section, high values on top; without values, all in light grey."""
+    """Draw the cells of one section, high values on top; without values, all in light gray."""
     import squidpy as sq  # takes seconds to import
 
     if values is None:

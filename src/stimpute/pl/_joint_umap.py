@@ -39,7 +39,7 @@ def joint_umap(
         Latent representations from `model.get_latent_representation`, shape (n_cells, n_dimensions).
     labels_spatial, labels_reference
         Labels of the cells, such as cell types. Each adds a panel. Equal labels have equal colors and cells without a
-        label are grey. If there are more than 31 labels, the rare ones are shown as "other".
+        label are gray. If there are more than 31 labels, the rare ones are shown as "other".
     n_neighbors
         Number of neighbors of each cell in the graph from which UMAP is computed.
     max_cells

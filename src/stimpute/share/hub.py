@@ -11,6 +11,7 @@ import anndata as ad
 
 from stimpute._arguments import check_arguments
 from stimpute._atomic import filling
+from stimpute._messages import missing_extra
 from stimpute.model import StImputeModel
 from stimpute.model._persist import ADATA_FILE, REFERENCE_FILE
 from stimpute.share._card import model_card
@@ -82,8 +83,10 @@ def to_hub(
         Whether to write all spatial data as `adata.h5ad`.
     labels
         Columns of the reference's `obs` to include with it.
-    description, license_info, tissues, training_data_url, references
-        For the card. A `training_data_url` is checked over the network.
+    description, license_info, tissues, references
+        For the card; `references` are publications, as text.
+    training_data_url
+        For the card. It is checked over the network.
     overwrite
         Whether to replace a model that is there.
 
@@ -113,7 +116,7 @@ def to_hub(
     try:
         from scvi.hub import HubMetadata, HubModel
     except ImportError as error:
-        raise ImportError("scvi.hub needs huggingface_hub: `pip install huggingface-hub`.") from error
+        raise missing_extra("`scvi.hub` needs huggingface_hub", "hub") from error
     model.predictor(need_reference=False)  # raises if the model is not trained
     if save_anndata and model.adata is None:
         raise RuntimeError("The model was loaded without spatial data; pass `save_anndata=False`.")

@@ -20,7 +20,7 @@ def ssim(truth: Matrix, predicted: Matrix, axis: Axis = "gene") -> np.ndarray:
         \frac{(2 \mu_a \mu_b + c_1)(2 \sigma_{ab} + c_2)}{(\mu_a^2 + \mu_b^2 + c_1)(\sigma_a^2 + \sigma_b^2 + c_2)}
 
     with :math:`c_1 = 0.01^2` and :math:`c_2 = 0.03^2`. Predictions below 0 count as 0. A prediction with too small a
-    variance, shrunken towards the mean, scores low. Profiles that are all zero stay zero; two of them score 1.
+    variance, shrunken toward the mean, scores low. Profiles that are all zero stay zero; two of them score 1.
 
     Parameters
     ----------
