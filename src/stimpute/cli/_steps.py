@@ -101,16 +101,17 @@ def load_model(folder: Path, data: DataFiles, options: ModelOptions) -> StImpute
         raise ValueError(f"--model is a trained model, which settles {', '.join(refused)}. Leave the option out.")
     from stimpute import StImputeModel
 
+    has_references = bool(data.references)
     with name_file(folder, "--"):
-        bare = StImputeModel.load(str(folder), adata=False, reference=False)
-    reference = _read_same_references(folder, data, bare) if data.references else None
-    spatial = read_spatial(data, bare.spatial_setup)
-    with name_file(data.spatial or folder, "--"):
-        StImputeModel.load(str(folder), adata=spatial, reference=False)
-    with name_file(_listed(data) or folder, "--reference-"):
-        model = StImputeModel.load(str(folder), adata=spatial, reference=reference)
+        model = StImputeModel.load(str(folder), adata=False, reference=False if has_references else None)
+    references = _read_same_references(folder, data, model) if has_references else None
+    spatial = read_spatial(data, model.spatial_setup)
+    with name_file(str(data.spatial), "--"):
+        model.complete(spatial, None)
+    with name_file(_listed(data), "--reference-"):
+        model.complete(None, references)
     if model.reference is None:
-        raise ValueError(f"The model in {folder} was saved without its reference. Pass it: {_how_to_pass(bare)}.")
+        raise ValueError(f"The model in {folder} was saved without its reference. Pass it: {_how_to_pass(model)}.")
     return model
 
 
