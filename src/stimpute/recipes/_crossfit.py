@@ -24,7 +24,6 @@ from torch import nn
 
 from stimpute._messages import check_at_least, check_count, check_flag
 from stimpute.data._reference import Reference
-from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._attention import AttentionAutoencoder
 from stimpute.module._gene_graph import GeneGraphNetwork
@@ -35,7 +34,7 @@ from stimpute.recipes._crossfit_batches import MaskedGeneBatches
 from stimpute.recipes._crossfit_calibration import calibrate
 from stimpute.recipes._crossfit_ensemble import CrossfitEnsemble
 from stimpute.recipes._crossfit_fit import CrossfitFit
-from stimpute.recipes._crossfit_genes import N_DERIVED, N_STATISTICS
+from stimpute.recipes._crossfit_genes import N_STATISTICS, n_relation_features
 from stimpute.recipes._crossfit_predictor import CrossfitPredictor
 from stimpute.recipes._crossfit_preparation import prepare
 from stimpute.recipes._options import Capabilities, DataSizes
@@ -141,10 +140,8 @@ class CrossfitRecipe(Recipe):
             "autoencoder": AttentionAutoencoder(sizes.n_shared, self.n_latent, n_members, sizes.n_datasets),
         }
         if sizes.relations:
-            n_features = len(sizes.relations)
-            if COEXPRESSION in sizes.relations:
-                n_features += N_DERIVED + sizes.n_datasets - 1
             n_inputs = 2 if self.use_space else 1
+            n_features = n_relation_features(sizes)
             networks["graph"] = GeneGraphNetwork(n_features, N_STATISTICS, n_inputs, n_members, self.n_hidden)
         return networks
 

@@ -12,7 +12,7 @@ from stimpute.calibrate._reliability import ReliabilityRegression
 from stimpute.data._normalize import column_correlation, standardize
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
-from stimpute.recipes._crossfit_ensemble import N_FEATURES, CrossfitEnsemble, add_parts
+from stimpute.recipes._crossfit_ensemble import LOG_Z_SCORE_STD, N_FEATURES, CrossfitEnsemble, add_parts
 from stimpute.recipes._crossfit_fit import CrossfitCalibration, OutOfFold
 from stimpute.recipes._crossfit_genes import N_STATISTICS
 from stimpute.recipes._crossfit_preparation import N_PROBE
@@ -75,7 +75,7 @@ def calibrate(cells: SpatialCells, neighbors: np.ndarray | None, ensemble: Cross
         moments=moments,
         intervals=intervals,
         reliability=ReliabilityRegression.fit(features, observed, predicted_std),
-        out_of_fold=OutOfFold(mean, std, np.exp(features[:, 0]), reliability),
+        out_of_fold=OutOfFold(mean, std, np.exp(features[:, LOG_Z_SCORE_STD]), reliability),
     )
 
 

@@ -21,6 +21,7 @@ from stimpute.recipes._crossfit_fit import CrossfitPreparation, SharedGeneScalin
 from stimpute.recipes._crossfit_genes import GeneFeatures
 
 N_FEATURES = 8  # of a gene, see `CrossfitEnsemble.reliability_features`
+LOG_Z_SCORE_STD = 0  # column of these features
 PAIRS_PER_BLOCK = 2**18  # of target and shared genes, whose edge weights are computed at once
 MIN_BLOCK = 64  # target genes
 N_STRONGEST = 3  # relations whose mean strength describes how well a gene is connected

@@ -19,11 +19,20 @@ from stimpute.data._space import sample_cells
 from stimpute.module._gene_graph import whiten
 from stimpute.module._precision import DensePrecision, LowRankPrecision, Precision
 from stimpute.recipes._crossfit_fit import CrossfitPreparation
+from stimpute.recipes._options import DataSizes
 
 N_STATISTICS = 3  # mean, standard deviation and detection rate in the reference
 MAX_COMPARED = 1000  # shared genes on which the scale of transferred correlations is computed
 MIN_UNEXPLAINED = 1e-3  # share of a gene's variance outside of the principal components
 N_DERIVED = 3  # features made from co-expression: signed root, over metacells, transferred to the spatial platform
+
+
+def n_relation_features(sizes: DataSizes) -> int:
+    """Count the features of :meth:`GeneFeatures.relation_features`."""
+    n_features = len(sizes.relations)
+    if COEXPRESSION in sizes.relations:
+        n_features += N_DERIVED + sizes.n_datasets - 1  # over the metacells of each dataset
+    return n_features
 
 
 class GeneFeatures:

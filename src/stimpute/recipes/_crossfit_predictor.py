@@ -19,7 +19,13 @@ from stimpute.data._normalize import standardize
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._module import StImputeModule
-from stimpute.recipes._crossfit_ensemble import CellBlock, CrossfitCellEncoder, CrossfitEnsemble, GeneWeights
+from stimpute.recipes._crossfit_ensemble import (
+    LOG_Z_SCORE_STD,
+    CellBlock,
+    CrossfitCellEncoder,
+    CrossfitEnsemble,
+    GeneWeights,
+)
 from stimpute.recipes._crossfit_fit import CrossfitFit
 from stimpute.recipes._options import OutputOptions
 from stimpute.recipes._predictor import Predictor
@@ -128,7 +134,7 @@ class CrossfitPredictor(Predictor):
         calibration = self.fit.calibration
         features = self.ensemble.reliability_features(targets, weights.parts(self._probe))
         mean, std = calibration.moments.predict(self.ensemble.level_statistics(targets, self._probe))
-        z_score_std = np.exp(features[:, 0])
+        z_score_std = np.exp(features[:, LOG_Z_SCORE_STD])
         n_expressing = self.ensemble.reference.n_cells_expressing(targets)
         reliability = calibration.reliability.predict(features, calibration.slope * z_score_std, n_expressing)
         columns = {"reliability": reliability, "expected_mean": mean, "expected_std": std, "z_score_std": z_score_std}
