@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
-from stimpute._messages import name_list
+from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import in_memory
 
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
@@ -111,7 +111,25 @@ def recorded_setup(imputed: AnnData) -> dict[str, Any]:
     return dict(imputed.uns.get("stimpute", {}).get("spatial_setup", {}))
 
 
-def recorded_section_key(imputed: AnnData, spatial: AnnData) -> str | None:
-    """Return the column of the sections with which the spatial data were set up, if they have it."""
-    key = recorded_setup(imputed).get("batch_key")
-    return key if key in spatial.obs else None
+def position_keys(
+    spatial: AnnData, imputed: AnnData, spatial_key: str | None, library_key: str | None
+) -> tuple[str, str | None]:
+    """Return the keys of the positions and of the sections, None for one section.
+
+    Those that are None are taken from how the spatial data were set up, which a result records.
+
+    Raises
+    ------
+    KeyError
+        If the spatial data lack one of them.
+    """
+    setup = recorded_setup(imputed)
+    spatial_key = spatial_key or str(setup.get("spatial_key", "spatial"))
+    if spatial_key not in spatial.obsm:
+        raise missing_key(spatial_key, "spatial.obsm", spatial.obsm.keys(), "Name the positions by `spatial_key=`.")
+    if not library_key:
+        recorded = setup.get("batch_key")
+        library_key = recorded if recorded in spatial.obs else None
+    if library_key is not None and library_key not in spatial.obs:
+        raise missing_key(library_key, "spatial.obs", spatial.obs.columns)
+    return spatial_key, library_key

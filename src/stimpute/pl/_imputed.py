@@ -14,13 +14,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 
 from stimpute._messages import check_count, missing_key
 from stimpute.data._expression import Expression
-from stimpute.data._result import (
-    check_imputed_genes,
-    check_same_cells,
-    recorded_label,
-    recorded_section_key,
-    recorded_setup,
-)
+from stimpute.data._result import check_imputed_genes, check_same_cells, position_keys, recorded_label
 from stimpute.pl._figure import LIGHT_GREY, FigureOptions, axes_for, plot, wrapped
 from stimpute.pl._gene_maps import IMPUTED, MEASURED, WIDTH, GeneMaps, find_sections, place_maps, read_gene_maps
 
@@ -59,7 +53,7 @@ def imputed(
     Parameters
     ----------
     spatial
-        Spatial data, shape (n_cells, n_measured_genes), with coordinates in `obsm[spatial_key]`.
+        Spatial data, shape (n_cells, n_measured_genes), with positions in `obsm[spatial_key]`.
     imputed
         Result of `model.impute` for the same cells.
     genes
@@ -70,7 +64,7 @@ def imputed(
     interval
         Whether to add a panel with the width of the prediction interval, `upper - lower`.
     spatial_key
-        Key of the coordinates, of which the first two columns are drawn; if None, as the model was set up.
+        Key of the positions, of which the first two columns are drawn; if None, as the model was set up.
     library_key
         Column of `spatial.obs` with the section of each cell; if None, the `batch_key` that the model was set up with.
     ncols
@@ -88,7 +82,7 @@ def imputed(
     Raises
     ------
     KeyError
-        If genes, coordinates, sections or interval layers are missing.
+        If genes, positions, sections or interval layers are missing.
     ValueError
         If no gene is named, or the two AnnData have different cells.
 
@@ -99,9 +93,8 @@ def imputed(
     """
     gene_names = [genes] if isinstance(genes, str) else list(genes)
     check_count(1, ncols=ncols)
-    spatial_key = spatial_key or recorded_setup(imputed).get("spatial_key", "spatial")
-    library_key = library_key or recorded_section_key(imputed, spatial)
-    _check(spatial, imputed, gene_names, interval, spatial_key, library_key)
+    _check(spatial, imputed, gene_names, interval)
+    spatial_key, library_key = position_keys(spatial, imputed, spatial_key, library_key)
     maps = read_gene_maps(spatial, imputed, gene_names, layer, expression, interval)
     panels = [name for name in (MEASURED, IMPUTED, WIDTH) if any(name in gene.values for gene in maps)]
     coords = np.asarray(spatial.obsm[spatial_key])[:, :2].astype(float)
@@ -129,22 +122,11 @@ def imputed(
     return axes
 
 
-def _check(
-    spatial: ad.AnnData,
-    imputed: ad.AnnData,
-    genes: list[str],
-    interval: bool,
-    spatial_key: str,
-    library_key: str | None,
-) -> None:
+def _check(spatial: ad.AnnData, imputed: ad.AnnData, genes: list[str], interval: bool) -> None:
     if not genes:
         raise ValueError("`genes` is empty; name one or more genes of `imputed`.")
     check_imputed_genes(imputed, genes)
     check_same_cells(spatial, imputed)
-    if spatial_key not in spatial.obsm:
-        raise missing_key(spatial_key, "spatial.obsm", spatial.obsm.keys(), "Name the coordinates by `spatial_key=`.")
-    if library_key is not None and library_key not in spatial.obs:
-        raise missing_key(library_key, "spatial.obs", spatial.obs.columns)
     for name in ("lower", "upper"):
         if interval and name not in imputed.layers:
             raise missing_key(name, "imputed.layers", imputed.layers.keys(), "Call `model.impute(interval=0.9)`.")

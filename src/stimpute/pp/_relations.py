@@ -52,7 +52,7 @@ def add_protein_embeddings(
 
     - `varm[key_added]`: vectors as given, float32, shape (n_genes, n_dimensions), 0 for genes without a vector;
     - `var["has_<key_added>"]`: whether a gene has a vector. The model uses co-expression for the others;
-    - `uns["stimpute"]["relations"][key_added]`: origin and coverage (the fraction of genes with a vector).
+    - `uns["stimpute"]["relations"][key_added]`: origin and coverage (the share of genes with a vector).
 
     Raises
     ------
@@ -136,7 +136,7 @@ def add_gene_network(
     - `varp[name]`: weights, CSR, float32, shape (n_genes, n_genes). The gene of a row receives messages from the genes
       of the columns;
     - `var["has_<name>"]`: whether a gene receives any message. The model uses co-expression for the others;
-    - `uns["stimpute"]["relations"][name]`: direction, coverage (the fraction of genes with an edge), number of edges,
+    - `uns["stimpute"]["relations"][name]`: direction, coverage (the share of genes with an edge), number of edges,
       number of unknown genes.
 
     Raises

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import missing_key
 from stimpute.data._annotations import in_memory
 from stimpute.data._expression import Expression
-from stimpute.data._result import check_imputed_genes, check_same_cells, recorded_section_key, recorded_setup
+from stimpute.data._result import check_imputed_genes, check_same_cells, position_keys
 from stimpute.tl._measured import read_measured
 
 
@@ -35,7 +34,7 @@ def morans_i(
     Parameters
     ----------
     spatial
-        Spatial data, shape (n_cells, n_measured_genes), with coordinates in `obsm`.
+        Spatial data, shape (n_cells, n_measured_genes), with positions in `obsm`.
     imputed
         Result of `model.impute` for the same cells. Impute measured genes by name to compare them with their
         measurement: the model predicts them as held-out genes.
@@ -45,7 +44,7 @@ def morans_i(
         Layer with the measured expression, and whether it is `"counts"` or `"normalized"`. If both are None, as the
         model was set up, which the result records.
     spatial_key
-        Key of the coordinates; if None, as the model was set up.
+        Key of the positions; if None, as the model was set up.
     library_key
         Column of `spatial.obs` with the section of each cell, within which neighbors are searched; if None, the
         `batch_key` that the model was set up with.
@@ -60,7 +59,7 @@ def morans_i(
     Raises
     ------
     KeyError
-        If the coordinates, the sections, the layer or a gene are missing.
+        If the positions, the sections, the layer or a gene are missing.
     ValueError
         If the two AnnData have different cells.
 
@@ -69,12 +68,7 @@ def morans_i(
     >>> stimpute.tl.morans_i(spatial, model.impute(genes=["Gad1", "Rorb"]))
     """
     check_arguments(morans_i, locals())
-    spatial_key = spatial_key or recorded_setup(imputed).get("spatial_key", "spatial")
-    library_key = library_key or recorded_section_key(imputed, spatial)
-    if spatial_key not in spatial.obsm:
-        raise missing_key(spatial_key, "spatial.obsm", spatial.obsm.keys(), "Name the coordinates by `spatial_key=`.")
-    if library_key is not None and library_key not in spatial.obs:
-        raise missing_key(library_key, "spatial.obs", spatial.obs.columns)
+    spatial_key, library_key = position_keys(spatial, imputed, spatial_key, library_key)
     check_same_cells(spatial, imputed)
     compared = pd.Index(imputed.var_names if genes is None else genes)
     check_imputed_genes(imputed, compared)
