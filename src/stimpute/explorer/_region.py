@@ -44,8 +44,8 @@ def cells_inside(coords: np.ndarray, geometry: Mapping[str, Any]) -> np.ndarray:
     return Path(corners).contains_points(coords) if len(corners) > 2 else np.zeros(len(coords), bool)
 
 
-def compare_region(values: GeneValues, cells: np.ndarray, is_inside: np.ndarray, seed: int = 0) -> pd.DataFrame:
-    """Compare mean predicted expression inside a region and in the rest.
+def compare_region(values: GeneValues, cells: np.ndarray, is_inside: np.ndarray) -> pd.DataFrame:
+    """Compare mean predicted expression inside a region and in the rest, over :data:`N_COMPARED` cells of each side.
 
     Parameters
     ----------
@@ -55,8 +55,6 @@ def compare_region(values: GeneValues, cells: np.ndarray, is_inside: np.ndarray,
         Cells of the section, shape (n_cells,).
     is_inside
         Which of them are in the region, shape (n_cells,).
-    seed
-        Seed of the sample of :data:`N_COMPARED` cells of each side.
 
     Returns
     -------
@@ -71,7 +69,7 @@ def compare_region(values: GeneValues, cells: np.ndarray, is_inside: np.ndarray,
     sides = [cells[is_inside], cells[~is_inside]]
     if min(map(len, sides)) < MIN_CELLS:
         raise ValueError(f"{len(sides[0])} cells are inside and {len(sides[1])} outside; expected at least 2 of each.")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     means = []
     for side in sides:
         rows = side if len(side) <= N_COMPARED else np.sort(rng.choice(side, N_COMPARED, replace=False))

@@ -8,6 +8,7 @@ from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Tensor, nn
 
 SCORE_KEY = "score"
+N_HIDDEN = 32  # width of the hidden layer; the text names none
 
 
 class ReliabilityNetwork(BaseModuleClass):
@@ -21,13 +22,11 @@ class ReliabilityNetwork(BaseModuleClass):
     ----------
     n_quantiles
         Length of the input.
-    n_hidden
-        Width of the hidden layer.
     """
 
-    def __init__(self, n_quantiles: int, n_hidden: int = 32) -> None:
+    def __init__(self, n_quantiles: int) -> None:
         super().__init__()
-        self.network = nn.Sequential(nn.Linear(n_quantiles, n_hidden), nn.ReLU(), nn.Linear(n_hidden, 1), nn.Sigmoid())
+        self.network = nn.Sequential(nn.Linear(n_quantiles, N_HIDDEN), nn.ReLU(), nn.Linear(N_HIDDEN, 1), nn.Sigmoid())
 
     def _get_inference_input(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {"profile": tensors[REGISTRY_KEYS.X_KEY]}
