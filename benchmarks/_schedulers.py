@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 
 from stimpute import StImputeModel
-from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK, ZARR_FORMAT
+from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK, ZARR_CONFIG, ZARR_FORMAT
 from stimpute.recipes import OutputOptions
 
 BOTH_BUSY = 5.0  # seconds that a process waits, while the other one starts
@@ -43,8 +43,8 @@ def plain_loop(model: StImputeModel, blocks: list[Any], path: Path) -> Any:
 def new_store(path: Path, shape: tuple[int, int]) -> zarr.Array:
     """Make an empty array in chunks of the work, as `impute(out=...)` does."""
     chunks = (CELLS_PER_CHUNK, GENES_PER_CHUNK)
-    form: dict[str, Any] = {"zarr_format": ZARR_FORMAT, "compressors": COMPRESSOR, "overwrite": True}
-    return zarr.create_array(path, shape=shape, chunks=chunks, dtype="float32", **form)
+    form: dict[str, Any] = {"zarr_format": ZARR_FORMAT, "compressors": COMPRESSOR, "config": ZARR_CONFIG}
+    return zarr.create_array(path, shape=shape, chunks=chunks, dtype="float32", overwrite=True, **form)
 
 
 @contextlib.contextmanager

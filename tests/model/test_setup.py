@@ -82,6 +82,19 @@ def test_spatial_data_and_reference_may_be_set_up_in_any_order(imputed, recipe):
 # ---------------------------------------------------------------- letting go
 
 
+def test_the_reference_is_freed_with_the_model(own_pair, recipe):
+    """Without a search for cycles, before which Python may let many models pile up."""
+    model = fit(*own_pair, recipe)
+    model.impute(genes=["Gene40"], progress=False)
+    expression = weakref.ref(model.data.need_reference().reference.expression)
+    gc.disable()
+    try:
+        del model
+        assert expression() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.slow
 def test_a_deleted_model_leaves_no_data_behind(own_pair, recipe, tmp_path):
     spatial, reference = own_pair

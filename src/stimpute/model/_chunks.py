@@ -18,6 +18,7 @@ ZARR_FORMAT: Literal[2] = 2  # that every viewer reads; Vitessce does not read s
 # Values hardly compress, since their last bits are noise. This takes less time than their matrix products, zarr's own
 # choice takes more; stores are a third larger with it.
 COMPRESSOR = Blosc("lz4", clevel=5, shuffle=Blosc.BITSHUFFLE)
+ZARR_CONFIG: dict[str, bool] = {"write_empty_chunks": True}  # to look for empty ones takes longer than to write them
 
 
 @dataclass(frozen=True)

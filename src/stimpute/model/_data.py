@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -73,15 +73,30 @@ class ModelData:
     Parameters
     ----------
     model
-        The model, which holds the spatial data and the record in the attributes that scvi-tools saves.
+        The model, which holds the spatial data and the record in the attributes that scvi-tools saves. It is referred
+        to weakly, so that the reference is freed with the model, and not when Python looks for cycles.
     """
 
     def __init__(self, model: StImputeModel) -> None:
-        self._model = model
+        self._model_reference = weakref.ref(model)
         self.attached: AttachedReference | None = None
         self._warned_of = _Seen()
         self._compared = _Seen()
         self.scans: Scans = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Let a model be copied, or sent to another process."""
+        return {**vars(self), "_model_reference": self._model}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _model_reference=weakref.ref(state["_model_reference"]))
+
+    @property
+    def _model(self) -> StImputeModel:
+        model = self._model_reference()
+        if model is None:
+            raise ReferenceError("The model was deleted, and its data with it. Keep the model.")
+        return model
 
     @property
     def record(self) -> DataRecord:

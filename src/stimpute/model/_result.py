@@ -224,7 +224,8 @@ def _new_array(
     HDF5 may end the whole process if the disk is full when it closes a file.
     """
     if isinstance(group, zarr.Group):
-        return group.create_array(path, shape=shape, chunks=chunks, dtype="float32", compressors=_chunks.COMPRESSOR)
+        form: dict[str, Any] = {"compressors": _chunks.COMPRESSOR, "config": _chunks.ZARR_CONFIG}
+        return group.create_array(path, shape=shape, chunks=chunks, dtype="float32", **form)
     at_once = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     at_once.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     at_once.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
