@@ -10,10 +10,15 @@ import dask.array as da
 import pandas as pd
 from anndata import AnnData
 
+from stimpute.data._checksums import readable_data
+
 
 def read_column(frame: Any, name: str) -> pd.Series:
     """Read a column of `obs` or `var`, which is not a DataFrame in an AnnData that was read lazily."""
-    return frame[name] if isinstance(frame, pd.DataFrame) else in_memory(frame[[name]])[name]
+    if isinstance(frame, pd.DataFrame):
+        return frame[name]
+    with readable_data():
+        return in_memory(frame[[name]])[name]
 
 
 def in_memory(value: Any) -> Any:

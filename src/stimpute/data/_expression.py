@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import sparse
 
 from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import read_column
+from stimpute.data._checksums import cell_checksums, gene_weights
 from stimpute.data._expression_checks import Expression, check_expression
 from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_total
 from stimpute.data._rows import is_lazy, read_all
@@ -48,6 +50,11 @@ class ExpressionMatrix:
 
     def __getitem__(self, rows: np.ndarray) -> ExpressionMatrix:
         return ExpressionMatrix(self.values[rows], self.genes, self.is_counts)
+
+    @cached_property
+    def checksums(self) -> np.ndarray:
+        """Return the checksum of every cell, see :func:`stimpute.data._checksums.cell_checksums`, shape (n_cells,)."""
+        return cell_checksums(self.values, gene_weights(self.genes))
 
     def gene_sums(self) -> np.ndarray:
         """Sum the values of every gene, shape (n_genes,)."""

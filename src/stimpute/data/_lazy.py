@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from stimpute.data._checksums import RowChecksums, cell_checksums, gene_weights, readable_data
 from stimpute.data._expression import ExpressionMatrix, checked_matrix, find_matrix, read_gene_names
 from stimpute.data._expression_checks import (
     BlockCheck,
@@ -40,19 +42,47 @@ class ExpressionScan:
         Sum of every cell over the genes that its total counts, shape (n_cells,).
     n_empty
         Number of cells without any count of a shared gene.
+    checksums
+        Of every cell, see :func:`stimpute.data._checksums.cell_checksums`, shape (n_cells,).
     """
 
     genes: pd.Index
     sums: np.ndarray
     total_counts: np.ndarray
     n_empty: int
+    checksums: np.ndarray
 
     def gene_sums(self) -> np.ndarray:
         """Return the sum of every gene, shape (n_genes,)."""
         return self.sums
 
 
-Scans = dict[Hashable, ExpressionScan]
+class Scans:
+    """The last few passes over expression that is not in memory, as long as somebody keeps its AnnData."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[weakref.ref[AnnData], Hashable, ExpressionScan]] = []
+
+    def __reduce__(self) -> tuple[type[Scans], tuple[()]]:
+        """Let a model be sent to another process, where nothing was read before."""
+        return Scans, ()
+
+    def find(self, adata: AnnData, key: Hashable) -> ExpressionScan | None:
+        """Return the pass over an AnnData, None if there was none.
+
+        Files that are opened again, which may have changed, are another AnnData.
+        """
+        for known, known_key, scan in self._known:
+            if known() is adata and known_key == key:
+                return scan
+        return None
+
+    def add(self, adata: AnnData, key: Hashable, scan: ExpressionScan) -> None:
+        """Remember a pass, and forget the oldest."""
+        living = [known for known in self._known if known[0]() is not None]
+        self._known = [*living[1 - MAX_SCANS :], (weakref.ref(adata), key, scan)]
+
+
 MAX_SCANS = 4  # that a model keeps
 
 
@@ -62,40 +92,35 @@ class LazyExpression:
 
     Attributes
     ----------
+    adata
+        The AnnData.
     array
         Counts or normalized values, dense or sparse, shape (n_cells, n_genes), in chunks of whole rows.
     genes
         Names by which genes are matched, shape (n_genes,).
-    cells
-        Names of the cells, shape (n_cells,).
     expression
         `"counts"` or `"normalized"`.
     version
         Changes when the file is written again.
+    checksums
+        Of the first cells, which were read, see :func:`stimpute.data._checksums.cell_checksums`, shape (n_first,).
     """
 
+    adata: AnnData
     array: da.Array
     genes: pd.Index
-    cells: pd.Index
     expression: Expression
     version: tuple[str, int]
+    checksums: np.ndarray
 
     @property
     def is_counts(self) -> bool:
         """Whether the values are counts."""
         return self.expression == "counts"
 
-    def check_start(self) -> None:
-        """Check the first block of cells; :meth:`scan` checks all.
-
-        Raises
-        ------
-        ValueError
-            If a value is not finite, negative, or, for counts, not an integer.
-        """
-        check_kind(self.expression)
-        check_form(self.array)
-        check_block(self.array.blocks[0].compute(), self.expression).raise_problem(self.cells, self.genes)
+    def row_checksums(self, scan: ExpressionScan) -> RowChecksums:
+        """Return what rows must be when they are read after a scan."""
+        return RowChecksums(gene_weights(self.genes), scan.checksums)
 
     def scan(self, counted: pd.Index, shared: pd.Index, known: Scans) -> ExpressionScan:
         """Check all values and sum them, in one pass.
@@ -112,18 +137,19 @@ class LazyExpression:
         Raises
         ------
         ValueError
-            As :meth:`check_start`.
+            If a value is not finite, negative, or, for counts, not an integer; nothing can be read; or the first cells
+            are not what they were in an earlier scan.
         """
-        key = self._key(counted)
-        if key not in known:
-            self.remember(self._scan(self.genes.isin(counted), self.genes.isin(shared)), counted, known)
-        return known[key]
+        scan = known.find(self.adata, self._key(counted))
+        if scan is None:
+            scan = self._scan(self.genes.isin(counted), self.genes.isin(shared))
+            self.remember(scan, counted, known)
+        self.row_checksums(scan)[: len(self.checksums)].compare(self.checksums)
+        return scan
 
     def remember(self, scan: ExpressionScan, counted: pd.Index, known: Scans) -> None:
         """Add a scan to the earlier ones, of which some are kept."""
-        while len(known) >= MAX_SCANS:
-            known.pop(next(iter(known)))
-        known[self._key(counted)] = scan
+        known.add(self.adata, self._key(counted), scan)
 
     def _key(self, counted: pd.Index) -> Hashable:
         in_total = self.genes.isin(counted).tobytes()
@@ -131,11 +157,12 @@ class LazyExpression:
 
     def _scan(self, in_total: np.ndarray, is_shared: np.ndarray) -> ExpressionScan:
         summarize = dask.delayed(_summarize, pure=False)
-        blocks = [summarize(block, self.expression, in_total, is_shared) for block in blocks_of(self.array)]
-        parts = dask.compute(*blocks)
+        arguments = (self.expression, in_total, is_shared, gene_weights(self.genes))
+        with readable_data():
+            parts = dask.compute(*(summarize(block, *arguments) for block in blocks_of(self.array)))
         start = 0
         for part in parts:
-            part.check.raise_problem(self.cells[start:], self.genes)
+            part.check.raise_problem(self.adata.obs_names[start:], self.genes)
             start += len(part.total_counts)
         if not self.is_counts and all(part.check.all_integers for part in parts):
             warn_of_integers(stacklevel=2)
@@ -144,11 +171,12 @@ class LazyExpression:
             sums=np.sum([part.sums for part in parts], axis=0),
             total_counts=np.concatenate([part.total_counts for part in parts]),
             n_empty=sum(part.n_empty for part in parts),
+            checksums=np.concatenate([part.checksums for part in parts]),
         )
 
-    def rows(self, genes: pd.Index) -> LazyRows:
+    def rows(self, genes: pd.Index, scan: ExpressionScan) -> LazyRows:
         """Return some genes, of which rows are read when they are asked for, shape (n_cells, n_chosen)."""
-        return LazyRows(self.array, self.genes.get_indexer(genes))
+        return LazyRows(self.array, self.genes.get_indexer(genes), self.row_checksums(scan))
 
 
 @dataclass(frozen=True)
@@ -157,15 +185,29 @@ class _BlockSummary:
     sums: np.ndarray
     total_counts: np.ndarray
     n_empty: int
+    checksums: np.ndarray
 
 
-def _summarize(block: Any, expression: Expression, in_total: np.ndarray, is_shared: np.ndarray) -> _BlockSummary:
+def _summarize(
+    block: Any, expression: Expression, in_total: np.ndarray, is_shared: np.ndarray, weights: np.ndarray
+) -> _BlockSummary:
     """Check a block of cells, and sum it by gene and by cell."""
     check = check_block(block, expression)
     values = sparse.csr_matrix(block)
     n_empty = int((values[:, is_shared].max(1).toarray() == 0).sum())
     sums = np.asarray(values.sum(0), dtype=np.float64).ravel()
-    return _BlockSummary(check, sums, cell_totals(values[:, in_total]), n_empty)
+    checksums = cell_checksums(values, weights)
+    return _BlockSummary(check, sums, cell_totals(values[:, in_total]), n_empty, checksums)
+
+
+def _check_start(array: da.Array, expression: Expression, cells: pd.Index, genes: pd.Index) -> np.ndarray:
+    """Check the first block of cells, and return their checksums."""
+    check_kind(expression)
+    check_form(array)
+    with readable_data():
+        block = array.blocks[0].compute()
+    check_block(block, expression).raise_problem(cells, genes)
+    return cell_checksums(sparse.csr_matrix(block), gene_weights(genes))
 
 
 def open_expression(
@@ -192,8 +234,7 @@ def open_expression(
     if is_lazy(matrix):
         rows = by_rows(matrix)
         if isinstance(rows, da.Array):
-            lazy = LazyExpression(rows, genes, adata.obs_names, expression, version_of(matrix))
-            lazy.check_start()
-            return lazy
+            first = _check_start(rows, expression, adata.obs_names, genes)
+            return LazyExpression(adata, rows, genes, expression, version_of(matrix), first)
         matrix = rows  # stored by column, and read
     return checked_matrix(matrix, adata, genes, expression)

@@ -19,6 +19,8 @@ from anndata.experimental import read_elem_lazy
 from dask.delayed import Delayed
 from scipy import sparse
 
+from stimpute.data._checksums import ChangedDataError, RowChecksums, readable_data
+
 ROWS_PER_BLOCK = 4096
 MIN_ROWS = 1024  # smaller chunks of a Dask array are joined
 MEMORY_SHARE = 0.8  # of the free memory that a matrix stored by column may take
@@ -83,8 +85,9 @@ def _read_block(source: Any, n_columns: int, block_info: Any = None) -> sparse.c
     if isinstance(source, zarr.Group):
         return _read_csr(source, start, stop, n_columns)
     path, name, version = source
-    if _version(path) != version:
-        raise _written_again(path)
+    with readable_data():
+        if _version(path) != version:
+            raise _written_again(path)
     with h5py.File(path, "r") as file:
         if isinstance(file[name], h5py.Dataset):
             return file[name][start:stop]
@@ -102,12 +105,14 @@ def read_all(matrix: Any) -> Any:
     """Read a whole matrix into memory, a lazy one as CSR; return one in memory as it is."""
     if not is_lazy(matrix):
         return matrix
-    if isinstance(matrix, CSRDataset):
-        return sparse.csr_matrix(matrix.to_memory())
-    rows = by_rows(matrix)
-    if not isinstance(rows, da.Array):
-        return rows
-    return sparse.vstack(dask.compute(*(dask.delayed(sparse.csr_matrix)(block) for block in blocks_of(rows))), "csr")
+    with readable_data():
+        if isinstance(matrix, CSRDataset):
+            return sparse.csr_matrix(matrix.to_memory())
+        rows = by_rows(matrix)
+        if not isinstance(rows, da.Array):
+            return rows
+        blocks = dask.compute(*(dask.delayed(sparse.csr_matrix)(block) for block in blocks_of(rows)))
+    return sparse.vstack(blocks, "csr")
 
 
 def blocks_of(rows: da.Array) -> list[Delayed]:
@@ -138,10 +143,13 @@ class LazyRows:
         Dense or sparse, shape (n_cells, n_genes), in chunks of whole rows.
     columns
         Positions of the columns, shape (n_columns,).
+    checksums
+        Of all rows, with which those that are read are compared.
     """
 
     array: da.Array
     columns: np.ndarray
+    checksums: RowChecksums
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -158,23 +166,40 @@ class LazyRows:
         return blocks_of(self.array)
 
     def __getitem__(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """Read rows in the given order, float32. Each block that has some of them is read once."""
+        """Read rows in the given order, float32. Each block that has some of them is read once.
+
+        Raises
+        ------
+        ChangedDataError
+            If they do not have their checksums.
+        """
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
         block_of_row = np.searchsorted(self.starts, ordered, side="right") - 1
-        wanted = [(block, ordered[block_of_row == block] - self.starts[block]) for block in np.unique(block_of_row)]
+        wanted = [(block, ordered[block_of_row == block]) for block in np.unique(block_of_row)]
         take = dask.delayed(take_rows, pure=False)
-        parts = dask.compute(*(take(self._blocks[block], inside, self.columns) for block, inside in wanted))
+        tasks = []
+        for block, inside in wanted:
+            tasks.append(take(self._blocks[block], inside - self.starts[block], self.columns, self.checksums[inside]))
+        with readable_data():
+            parts = dask.compute(*tasks)
         if not parts:
             return sparse.csr_matrix((0, len(self.columns)), dtype=np.float32)
         return sparse.vstack(parts, "csr")[np.argsort(order)]
 
 
-def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray) -> sparse.csr_matrix:
-    """Take rows and columns of a block, as CSR of float32; what is taken whole is not copied."""
+def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray, checksums: RowChecksums) -> sparse.csr_matrix:
+    """Take rows and columns of a block, as CSR of float32; what is taken whole is not copied.
+
+    Raises
+    ------
+    ChangedDataError
+        If the rows do not have the checksums.
+    """
     taken = sparse.csr_matrix(block)
     if not isinstance(rows, slice) or rows != slice(None):
         taken = taken[rows]
+    checksums.check(taken)
     if not np.array_equal(columns, np.arange(taken.shape[1])):
         taken = taken[:, columns]
     return taken.astype(np.float32, copy=False)
@@ -208,8 +233,8 @@ def _check_file(element: Any) -> None:
         raise _written_again(file.filename)
 
 
-def _written_again(path: str) -> ValueError:
-    return ValueError(
+def _written_again(path: str) -> ChangedDataError:
+    return ChangedDataError(
         f"{path} was written again or removed since it was opened: names and values may be those of different cells. "
         'Open it again by `anndata.read_h5ad(path, backed="r")`, and pass the new AnnData.'
     )

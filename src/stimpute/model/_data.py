@@ -82,7 +82,7 @@ class ModelData:
         self.attached: AttachedReference | None = None
         self._warned_of = _Seen()
         self._compared = _Seen()
-        self.scans: Scans = {}
+        self.scans = Scans()
 
     def __getstate__(self) -> dict[str, Any]:
         """Let a model be copied, or sent to another process."""
@@ -142,9 +142,13 @@ class ModelData:
         return read_gene_names(self.section(adata), self._model.spatial_setup["gene_symbols"])
 
     def read_cells(self, adata: AnnData | None) -> SpatialCells:
-        """Read a section, see :func:`read_cells`; the first time, warn of empty cells and of cells of the reference."""
+        """Read a section, see :func:`read_cells`; the first time, warn of empty cells and of cells of the reference.
+
+        Training data must be as they were when they were set up.
+        """
         section = self.section(adata)
-        cells, n_empty = read_cells(section, self._model.spatial_setup, self.record, self.scans)
+        known = self._model.adata_manager.known_cells if section is self._model.adata else None
+        cells, n_empty = read_cells(section, self._model.spatial_setup, self.record, self.scans, known)
         self.compare_with_reference(section)
         if self._warned_of.is_new(section):
             warn_of_empty_cells(cells, n_empty, uses_space=self._model.recipe.capabilities.uses_space)

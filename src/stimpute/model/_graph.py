@@ -60,7 +60,8 @@ class CellParts:
             totals = None if cells.total_counts is None else cells.total_counts[rows]
             coords = None if cells.coords is None else cells.coords[rows]
             if isinstance(expression, LazyRows):
-                block = (take_rows, (expression.array.name, part, 0), slice(None), expression.columns)
+                stored = (expression.array.name, part, 0)
+                block = (take_rows, stored, slice(None), expression.columns, expression.checksums[rows])
                 layer[name, part] = (SpatialCells, block, totals, coords, cells.section[rows])
             else:
                 layer[name, part] = SpatialCells(_view(expression, start, stop), totals, coords, cells.section[rows])

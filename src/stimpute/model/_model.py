@@ -127,7 +127,15 @@ class StImputeModel(SetupMixin, SaveMixin):
         manager = self._get_most_recent_anndata_manager(reference, required=True)
         setup = dict(manager.registry["setup_args"])
         record, self.data.attached = read_pair(
-            spatial, self.spatial_setup, reference, setup, self._recipe, relations, self.data.scans, dataset_setups
+            spatial,
+            self.spatial_setup,
+            reference,
+            setup,
+            self._recipe,
+            relations,
+            self.data.scans,
+            dataset_setups,
+            (self.adata_manager.known_cells, manager.known_cells),
         )
         if dataset_setups:
             self.release(reference)  # nobody else knows the joined reference

@@ -12,6 +12,7 @@ from anndata import AnnData
 from scvi import settings
 
 from stimpute.data._annotations import read_column
+from stimpute.data._checksums import KnownCells
 from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
 from stimpute.data._genes import check_genes_present, expressed_shared_genes, genes_in_totals
 from stimpute.data._lazy import ExpressionScan, LazyExpression, Scans, open_expression
@@ -32,10 +33,12 @@ def read_pair(
     requested_relations: str | Sequence[str],
     scans: Scans,
     dataset_setups: Mapping[str, Mapping[str, Any]] | None = None,
+    known: Sequence[KnownCells] = (),
 ) -> tuple[DataRecord, AttachedReference]:
     """Match the genes of two datasets and read the reference.
 
-    The pass over spatial cells that are not in memory is added to `scans`.
+    The pass over spatial cells that are not in memory is added to `scans`. Both datasets are compared with what is
+    `known` of their cells since they were set up.
 
     Warns
     -----
@@ -45,7 +48,8 @@ def read_pair(
     Raises
     ------
     ValueError
-        If the datasets share fewer than three genes, or the reference does not suit the recipe.
+        If the datasets share fewer than three genes, the reference does not suit the recipe, or values were changed
+        since the data were set up.
     """
     positions = read_coordinates(spatial, spatial_setup.get("spatial_key"))
     if positions is None and read_coordinates(reference, reference_setup.get("spatial_key")) is not None:
@@ -65,6 +69,8 @@ def read_pair(
     else:
         shared = expressed_shared_genes(spatial_matrix, reference_matrix)
         inputs = genes_in_totals(spatial_matrix, reference_matrix, shared)
+    for cells, matrix, adata in zip(known, (spatial_matrix, reference_matrix), (spatial, reference), strict=False):
+        cells.check(adata.obs_names, matrix.genes, matrix.checksums)
     relations = recipe.choose_relations(relation_names(reference), requested_relations)
     if reference_setup.get("dataset_key") is not None and not recipe.capabilities.several_references:
         raise ValueError(
@@ -96,10 +102,13 @@ def _scan_for(spatial: LazyExpression, reference: ExpressionMatrix, scans: Scans
     return spatial.scan(spatial.genes[expressed | ~named], spatial.genes[expressed], scans)
 
 
-def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord, scans: Scans) -> tuple[SpatialCells, int]:
+def read_cells(
+    adata: AnnData, setup: Mapping[str, Any], record: DataRecord, scans: Scans, known: KnownCells | None = None
+) -> tuple[SpatialCells, int]:
     """Read spatial cells, or open them if they are not in memory; count those without any count of a shared gene.
 
-    Cells in memory are checked again whenever they are read. Of others the names and the first cells are, and all once.
+    Cells in memory are checked again whenever they are read. Of others the names and the first cells are, and all once;
+    rows that are read later must have the checksums that they had then.
 
     Parameters
     ----------
@@ -111,14 +120,18 @@ def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord, sca
         Genes of the model.
     scans
         Earlier passes over cells that are not in memory.
+    known
+        The cells as they were when they were set up; None for a section that was not.
 
     Raises
     ------
     KeyError, ValueError
-        As `setup_anndata`; and if input genes are missing.
+        As `setup_anndata`; and if input genes are missing, or values were changed.
     """
     matrix = open_expression(adata, **expression_arguments(setup))
     check_genes_present(record.input_genes, matrix.genes)
+    if known is not None:
+        known.check(adata.obs_names, matrix.genes, matrix.checksums)
     batch_key = setup.get("batch_key")
     check_batches(adata, batch_key)
     section = None
@@ -129,8 +142,10 @@ def read_cells(adata: AnnData, setup: Mapping[str, Any], record: DataRecord, sca
     shared = pd.Index(record.shared_genes)
     if isinstance(matrix, LazyExpression):
         scan = matrix.scan(inputs, shared, scans)
+        if known is not None:
+            known.check(adata.obs_names, matrix.genes, scan.checksums)
         totals = scan.total_counts if matrix.is_counts else None
-        return SpatialCells.from_rows(matrix.rows(shared), totals, coords, section), scan.n_empty
+        return SpatialCells.from_rows(matrix.rows(shared, scan), totals, coords, section), scan.n_empty
     cells = SpatialCells.from_matrix(matrix, inputs, shared, coords, section)
     return cells, int((np.diff(cells.expression.indptr) == 0).sum())
 

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from stimpute._messages import name_list
 from stimpute.data._annotations import has_lazy_annotations, with_annotations
+from stimpute.data._checksums import ChangedDataError, readable_data
 from stimpute.data._expression import (
     ExpressionMatrix,
     expression_arguments,
@@ -230,7 +231,11 @@ def are_reference_cells(adata: AnnData, setup: Mapping[str, Any], attached: Atta
     rows = known.get_indexer(names)
     order = np.argsort(rows)  # files are read in their own order
     own = _values(adata[:N_COMPARED], setup, shared)
-    theirs = _values(attached.adata[rows[order]], attached.setup, shared)
+    try:
+        with readable_data():
+            theirs = _values(attached.adata[rows[order]], attached.setup, shared)
+    except ChangedDataError:  # the model has what it needs in memory
+        return False
     if own is None or theirs is None:
         return False
     return bool(own.nnz > 0 and (own[order] != theirs).nnz == 0)

@@ -10,7 +10,6 @@ from typing import Any, Self
 import rich.pretty  # noqa: F401 - scvi-tools' view_anndata_setup uses it without importing it
 from anndata import AnnData
 from mudata import MuData
-from scvi.data import AnnDataManager
 from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
@@ -45,7 +44,8 @@ class SetupMixin(BaseModelClass):
         adata
             Cells × genes: in memory, backed by a file, lazy, or with Dask arrays. Expression that is not in memory is
             read in one pass when the model is made, then by rows; that of a reference is read into memory. Nothing is
-            changed but what scvi-tools writes to `uns` and `obs`.
+            changed but what scvi-tools writes to `uns` and `obs`. The expression of a cell must stay what it is:
+            models compare it whenever they read it. Positions and labels are those of the time of each call.
         layer
             Layer that holds the expression; `X` if None.
         batch_key
@@ -87,10 +87,11 @@ class SetupMixin(BaseModelClass):
         unknown = sorted(set(kwargs) - {SAVED_SETUP})
         if unknown and SAVED_SETUP not in kwargs:
             raise TypeError(f"`setup_anndata` has no argument {unknown}; it has {sorted(setup_args)}.")
-        fields = _setup.registered_fields(adata, **setup_args)  # type: ignore[arg-type]
+        fields, known_cells = _setup.registered_fields(adata, **setup_args)  # type: ignore[arg-type]
         _setup.assign_own_identity(adata, cls._setup_adata_manager_store)
         method_args = cls._get_setup_method_args(adata=adata, cls=cls, **setup_args)
-        manager = AnnDataManager(fields=fields, setup_method_args=method_args)
+        manager = _setup.DataManager(fields=fields, setup_method_args=method_args)
+        manager.known_cells = known_cells
         with quiet("scvi"), warnings.catch_warnings():  # it reports that it names the columns of positions
             warnings.filterwarnings("ignore", "Training will be faster")  # said of CSC, which is converted when read
             manager.register_fields(adata, **kwargs)
@@ -107,6 +108,7 @@ class SetupMixin(BaseModelClass):
         _setup.check_set_up(cls._setup_adata_manager_store, arguments)
         for name, adata in named.items():
             manager = cls._get_most_recent_anndata_manager(adata, required=True)
+            _setup.check_as_set_up(adata, manager)
             setups[name] = expression_arguments(manager.registry["setup_args"])
         joined = join_references(references, setups)
         cls.setup_anndata(joined, **joined_setup(setups))

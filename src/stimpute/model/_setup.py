@@ -17,7 +17,8 @@ from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, 
 
 from stimpute._messages import check_type, missing_key, with_article
 from stimpute.data._annotations import has_lazy_annotations, read_column
-from stimpute.data._expression import Expression
+from stimpute.data._checksums import KnownCells, readable_data
+from stimpute.data._expression import Expression, expression_arguments
 from stimpute.data._lazy import LazyExpression, open_expression
 
 SPATIAL_KEY = "spatial"
@@ -25,6 +26,12 @@ DATASET_KEY = "dataset"
 READ_FILES = "Read files with `anndata.read_h5ad`."
 OF_MUDATA = 'Call `StImputeModel.setup_mudata(mdata, spatial="...", reference="...")`.'
 OF_SPATIALDATA = 'Pass its table: `sdata.tables["table"]`.'
+
+
+class DataManager(AnnDataManager):
+    """The registration of an AnnData, with what its cells were when it was set up."""
+
+    known_cells: KnownCells
 
 
 def registered_fields(
@@ -35,8 +42,8 @@ def registered_fields(
     expression: Expression,
     gene_symbols: str | None,
     dataset_key: str | None,
-) -> list[BaseAnnDataField]:
-    """Check an AnnData, and return the fields that scvi-tools should register.
+) -> tuple[list[BaseAnnDataField], KnownCells]:
+    """Check an AnnData, and return the fields that scvi-tools should register, and what the cells are now.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def registered_fields(
     if dataset_key is not None:
         check_batches(adata, dataset_key)
         fields.append(CategoricalObsField(DATASET_KEY, dataset_key))
-    return fields
+    return fields, KnownCells(adata.obs_names, matrix.genes, matrix.checksums)
 
 
 def check_anndata(of_mudata: str, **datasets: object) -> None:
@@ -159,7 +166,8 @@ def read_coordinates(adata: AnnData, spatial_key: str | None) -> np.ndarray | No
         if spatial_key == SPATIAL_KEY:
             return None
         raise missing_key(spatial_key, "adata.obsm", adata.obsm.keys())
-    coords = np.asarray(adata.obsm[spatial_key])
+    with readable_data():
+        coords = np.asarray(adata.obsm[spatial_key])
     if coords.dtype.kind not in "fiu":
         raise ValueError(f"`adata.obsm[{spatial_key!r}]` holds values of type {coords.dtype}; expected numbers.")
     if coords.ndim != 2 or coords.shape[1] not in (2, 3):
@@ -211,6 +219,18 @@ def check_set_up(managers: Mapping[str, AnnDataManager], datasets: Mapping[str, 
             if _SCVI_UUID_KEY in adata.uns:
                 found = "was released, or is a copy or a part of data that were set up"
             raise ValueError(f"`{name}` {found}. Call `StImputeModel.setup_anndata({name})` first.")
+
+
+def check_as_set_up(adata: AnnData, manager: DataManager) -> None:
+    """Check that the expression of an AnnData is what it was when it was set up.
+
+    Raises
+    ------
+    KeyError, ValueError
+        As `setup_anndata`; and if values were changed.
+    """
+    matrix = open_expression(adata, **expression_arguments(manager.registry["setup_args"]))
+    manager.known_cells.check(adata.obs_names, matrix.genes, matrix.checksums)
 
 
 def modality(mdata: MuData, name: str) -> AnnData:

@@ -1,0 +1,286 @@
+"""Data that were changed or replaced since they were set up are noticed, wherever they are."""
+
+import shutil
+from pathlib import Path
+
+import anndata as ad
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from anndata import AnnData
+from lazy import in_form
+from scipy import sparse
+from small import QUIET, bare, fit, set_up, small_pair, values
+
+from stimpute import StImputeModel
+
+GENES = ["Gene40", "Gene07"]
+STORES = ["lazy zarr CSR", "lazy zarr dense", "lazy HDF5 CSR"]
+ADVICE = r"Open the file again.*model\.impute\(adata\).*setup_anndata\(adata\)"
+CHANGED = rf"The expression of 150 cells, the first of them 'cell0', is not what it was when.*set up.*{ADVICE}"
+
+
+def other_values(adata):
+    adata.X = np.random.default_rng(0).permutation(adata.X.toarray().ravel()).reshape(adata.shape)
+    return adata
+
+
+def permuted_cells(adata):
+    return adata[::-1].copy()
+
+
+def permuted_genes(adata):
+    return adata[:, ::-1].copy()
+
+
+def renamed_cells_and_values(adata):
+    adata.obs_names = "new" + adata.obs_names
+    return other_values(adata)
+
+
+CHANGES = [other_values, permuted_cells, permuted_genes, renamed_cells_and_values]
+
+
+def data(change=None) -> AnnData:
+    spatial = bare(small_pair(proteins=False)[0])
+    return spatial if change is None else bare(change(spatial))
+
+
+def reference_data() -> AnnData:
+    return small_pair(proteins=False)[1]
+
+
+def train(spatial, reference=None, **setup):
+    return fit(*set_up(spatial, reference_data() if reference is None else reference, **setup), "linear")
+
+
+def impute(model, adata=None):
+    return values(model.impute(adata, genes=GENES, progress=False))
+
+
+def form_of(adata, form, folder) -> AnnData:
+    if form == "memory":
+        return adata
+    if form == "Dask":
+        adata.X = da.from_array(sparse.csr_matrix(adata.X).toarray(), chunks=(40, -1))
+        return adata
+    adata.X = sparse.csr_matrix(adata.X)
+    return in_form(adata, form, folder)
+
+
+def delete(folder: Path) -> None:
+    (path,) = folder.iterdir()
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def overwrite(folder: Path, form: str, change) -> AnnData:
+    """Write other data where a store is, and open them."""
+    delete(folder)
+    return form_of(data(change), form, folder)
+
+
+# ---------------------------------------------------------------- stores that were written again
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("form", STORES)
+def test_a_store_with_other_content(form, change, tmp_path):
+    model = train(form_of(data(), form, tmp_path))
+    later = model.impute(genes=GENES, lazy=True, progress=False)
+    opened_again = overwrite(tmp_path, form, change)
+    with pytest.raises(ValueError, match=CHANGED):
+        impute(model)
+    with pytest.raises(ValueError, match=CHANGED):
+        model.train(**QUIET)
+    with pytest.raises(ValueError, match=rf"150 of 150 cells that were read now.*first read.*{ADVICE}"):
+        later.X.compute(scheduler="synchronous")
+    np.testing.assert_allclose(impute(model, opened_again), impute(model, data(change)), atol=1e-5)
+
+
+@pytest.mark.parametrize("form", STORES)
+def test_a_store_with_the_same_content(form, tmp_path):
+    model = train(form_of(data(), form, tmp_path))
+    expected = impute(model)
+    opened_again = overwrite(tmp_path, form, None)
+    for adata in (None, opened_again):
+        np.testing.assert_array_equal(impute(model, adata), expected)
+    model.train(**QUIET)
+
+
+@pytest.mark.parametrize("form", STORES)
+def test_a_store_that_was_deleted(form, tmp_path):
+    """The chunks that a zarr store does not have are zeros."""
+    model = train(form_of(data(), form, tmp_path))
+    delete(tmp_path)
+    for call in (lambda: impute(model), lambda: model.train(**QUIET)):
+        with pytest.raises(ValueError, match=rf"cannot be read: .*a\.h5ad.*open it again|{CHANGED}"):
+            call()
+
+
+@pytest.mark.parametrize("form", STORES)
+def test_a_store_of_fewer_cells_and_genes(form, tmp_path):
+    model = train(form_of(data(), form, tmp_path))
+    overwrite(tmp_path, form, lambda adata: adata[:50, :9].copy())
+    with pytest.raises(ValueError, match=r"24 genes was expected|cannot be read: cannot reshape.*open it again"):
+        impute(model)
+
+
+def test_a_store_of_more_genes_is_not_read_out_of_bounds(tmp_path):
+    """Positions of genes that a CSR matrix has, and the data do not."""
+    model = train(form_of(data(), "lazy zarr CSR", tmp_path))
+    store = tmp_path / "a.zarr"
+    indices = ad.io.sparse_dataset(zarr.open(store)["X"]).group["indices"]
+    indices[:] = indices[:] + 10**6
+    with pytest.raises(ValueError, match=r"Expression of 24 genes was expected"):
+        impute(model)
+
+
+def test_cells_after_the_first_ones(monkeypatch):
+    """The first cells are compared at once, the others when they are read."""
+    monkeypatch.setattr("stimpute.data._rows.MIN_ROWS", 50)  # smaller blocks are joined
+    spatial = data()
+    held = spatial.X.toarray()
+    spatial.X = da.from_array(np.arange(150)[:, None], chunks=(50, -1)).map_blocks(
+        lambda rows: held[rows.ravel()], dtype=held.dtype, chunks=((50, 50, 50), (24,))
+    )
+    model = train(spatial)
+    later = model.impute(genes=GENES, lazy=True, batch_size=50, progress=False)
+    held[120] = held[121]
+    assert np.isfinite(later.X[:50].compute(scheduler="synchronous")).all()
+    with pytest.raises(ValueError, match=rf"The expression of 1 of 50 cells that were read now.*{ADVICE}"):
+        later.X.compute(scheduler="synchronous")
+    for call in (lambda: impute(model), lambda: model.train(**QUIET)):
+        with pytest.raises(ValueError, match=r"The expression of 1 of \d+ cells that were read now"):
+            call()
+
+
+def test_a_section_that_changes_between_two_calls(tmp_path):
+    model = train(data())
+    section = form_of(data(), "lazy zarr CSR", tmp_path)
+    impute(model, section)
+    overwrite(tmp_path, "lazy zarr CSR", other_values)
+    with pytest.raises(ValueError, match=r"150 of 150 cells that were read now is not what it was when.*first read"):
+        impute(model, section)
+
+
+@pytest.mark.parametrize("form", STORES)
+def test_a_reference_whose_store_was_deleted_is_not_needed_again(form, tmp_path):
+    reference = reference_data()
+    reference.obs_names = [f"cell{number}" for number in range(reference.n_obs)]  # names of spatial cells, too
+    model = train(data(), form_of(bare(reference), form, tmp_path))
+    expected = impute(model)
+    delete(tmp_path)
+    np.testing.assert_allclose(impute(model, data()), expected, atol=1e-5)
+
+
+# ---------------------------------------------------------------- values that were replaced in place
+
+
+@pytest.mark.parametrize("form", ["memory", "Dask", "lazy zarr CSR"])
+def test_values_that_were_replaced(form, tmp_path):
+    model = train(form_of(data(), form, tmp_path))
+    (tmp_path / "other").mkdir()
+    model.adata.X = form_of(data(other_values), form, tmp_path / "other").X
+    for call in (lambda: impute(model), lambda: model.train(**QUIET)):
+        with pytest.raises(ValueError, match=CHANGED):
+            call()
+    assert np.isfinite(impute(model, data(other_values))).all()
+
+
+def test_normalized_values_that_were_normalized_again():
+    """They are finite and not negative before and after."""
+    spatial = data()
+    spatial.X = np.log1p(spatial.X.toarray())
+    model = train(spatial, expression="normalized")
+    np.log1p(spatial.X, out=spatial.X)
+    with pytest.raises(ValueError, match="The expression of 150 cells"):
+        impute(model)
+
+
+@pytest.mark.parametrize("form", ["memory", "Dask"])
+def test_names_that_were_permuted(form, tmp_path):
+    model = train(form_of(data(), form, tmp_path))
+    model.adata.var_names = model.adata.var_names[::-1]
+    with pytest.raises(ValueError, match=CHANGED):
+        impute(model)
+    model.adata.var_names = model.adata.var_names[::-1]
+    impute(model)
+    model.adata.obs_names = model.adata.obs_names[::-1]
+    with pytest.raises(ValueError, match=r"The expression of 150 cells, the first of them 'cell149'"):
+        impute(model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.rechunk((17, 5)),
+        lambda x: x.astype(np.float64),
+        lambda x: x.map_blocks(sparse.csr_matrix),
+        lambda x: x.compute(),
+        lambda x: sparse.csc_matrix(x.compute()),
+    ],
+)
+def test_the_same_values_in_another_form(change, tmp_path):
+    model = train(form_of(data(), "Dask", tmp_path))
+    expected = impute(model)
+    model.adata.X = change(model.adata.X)
+    np.testing.assert_allclose(impute(model), expected, atol=1e-5)
+    model.train(**QUIET)
+
+
+def test_cells_and_genes_in_another_order():
+    """Names and values together."""
+    model = train(data())
+    expected = impute(model)
+    order = np.random.default_rng(0).permutation(model.adata.n_obs)[:120]
+    model.adata._inplace_subset_obs(order)
+    model.adata._inplace_subset_var(np.arange(24)[::-1])
+    np.testing.assert_allclose(impute(model), expected[order], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["memory", "Dask", *STORES])
+@pytest.mark.parametrize("which", [0, 1])
+def test_data_that_were_replaced_between_setup_and_model(form, which, tmp_path):
+    pair = [data(), reference_data()]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    new = form_of(bare(other_values(bare(pair[which]))), form, tmp_path / "new")
+    pair[which] = form_of(pair[which], form, tmp_path / "old")
+    set_up(*pair)
+    if form in STORES:
+        delete(tmp_path / "old")
+        (path,) = (tmp_path / "new").iterdir()
+        shutil.move(path, tmp_path / "old")
+    else:
+        pair[which].X = new.X
+    for reference in (pair[1], [pair[1]]):
+        with pytest.raises(ValueError, match=rf"The expression of \d+ cells, the first of them '.*set up.*{ADVICE}"):
+            StImputeModel(pair[0], reference, recipe="crossfit" if isinstance(reference, list) else "linear")
+
+
+def test_data_that_are_set_up_again():
+    spatial = data()
+    model = train(spatial)
+    spatial.X = other_values(data()).X
+    again = train(spatial)
+    assert np.isfinite(impute(again)).all()
+    with pytest.raises(ValueError, match=CHANGED):
+        impute(model)
+
+
+# ---------------------------------------------------------------- what is read as it is at the time of a call
+
+
+def test_positions_and_sections_are_those_of_the_time_of_the_call():
+    """A turned section has the same spatial neighbors, and a corrected one gets its own."""
+    spatial, reference = small_pair(proteins=False)
+    spatial.obs["slice"] = "a"
+    spatial = bare(spatial)
+    model = fit(*set_up(spatial, reference, batch_key="slice"), "crossfit")
+    expected = impute(model)
+    spatial.obsm["spatial"] = -spatial.obsm["spatial"]
+    np.testing.assert_allclose(impute(model), expected, atol=1e-5)
+    spatial.obs["slice"] = np.where(np.arange(spatial.n_obs) % 2, "a", "b")
+    assert not np.allclose(impute(model), expected, atol=1e-5)
+    np.testing.assert_allclose(impute(model), impute(model, bare(spatial)), atol=1e-5)
