@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stimpute._messages import check_at_least, missing_key, name_list
+from stimpute._messages import check_at_least, check_at_most, missing_key, name_list
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,12 @@ def test_values_at_or_above_the_minimum_and_none_pass():
 def test_a_value_below_the_minimum_is_named(value):
     with pytest.raises(ValueError, match=f"`n_folds` is {value}; expected at least 1"):
         check_at_least(1, first=5, n_folds=value)
+
+
+def test_values_at_or_below_the_maximum_and_none_pass():
+    check_at_most(7, first=7, second=-2.5, third=None, fourth=np.int64(7))
+    with pytest.raises(ValueError, match="`n_folds` is 7.5; expected at most 7"):
+        check_at_most(7, first=5, n_folds=7.5)
 
 
 def test_keys_of_scvi_tools_are_not_offered():

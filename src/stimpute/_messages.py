@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 
+LARGEST = 10**6  # rate or weight that an optimizer can work with; the same numbers overflow above 1e38
+MAX_WIDTH = 10_000  # of a layer
+
 
 def name_list(names: Iterable[object], n_shown: int = 5) -> str:
     """Join the first few names with commas, and say how many more there are."""
@@ -67,6 +70,19 @@ def check_at_least(minimum: float, **arguments: float | None) -> None:
             raise ValueError(f"`{name}` is {value}; expected at least {minimum}.")
         if math.isinf(value):
             raise ValueError(f"`{name}` is {value}; expected a finite number.")
+
+
+def check_at_most(maximum: float, **arguments: float | None) -> None:
+    """Check that numbers are not above a maximum; None passes.
+
+    Raises
+    ------
+    ValueError
+        If one is larger; the message names the argument, its value and the maximum.
+    """
+    for name, value in arguments.items():
+        if value is not None and value > maximum:
+            raise ValueError(f"`{name}` is {value}; expected at most {maximum}.")
 
 
 def check_count(minimum: int, **arguments: int | None) -> None:

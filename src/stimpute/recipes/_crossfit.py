@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from stimpute._messages import check_at_least, check_count, check_flag
+from stimpute._messages import LARGEST, MAX_WIDTH, check_at_least, check_at_most, check_count, check_flag
 from stimpute.data._reference import Reference
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._attention import AttentionAutoencoder
@@ -115,8 +115,10 @@ class CrossfitRecipe(Recipe):
         check_count(1, max_exact_genes=self.max_exact_genes, n_components=self.n_components)
         check_at_least(0, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
         check_at_least(0, error_weight=self.error_weight, ridge=self.ridge)
-        if self.n_spatial_neighbors > MAX_NEIGHBORS:
-            raise ValueError(f"`n_spatial_neighbors` is {self.n_spatial_neighbors}; expected at most {MAX_NEIGHBORS}.")
+        check_at_most(LARGEST, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
+        check_at_most(LARGEST, error_weight=self.error_weight, ridge=self.ridge)
+        check_at_most(MAX_WIDTH, n_latent=self.n_latent, n_hidden=self.n_hidden)
+        check_at_most(MAX_NEIGHBORS, n_spatial_neighbors=self.n_spatial_neighbors)
         check_flag(use_attention=self.use_attention, use_space=self.use_space, mask_genes=self.mask_genes)
         if np.shape(self.masked_share) != (2,):
             raise TypeError(f"`masked_share` is {self.masked_share!r}; expected two shares, minimum and maximum.")

@@ -26,7 +26,7 @@ import torch
 from scvi import REGISTRY_KEYS
 from torch import Tensor, nn
 
-from stimpute._messages import check_at_least, check_count, check_flag
+from stimpute._messages import LARGEST, MAX_WIDTH, check_at_least, check_at_most, check_count, check_flag
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION, PROTEIN
@@ -52,7 +52,7 @@ GRAPH_EPOCHS_SMALL = 10
 GRAPH_EPOCHS_LARGE = 32
 N_PROBE = 1000  # cells in which the predicted profile of a gene is computed
 AUTOENCODER_BATCH = 1024  # cells; the text names no batch size
-MAX_LAYERS = 100  # states of genes are equal long before
+MAX_LAYERS = 100  # and rounds; states of genes are equal long before
 GRAPH_BATCH_ELEMENTS = 2**23  # genes × cells × neighbors in a batch: eq. 10 is over all cells, where they fit
 PREDICTION_BATCH = 512  # cells at once when the residual of eq. 11 is computed
 
@@ -115,9 +115,11 @@ class PaperRecipe(Recipe):
         check_count(1, n_layers=self.n_layers, n_rounds=self.n_rounds, graph_epochs=self.graph_epochs)
         check_count(1, autoencoder_epochs=self.autoencoder_epochs, retraining_epochs=self.retraining_epochs)
         check_at_least(0, lr=self.lr, similarity_weight=self.similarity_weight, residual_weight=self.residual_weight)
+        check_at_most(LARGEST, lr=self.lr, similarity_weight=self.similarity_weight)
+        check_at_most(LARGEST, residual_weight=self.residual_weight)
+        check_at_most(MAX_WIDTH, n_latent=self.n_latent, n_hidden=self.n_hidden)
+        check_at_most(MAX_LAYERS, n_layers=self.n_layers, n_rounds=self.n_rounds)
         check_flag(normalize_nodes=self.normalize_nodes)
-        if self.n_layers > MAX_LAYERS:
-            raise ValueError(f"`n_layers` is {self.n_layers}; expected at most {MAX_LAYERS}.")
         check_at_least(0, alpha=self.alpha)
         if self.alpha is not None and self.alpha > 1:
             raise ValueError(f"`alpha` is {self.alpha}; expected a share between 0 and 1.")

@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as lightning
 from scvi.train import Trainer, TrainingPlan
 
-from stimpute._messages import check_at_least
+from stimpute._messages import LARGEST, check_at_least, check_at_most
 
 RATES = ("lr", "weight_decay", "eps")  # options of the plan that are numbers
 
@@ -51,14 +51,14 @@ def check_trainer_arguments(names: Iterable[str]) -> None:
 
 
 def check_plan_options(options: Mapping[str, Any]) -> None:
-    """Check that scvi-tools' training plan has options of these names, and that rates are not negative.
+    """Check that scvi-tools' training plan has options of these names, and that rates are possible.
 
     Raises
     ------
     TypeError
         If there is no such option, with those that are spelled most alike; or a rate is no number.
     ValueError
-        If a rate is negative or not finite.
+        If a rate is negative, not finite or too large.
     """
     known = set(inspect.signature(TrainingPlan).parameters) - {"module", "loss_kwargs"}
     for name in options:
@@ -69,6 +69,7 @@ def check_plan_options(options: Mapping[str, Any]) -> None:
         if name in options and options[name] is None:
             raise TypeError(f"`{name}` is None; expected a number. Leave it out for the recipe's own.")
         check_at_least(0, **{name: options.get(name)})
+        check_at_most(LARGEST, **{name: options.get(name)})
 
 
 def _similar(name: str, known: Iterable[str]) -> str:
