@@ -63,11 +63,10 @@ def fuzz(n: int, seed: int, memory: int, time_limit: float) -> Counter:
             if path.is_file()
         }
         run_or_raise(read)
+        files = [path for path in whole if whole[path]]  # of a store: metadata and chunks
         for trial in range(n):
-            path = list(whole)[trial % len(whole)]
-            kind = DAMAGES[trial // len(whole) % len(DAMAGES)]
-            if not whole[path]:
-                continue
+            path = files[int(rng.integers(len(files)))]
+            kind = DAMAGES[trial % len(DAMAGES)]
             path.write_bytes(damage(whole[path], kind, rng))
             try:
                 status = run_limited(guarded(read), "", 0, (0, 0.0, 0))
