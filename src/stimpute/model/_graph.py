@@ -20,6 +20,7 @@ import numpy as np
 from dask.highlevelgraph import HighLevelGraph
 from scipy import sparse
 
+from stimpute.data._checksums import RowChecksums
 from stimpute.data._rows import ROWS_PER_BLOCK, LazyRows, take_rows
 from stimpute.data._space import NeighborSearch
 from stimpute.data._spatial import CellChunk, SpatialCells
@@ -55,13 +56,18 @@ class CellParts:
             bounds = np.append(np.arange(0, len(cells), size), len(cells))
         name = f"cells-{uuid4().hex}"
         layer: dict[Any, Any] = {}
+        columns = f"columns-{uuid4().hex}"  # one key each, so that they are sent once to each worker
+        weights = f"weights-{uuid4().hex}"
+        if isinstance(expression, LazyRows):
+            layer |= {columns: expression.columns, weights: expression.checksums.weights}
         for part, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
             rows = slice(start, stop)
             totals = None if cells.total_counts is None else cells.total_counts[rows]
             coords = None if cells.coords is None else cells.coords[rows]
             if isinstance(expression, LazyRows):
                 stored = (expression.array.name, part, 0)
-                block = (take_rows, stored, slice(None), expression.columns, expression.checksums[rows])
+                checksums = (RowChecksums, weights, expression.checksums.expected[rows])
+                block = (take_rows, stored, slice(None), columns, checksums)
                 layer[name, part] = (SpatialCells, block, totals, coords, cells.section[rows])
             else:
                 layer[name, part] = SpatialCells(_view(expression, start, stop), totals, coords, cells.section[rows])
