@@ -269,6 +269,22 @@ def test_data_that_are_set_up_again():
         impute(model)
 
 
+def test_other_data_that_are_put_into_a_model():
+    """scvi-tools registers them."""
+    model = train(data())
+    model.adata = data(other_values)
+    np.testing.assert_allclose(impute(model), impute(model, data(other_values)), atol=1e-5)
+
+
+def test_changed_data_are_not_saved_with_a_model(tmp_path):
+    (tmp_path / "data").mkdir()
+    model = train(form_of(data(), "lazy zarr CSR", tmp_path / "data"))
+    overwrite(tmp_path / "data", "lazy zarr CSR", other_values)
+    with pytest.raises(ValueError, match=CHANGED):
+        model.save(tmp_path / "model", save_anndata=True)
+    assert not (tmp_path / "model").exists()
+
+
 # ---------------------------------------------------------------- what is read as it is at the time of a call
 
 

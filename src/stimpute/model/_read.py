@@ -33,7 +33,7 @@ def read_pair(
     requested_relations: str | Sequence[str],
     scans: Scans,
     dataset_setups: Mapping[str, Mapping[str, Any]] | None = None,
-    known: Sequence[KnownCells] = (),
+    known: Sequence[KnownCells | None] = (),
 ) -> tuple[DataRecord, AttachedReference]:
     """Match the genes of two datasets and read the reference.
 
@@ -70,7 +70,8 @@ def read_pair(
         shared = expressed_shared_genes(spatial_matrix, reference_matrix)
         inputs = genes_in_totals(spatial_matrix, reference_matrix, shared)
     for cells, matrix, adata in zip(known, (spatial_matrix, reference_matrix), (spatial, reference), strict=False):
-        cells.check(adata.obs_names, matrix.genes, matrix.checksums)
+        if cells is not None:
+            cells.check(adata.obs_names, matrix.genes, matrix.checksums)
     relations = recipe.choose_relations(relation_names(reference), requested_relations)
     if reference_setup.get("dataset_key") is not None and not recipe.capabilities.several_references:
         raise ValueError(

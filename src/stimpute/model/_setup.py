@@ -29,9 +29,9 @@ OF_SPATIALDATA = 'Pass its table: `sdata.tables["table"]`.'
 
 
 class DataManager(AnnDataManager):
-    """The registration of an AnnData, with what its cells were when it was set up."""
+    """The registration of an AnnData, with what its cells were when it was set up; None where scvi-tools set it up."""
 
-    known_cells: KnownCells
+    known_cells: KnownCells | None = None
 
 
 def registered_fields(
@@ -230,7 +230,8 @@ def check_as_set_up(adata: AnnData, manager: DataManager) -> None:
         As `setup_anndata`; and if values were changed.
     """
     matrix = open_expression(adata, **expression_arguments(manager.registry["setup_args"]))
-    manager.known_cells.check(adata.obs_names, matrix.genes, matrix.checksums)
+    if manager.known_cells is not None:
+        manager.known_cells.check(adata.obs_names, matrix.genes, matrix.checksums)
 
 
 def modality(mdata: MuData, name: str) -> AnnData:
