@@ -105,12 +105,13 @@ def read_all(matrix: Any) -> Any:
     """Read a whole matrix into memory, a lazy one as CSR; return one in memory as it is."""
     if not is_lazy(matrix):
         return matrix
-    with readable_data():
-        if isinstance(matrix, CSRDataset):
+    if isinstance(matrix, CSRDataset):
+        with readable_data():
             return sparse.csr_matrix(matrix.to_memory())
-        rows = by_rows(matrix)
-        if not isinstance(rows, da.Array):
-            return rows
+    rows = by_rows(matrix)
+    if not isinstance(rows, da.Array):
+        return rows
+    with readable_data():
         blocks = dask.compute(*(dask.delayed(sparse.csr_matrix)(block) for block in blocks_of(rows)))
     return sparse.vstack(blocks, "csr")
 

@@ -135,7 +135,8 @@ class StImputeModel(SetupMixin, SaveMixin):
             relations,
             self.data.scans,
             dataset_setups,
-            (self.adata_manager.known_cells, manager.known_cells),
+            known_spatial=self.adata_manager.known_cells,
+            known_reference=manager.known_cells,
         )
         if dataset_setups:
             self.release(reference)  # nobody else knows the joined reference

@@ -33,12 +33,13 @@ def read_pair(
     requested_relations: str | Sequence[str],
     scans: Scans,
     dataset_setups: Mapping[str, Mapping[str, Any]] | None = None,
-    known: Sequence[KnownCells | None] = (),
+    known_spatial: KnownCells | None = None,
+    known_reference: KnownCells | None = None,
 ) -> tuple[DataRecord, AttachedReference]:
     """Match the genes of two datasets and read the reference.
 
-    The pass over spatial cells that are not in memory is added to `scans`. Both datasets are compared with what is
-    `known` of their cells since they were set up.
+    The pass over spatial cells that are not in memory is added to `scans`. Both datasets are compared with their cells
+    as they were when they were set up.
 
     Warns
     -----
@@ -69,9 +70,10 @@ def read_pair(
     else:
         shared = expressed_shared_genes(spatial_matrix, reference_matrix)
         inputs = genes_in_totals(spatial_matrix, reference_matrix, shared)
-    for cells, matrix, adata in zip(known, (spatial_matrix, reference_matrix), (spatial, reference), strict=False):
-        if cells is not None:
-            cells.check(adata.obs_names, matrix.genes, matrix.checksums)
+    if known_spatial is not None:
+        known_spatial.check(spatial.obs_names, spatial_matrix.genes, spatial_matrix.checksums)
+    if known_reference is not None:
+        known_reference.check(reference.obs_names, reference_matrix.genes, reference_matrix.checksums)
     relations = recipe.choose_relations(relation_names(reference), requested_relations)
     if reference_setup.get("dataset_key") is not None and not recipe.capabilities.several_references:
         raise ValueError(
