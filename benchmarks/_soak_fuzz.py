@@ -63,9 +63,10 @@ def fuzz(n: int, seed: int, memory: int, time_limit: float) -> Counter:
             if path.is_file()
         }
         run_or_raise(read)
-        files = [path for path in whole if whole[path]]  # of a store: metadata and chunks
+        files = list(whole)  # of a store: metadata and chunks, drawn by their sizes
+        sizes = np.array([len(whole[path]) for path in files])
         for trial in range(n):
-            path = files[int(rng.integers(len(files)))]
+            path = files[int(rng.choice(len(files), p=sizes / sizes.sum()))]
             kind = DAMAGES[trial % len(DAMAGES)]
             path.write_bytes(damage(whole[path], kind, rng))
             try:

@@ -136,6 +136,16 @@ def test_a_store_of_more_genes_is_not_read_out_of_bounds(tmp_path):
         impute(model)
 
 
+@pytest.mark.parametrize("form", ["lazy zarr CSR", "lazy zarr dense"])
+def test_a_store_with_damaged_chunks(form, tmp_path):
+    model = train(form_of(data(), form, tmp_path))
+    for chunk in [path for path in (tmp_path / "a.zarr" / "X").rglob("*") if path.name in ("0", "0.0")]:
+        chunk.write_bytes(chunk.read_bytes()[:-9])
+    for call in (lambda: impute(model), lambda: model.train(**QUIET)):
+        with pytest.raises(ValueError, match=r"cannot be read: .*open it again|the first for cell|The expression of"):
+            call()
+
+
 def test_cells_after_the_first_ones(monkeypatch):
     """The first cells are compared at once, the others when they are read."""
     monkeypatch.setattr("stimpute.data._rows.MIN_ROWS", 50)  # smaller blocks are joined

@@ -26,7 +26,7 @@ class ChangedDataError(ValueError):
 
 @contextlib.contextmanager
 def readable_data() -> Iterator[None]:
-    """Turn errors of reading a file that was moved, removed or replaced since it was opened into one that says so.
+    """Turn errors of reading a file that was moved, removed or damaged since it was opened into one that says so.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def readable_data() -> Iterator[None]:
         yield
     except ChangedDataError:
         raise
-    except (OSError, LookupError, ValueError) as error:
+    except (OSError, LookupError, ValueError, RuntimeError) as error:  # the last of damaged chunks
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ChangedDataError(
             f"Data that are not in memory cannot be read: {reason}. Expected their file as it was when it was opened. "
