@@ -1,8 +1,17 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from stimpute.calibrate import _intervals
-from stimpute.calibrate._intervals import GRID, Intervals, _lower_bound, _reached_probability
+from stimpute.calibrate._intervals import (
+    GRID,
+    MIN_VALUES,
+    N_BINS,
+    Intervals,
+    _lower_bound,
+    _quantiles_by_bin,
+    _reached_probability,
+)
 from stimpute.data._arrays import from_arrays, to_arrays
 
 
@@ -161,9 +170,10 @@ def test_the_probability_of_a_gene_by_hand():
     """Values above zero of the lower bin are missed as often as the quantiles leave out, those of the upper never."""
     missed = np.stack([0.5 * (1 - GRID), np.zeros(len(GRID))])
     quantiles = np.stack([2 * GRID - 1] * 2)
-    molecule = np.log1p(1.0)
-    intervals = Intervals(np.array([1.0]), quantiles, GRID**0.25, np.array([0.5, 1.0]), missed, molecule)
-    mean = np.array([0.0, molecule, 9.0])  # of genes with all, half and none of their cells in the lower bin
+    molecule = np.log1p(4.0)
+    half_a_molecule = np.log1p(2.0)
+    intervals = Intervals(np.array([0.5]), quantiles, GRID**0.25, np.array([0.5, 1.0]), missed, molecule)
+    mean = np.array([0.0, half_a_molecule, 9.0])  # of genes with all, half and none of their cells in the lower bin
     std = np.full(3, 0.1)
     for_all_values = 0.9**4  # the second gene alone would need 0.4, and the third none
     np.testing.assert_allclose(intervals.central(0.9, mean, std), [0.8, for_all_values, for_all_values], atol=0.01)
@@ -186,8 +196,57 @@ def test_the_highest_probability_by_hand():
     nothing_missed = Intervals(np.array([1.0]), np.zeros((2, 3)), 0.9 * GRID, np.ones(2), np.zeros((2, len(GRID))), 1.0)
     assert nothing_missed.highest == 0.9 * GRID[-1]
     missed = np.linspace([0.5, 0.3], [0.3, 0.1], len(GRID)).T  # a share of all values, by bin and probability
-    half_above_zero = Intervals(np.array([1.0]), np.zeros((2, 3)), GRID, np.full(2, 0.5), missed, 1.0)
-    assert half_above_zero.highest == pytest.approx(1 - 0.4 / 2)
+    few_above_zero = Intervals(np.array([1.0]), np.zeros((2, 3)), GRID, np.full(2, 0.4), missed, 1.0)
+    assert few_above_zero.highest == pytest.approx(1 - 0.4 / 0.8 / 2)
+
+
+def test_the_quantiles_are_those_of_the_residuals_with_a_similar_expected_number_of_molecules(rng):
+    truth, predicted, std, molecule = simulate(rng, 30)
+    intervals = fit(truth, predicted, std, molecule)
+    expected = np.expm1(predicted) / np.expm1(molecule)[:, None]
+    residual = (truth - predicted) / np.sqrt(std * molecule[:, None])
+    bins = pd.qcut(expected.ravel(), N_BINS, labels=False)
+    for number, row in enumerate(intervals.quantiles):
+        np.testing.assert_allclose(row, np.quantile(residual.ravel()[bins == number], GRID), atol=1e-9)
+    assert len(intervals.quantiles) == N_BINS
+
+
+def test_a_bin_with_few_values_gets_the_quantiles_of_all(rng):
+    residual = rng.normal(size=(3 * MIN_VALUES - 1, 1))
+    bins = np.repeat([0, 1], [2 * MIN_VALUES, MIN_VALUES - 1])[:, None]
+    of_all = np.quantile(residual, GRID)
+    np.testing.assert_array_equal(_quantiles_by_bin(residual, bins, 3)[1:], [of_all, of_all])
+    bins[0] = 1
+    np.testing.assert_array_equal(_quantiles_by_bin(residual, bins, 3)[1], np.quantile(residual[bins == 1], GRID))
+
+
+def test_what_held_out_intervals_cover_is_counted_by_gene_and_by_bin(rng):
+    truth, predicted, std, molecule = simulate(rng, 12, n_cells=200, depth=60.0)
+    truth[truth > 0] -= 0.6 * molecule.min()  # values between zero and one count, too
+    predicted[rng.uniform(size=predicted.shape) < 0.2] = 0  # such predictions have intervals that end at zero
+    fold = np.arange(12) % 3
+    intervals = fit(truth, predicted, std, molecule, fold)
+    bins = np.searchsorted(intervals.edges, np.expm1(predicted) / np.expm1(molecule)[:, None], side="right")
+    scale = np.sqrt(std * molecule[:, None])
+    covered = np.zeros((12, len(GRID)))
+    missed = np.zeros_like(intervals.quantiles)
+    for gene in range(12):
+        others = fold != fold[gene]
+        residual = ((truth - predicted) / scale)[:, others]
+        for cell in range(len(truth)):
+            alike = residual[bins[:, others] == bins[cell, gene]]
+            low, high = (np.interp(ends, GRID, np.quantile(alike, GRID)) for ends in ((1 - GRID) / 2, (1 + GRID) / 2))
+            lower = predicted[cell, gene] + scale[cell, gene] * low
+            lower = np.where(lower < molecule[cell], 0, lower)
+            upper = np.maximum(predicted[cell, gene] + scale[cell, gene] * high, 0)
+            inside = (lower <= truth[cell, gene]) & (truth[cell, gene] <= upper)
+            covered[gene] += inside / len(truth)
+            if truth[cell, gene] > 0:
+                missed[bins[cell, gene]] += ~inside
+    n_values = np.maximum(np.bincount(bins.ravel()), 1)  # the lowest bin is empty, as many predictions are zero
+    np.testing.assert_allclose(intervals.probability, _reached_probability(covered), atol=1e-9)
+    np.testing.assert_allclose(intervals.missed_above_zero, missed / n_values[:, None])
+    np.testing.assert_allclose(intervals.above_zero, np.bincount(bins.ravel(), truth.ravel() > 0) / n_values)
 
 
 def test_equal_predictions_make_one_bin(rng):
@@ -208,6 +267,7 @@ def test_the_probability_never_falls(rng):
 def test_genes_without_any_count_can_be_calibrated():
     nothing = np.zeros((40, 5))
     intervals = fit(nothing, nothing, np.full(5, 1e-3), np.ones(40))
+    assert (intervals.probability == 1).all()
     lower, upper = bounds(intervals, nothing, np.full(5, 1e-3), np.ones(40), 0.9)
     assert (lower == 0).all()
     assert np.isfinite(upper).all()

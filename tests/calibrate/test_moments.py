@@ -89,9 +89,11 @@ def test_with_few_genes_the_line_prevails(rng):
 
 def test_the_share_of_the_ridge_regression_is_that_of_the_equation_between_0_and_1(rng):
     shares = []
-    for n_genes in [4, 8, 30] * 20:
+    for n_genes in [4, 8, 30, 300] * 20:
         x = rng.normal(size=(n_genes, 6))
-        y = 100 * (x @ [1, 1, 1, 0, 1, 1]) if n_genes == 8 else rng.normal(size=n_genes)
+        if n_genes == 300:
+            x *= 0.02  # so that the ridge regression is small, and twice of it would have less error
+        y = 100 * (x @ [1, 1, 1, 0, 1, 1]) if n_genes in (8, 300) else rng.normal(size=n_genes)
         line, line_left_out = _ridge(x[:, [2]], y)
         full, full_left_out = _ridge(x, y)
         difference = full_left_out - line_left_out
@@ -102,6 +104,7 @@ def test_the_share_of_the_ridge_regression_is_that_of_the_equation_between_0_and
         expected[[0, 3]] += (1 - np.clip(share, 0, 1)) * line
         np.testing.assert_allclose(_fit_mixture(x, y, 2), expected, atol=1e-9)
     assert min(shares) < 0
+    assert max(shares) > 1
 
 
 @pytest.mark.parametrize("column", [MATCHED_MEAN, MATCHED_STD])
