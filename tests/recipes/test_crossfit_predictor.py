@@ -3,15 +3,16 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small import fit, set_up, small_pair
 
-from stimpute.calibrate._intervals import Intervals
+from stimpute.calibrate._intervals import GRID, Intervals
 from stimpute.calibrate._moments import MATCHED_MEAN, MATCHED_STD, MIN_STD
-from stimpute.recipes import _crossfit_calibration
-from stimpute.recipes._crossfit_ensemble import N_STRONGEST, log_std
-from stimpute.recipes._crossfit_predictor import effective_number
+from stimpute.recipes import OutputOptions, _crossfit_calibration
+from stimpute.recipes._crossfit_ensemble import N_STRONGEST, CellBlock, GeneWeights, add_parts, log_std
+from stimpute.recipes._crossfit_predictor import CrossfitGeneBlock, effective_number
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,69 @@ def targets(predictor):
     reference = predictor.ensemble.reference
     new = np.flatnonzero(reference.position_among_shared(np.arange(44)) < 0)
     return np.append(new, reference.shared[:2])
+
+
+@pytest.fixture
+def block():
+    """Four genes by hand: one with a prediction that does not vary, and one that is expected to be 0."""
+    rng = np.random.default_rng(3)
+    mean = [0.5, 2.0, 1.0, 0.0]
+    table = pd.DataFrame({"expected_mean": mean, "expected_std": [0.3, 1.0, 2.0, 0.5], "z_score_std": [0.5, 2, 0, 1]})
+    weights = GeneWeights(*(torch.from_numpy(rng.normal(size=size)).float() for size in [(2, 4, 3), (5, 4)]))
+    quantiles = np.stack([2 * GRID - 1, 4 * GRID - 2])
+    missed = np.stack([0.5 * (1 - GRID), np.zeros(len(GRID))])
+    intervals = Intervals(np.array([1.5]), quantiles, GRID**0.25, np.array([0.5, 1.0]), missed, 0.7)
+    return CrossfitGeneBlock(table, weights, 0.6, intervals)
+
+
+@pytest.fixture
+def cells():
+    rng = np.random.default_rng(4)
+    attention, inputs = (torch.from_numpy(rng.normal(size=size)).float() for size in [(9, 5), (2, 9, 3)])
+    return CellBlock(attention, inputs, rng.uniform(0.5, 1, 9))
+
+
+def z_score_by_hand(block, cells):
+    edges = zip(cells.inputs.numpy(), block.weights.edge_weights.numpy(), strict=True)
+    return cells.attention.numpy() @ block.weights.profiles.numpy() + sum(values @ edge.T for values, edge in edges)
+
+
+def test_values_are_the_mean_and_the_shrunken_or_matched_deviation(block, cells):
+    z_score = z_score_by_hand(block, cells)
+    mean, std, z_score_std = block.table.to_numpy().T
+    shrunken = np.maximum(mean + std * 0.6 * z_score, 0)
+    matched = np.maximum(mean + std * z_score / np.maximum(z_score_std, MIN_STD), 0)
+    for variance, expected in {"shrunken": shrunken, "matched": matched}.items():
+        found = block.predict(cells, OutputOptions(variance=variance))
+        assert list(found) == ["X"]
+        assert found["X"].dtype == np.float32
+        np.testing.assert_allclose(found["X"], expected, rtol=1e-4, atol=1e-5)
+    assert (shrunken == 0).any()
+    assert (matched == 0).any()
+    torch.testing.assert_close(add_parts(block.weights.parts(cells)).numpy(), z_score, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variance", ["shrunken", "matched"])
+def test_bounds_are_those_of_the_shrunken_values(block, cells, variance):
+    mean, std, z_score_std = block.table.to_numpy().T
+    shrunken = block.predict(cells, OutputOptions())["X"]
+    found = block.predict(cells, OutputOptions(interval=0.8, variance=variance))
+    assert list(found) == ["X", "lower", "upper"]
+    central = block.intervals.central(0.8, mean, 0.6 * std * np.maximum(z_score_std, MIN_STD))
+    assert len(np.unique(central)) > 1
+    bounds = block.intervals.bounds(shrunken, std, cells.molecule, central)
+    np.testing.assert_allclose([found["lower"], found["upper"]], bounds, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found["X"], block.predict(cells, OutputOptions(variance=variance))["X"])
+
+
+def test_a_part_of_a_block_predicts_its_genes(block, cells):
+    options = OutputOptions(interval=0.8)
+    genes = np.array([3, 0])
+    part = block.take(genes)
+    assert part.table.index.tolist() == [0, 1]
+    np.testing.assert_array_equal(part.table, block.table.iloc[genes])
+    for name, values in part.predict(cells, options).items():
+        np.testing.assert_allclose(values, block.predict(cells, options)[name][:, genes], rtol=1e-5, atol=1e-6)
 
 
 def test_the_effective_number_of_equal_weights_is_their_number():
@@ -44,7 +108,7 @@ def test_the_features_of_the_reliability(predictor, targets, monkeypatch):
     """The strongest relations are found among many: NumPy sorts few as a whole."""
     ensemble = predictor.ensemble
     parts = ensemble.gene_weights(targets, None).parts(predictor._probe)
-    similarity = np.random.default_rng(0).normal(size=(len(targets), 600))
+    similarity = np.random.default_rng(0).uniform(-0.9, 0.9, size=(len(targets), 600))
     monkeypatch.setattr(type(ensemble.features.coexpression), "similarity", lambda self, genes: similarity.copy())
     found = ensemble.reliability_features(targets, parts)
     attention, cell = (part.numpy().astype(float) for part in parts[:2])
