@@ -6,18 +6,35 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small import fit, set_up, small_pair
+from small import QUIET, fit, set_up, small_pair
 
+from stimpute import StImputeModel
 from stimpute.calibrate._intervals import GRID, Intervals
 from stimpute.calibrate._moments import MATCHED_MEAN, MATCHED_STD, MIN_STD
-from stimpute.recipes import OutputOptions, _crossfit_calibration
+from stimpute.recipes import OutputOptions, _crossfit_calibration, _crossfit_predictor
 from stimpute.recipes._crossfit_ensemble import N_STRONGEST, CellBlock, GeneWeights, add_parts, log_std
 from stimpute.recipes._crossfit_predictor import CrossfitGeneBlock, effective_number
 
 
 @pytest.fixture(scope="module")
-def predictor():
-    return fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}).predictor()
+def model():
+    """A model of two references; neither expresses the last unmeasured gene."""
+    spatial, reference = small_pair()
+    silent = reference.var_names.difference(spatial.var_names)[-1]
+    counts = reference.X.tolil()
+    counts[:, reference.var_names.get_loc(silent)] = 0
+    reference.X = counts.tocsr()
+    parts = {"first": reference[::2].copy(), "second": reference[1::2].copy()}
+    for adata in (spatial, *parts.values()):
+        StImputeModel.setup_anndata(adata)
+    model = StImputeModel(spatial, parts)
+    model.train(**QUIET)
+    return model
+
+
+@pytest.fixture(scope="module")
+def predictor(model):
+    return model.predictor()
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +132,7 @@ def test_the_features_of_the_reliability(predictor, targets, monkeypatch):
     z_score = sum(part.numpy().astype(float) for part in parts)
     for column, part in enumerate([z_score, attention, cell]):
         np.testing.assert_allclose(found[:, column], np.log(part.std(0) + MIN_STD), rtol=1e-3, atol=1e-4)
-    agreement = [np.corrcoef(attention[:, gene], cell[:, gene])[0, 1] for gene in range(len(targets))]
+    agreement = pd.DataFrame(attention).corrwith(pd.DataFrame(cell)).fillna(0)  # 0 for a gene that does not vary
     np.testing.assert_allclose(found[:, 3], agreement, atol=1e-4)
     position = ensemble.reference.position_among_shared(targets)
     for row, own in enumerate(position):
@@ -130,6 +147,116 @@ def test_levels_depend_on_the_reference_as_the_section_resembles_it(predictor, t
     matched = ensemble.features.metacells.weighted_statistics(targets, attention)
     np.testing.assert_allclose(found[:, [MATCHED_MEAN, MATCHED_STD]], matched[:, :2], rtol=1e-5)
     np.testing.assert_allclose(found[:, 0], ensemble.reference.expression.mean[targets])
+
+
+def test_new_genes_are_described_by_their_prediction_in_the_probe_cells(model, predictor, targets):
+    """All cells of a small section are probe cells."""
+    ensemble = predictor.ensemble
+    calibration = model.fit.calibration
+    cells = model.data.read_cells(None)
+    probe = predictor.cell_encoder(None).encode(cells.chunk(np.arange(len(cells)), cells.neighbors(10)))
+    block = predictor.gene_block(targets, None)
+    weights = ensemble.gene_weights(targets, None)
+    torch.testing.assert_close(block.weights.edge_weights, weights.edge_weights)
+
+    features = ensemble.reliability_features(targets, weights.parts(probe))
+    z_score_std = weights.z_score(probe).std(0) + MIN_STD
+    mean, std = calibration.moments.predict(ensemble.level_statistics(targets, probe))
+    counts = model.reference.X[:, targets]
+    n_expressing = (counts > 0).sum(0).A1
+    reliability = calibration.reliability.predict(features, calibration.slope * z_score_std, n_expressing)
+    expected = {
+        "reliability": np.where(n_expressing > 0, reliability, 0),
+        "n_edges": effective_number(weights.edge_weights),
+        "expected_mean": mean,
+        "expected_std": std,
+        "z_score_std": z_score_std,
+    }
+    assert list(block.table) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(block.table[name], values, rtol=2e-3, atol=1e-4, err_msg=name)
+    assert (block.slope, block.intervals) == (calibration.slope, calibration.intervals)
+    assert predictor.highest_interval == calibration.intervals.highest
+
+
+def test_a_gene_that_does_not_vary_in_the_reference_is_not_reliable(model, predictor, targets):
+    never = targets[model.reference.X[:, targets].sum(0).A1 == 0]
+    assert len(never) == 1
+    assert predictor.gene_block(never, None).table["reliability"].tolist() == [0]
+
+
+def test_reference_cells_are_predicted_by_attention_alone(predictor, targets):
+    for genes, fold in ((targets, None), (targets[-2:], 1)):
+        block = predictor.gene_block(genes, fold)
+        found = predictor.reference_block(genes, fold)
+        assert block.weights.edge_weights.any()
+        torch.testing.assert_close(found.weights.edge_weights, torch.zeros_like(block.weights.edge_weights))
+        torch.testing.assert_close(found.weights.profiles, block.weights.profiles)
+        pd.testing.assert_frame_equal(found.table, block.table)
+
+
+def test_reference_cells_are_predicted_by_edges_if_there_is_no_attention():
+    predictor = fit(*set_up(*small_pair()), "crossfit", {"max_epochs": 1}, use_attention=False).predictor()
+    assert predictor.reference_block(np.arange(3), None).weights.edge_weights.any()
+
+
+def test_without_positions_no_spatial_neighbors_are_asked_for(predictor):
+    assert predictor.n_spatial_neighbors == 10
+    predictor = fit(*set_up(*small_pair(), spatial_key=None), "crossfit", {"max_epochs": 1}).predictor()
+    assert predictor.n_spatial_neighbors is None
+    assert np.isfinite(predictor.gene_block(np.arange(3), None).table).all(axis=None)
+
+
+# ---------------------------------------------------------------- latent space
+
+
+def mean_direction(model, standardized, which):
+    """Embed standardized cells by all members, and average the directions."""
+    values = torch.from_numpy(standardized.astype(np.float32))
+    with torch.no_grad():
+        z = getattr(model.module["autoencoder"], which)(values, torch.ones(values.shape[1])).mean(0).numpy()
+    return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+
+def log_normalized(counts):
+    totals = counts.sum(1)
+    return np.log1p(counts * (np.median(totals) / totals)[:, None])
+
+
+def standardized(values):
+    return (values - values.mean(0)) / values.std(0)
+
+
+def test_reference_cells_are_standardized_within_their_dataset_before_they_are_embedded(model, predictor):
+    first = (model.reference.obs["dataset"] == "first").to_numpy()
+    shared = predictor.ensemble.reference.shared
+    counts = model.reference.X.toarray()
+    expression = np.empty((len(counts), len(shared)))
+    expected = np.empty_like(predictor.embed_reference())
+    for rows in (first, ~first):
+        expression[rows] = log_normalized(counts[rows])[:, shared]
+        expected[rows] = mean_direction(model, standardized(expression[rows]), "embed_reference")
+    np.testing.assert_allclose(predictor.embed_reference(), expected, atol=1e-4)
+    part = slice(0, 7)
+    given = predictor.embed_reference(expression[part], (~first)[part].astype(int))
+    np.testing.assert_allclose(given, expected[part], atol=1e-4)
+    only_first = predictor.embed_reference(expression[first])
+    np.testing.assert_allclose(only_first, expected[first], atol=1e-4)
+
+
+def test_cells_are_embedded_in_blocks_and_compared_by_direction(model, predictor, monkeypatch):
+    monkeypatch.setattr(_crossfit_predictor, "CELLS_PER_BLOCK", 40)
+    cells = model.data.read_cells(None)
+    counts = model.adata.X.toarray()
+    shared = model.adata.var_names.get_indexer(list(model.shared_genes))
+    expected = mean_direction(model, standardized(log_normalized(counts)[:, shared]), "embed_cells")
+    np.testing.assert_allclose(predictor.embed_spatial(cells), expected, atol=1e-4)
+
+    cosine = expected @ predictor.embed_reference().T
+    for k, n_expected in ((None, 50), (3, 3)):
+        index, found = predictor.nearest_reference_cells(cells, k)
+        assert index.shape == found.shape == (len(cells), n_expected)
+        np.testing.assert_allclose(found, -np.sort(-cosine, axis=1)[:, :n_expected], atol=1e-4)
 
 
 def test_intervals_are_fitted_to_what_is_predicted_of_genes_that_are_held_out(monkeypatch):
