@@ -136,6 +136,7 @@ def test_a_request_may_be_any_iterable_of_names():
     for request in (["c", "a"], ("c", "a"), pd.Index(["c", "a"]), iter(["c", "a"])):
         assert locate_genes(request, available, "it").tolist() == [2, 0]
     assert locate_genes("b", available, "it").tolist() == [1]
+    assert locate_genes("Gad1", pd.Index(["Sst", "Gad1"]), "it").tolist() == [1]
 
 
 def test_empty_and_repeated_requests_are_refused():

@@ -34,6 +34,19 @@ def test_sparse_equals_dense(counts):
     assert (dense.dtype, found.dtype) == (np.float32, np.float32)
 
 
+def test_totals_below_one_count_as_one():
+    """They are what held-out genes leave of a cell with hardly any count."""
+    counts = np.array([[0.25, 0.5], [0, 1], [2, 6]], dtype=np.float32)
+    totals = np.array([0.75, 1.0, 8.0])
+    expected = np.log1p(counts * 20 / [[1], [1], [8]])
+    np.testing.assert_allclose(log_normalize(counts, totals, 20.0), expected, rtol=1e-6)
+    found = log_normalize_sparse(sparse.csr_matrix(counts), totals, 20.0)
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
+    genes_by_cells = sparse.csr_matrix(counts.T)
+    log_normalize_columns(genes_by_cells, totals, 20.0)
+    np.testing.assert_allclose(genes_by_cells.toarray().T, expected, rtol=1e-6)
+
+
 @given(COUNTS)
 def test_columns_of_sparse_counts_equal_dense_ones_in_every_block(counts):
     totals = cell_totals(sparse.csr_matrix(counts))
@@ -54,8 +67,8 @@ def test_totals_are_exact_in_every_block(monkeypatch):
 
 
 def test_the_smallest_positive_value_is_a_median_over_cells_that_have_one():
-    x = np.array([[3, 1, 2], [0, 0, 0], [5, 0, 7], [-1, 9, 8]], dtype=np.float32)
-    assert smallest_positive_value(sparse.csr_matrix(x)) == 5  # of 1, 5 and 8
+    x = np.array([[0.5, 0.6, 0.7], [0, 0, 0], [4, 0, 0], [-1, 9, 8]], dtype=np.float32)
+    assert smallest_positive_value(sparse.csr_matrix(x)) == 4  # of 0.5, 4 and 8
     assert smallest_positive_value(sparse.csr_matrix(np.array([[-1.0, 0], [-2, -3]]))) == 1
     assert smallest_positive_value(sparse.csr_matrix((2, 3))) == 1
 
@@ -98,6 +111,15 @@ def test_standardizing_in_place_gives_the_same(counts):
     expected = standardize(counts, mean, std)
     standardize_in_place(counts, mean, std)
     np.testing.assert_allclose(counts, expected, atol=1e-5)
+
+
+def test_a_gene_that_was_constant_is_zero_in_new_cells_too():
+    mean, std = np.array([1.0, 2]), np.array([0.0, 4])
+    values = np.array([[5.0, 6], [1, 2]], dtype=np.float32)
+    expected = [[0, 1], [0, 0]]
+    np.testing.assert_array_equal(standardize(values, mean, std), expected)
+    standardize_in_place(values, mean, std)
+    np.testing.assert_array_equal(values, expected)
 
 
 def test_correlation_is_that_of_numpy_and_zero_for_a_constant():

@@ -185,6 +185,19 @@ def test_a_gene_that_does_not_vary_in_the_reference_is_not_reliable(model, predi
     assert predictor.gene_block(never, None).table["reliability"].tolist() == [0]
 
 
+def test_a_gene_that_all_reference_cells_express_alike_is_not_reliable():
+    spatial, reference = small_pair()
+    constant = reference.var_names.difference(spatial.var_names)[0]
+    values = np.log1p(reference.X.toarray())
+    values[:, reference.var_names.get_loc(constant)] = 1
+    reference.X = values
+    StImputeModel.setup_anndata(spatial)
+    StImputeModel.setup_anndata(reference, expression="normalized")
+    table = fit(spatial, reference, "crossfit", {"max_epochs": 1}).gene_reliability()
+    assert table["reliability"][constant] == 0
+    assert (table["reliability"].drop(constant) != 0).all()
+
+
 def test_reference_cells_are_predicted_by_attention_alone(predictor, targets):
     for genes, fold in ((targets, None), (targets[-2:], 1)):
         block = predictor.gene_block(genes, fold)

@@ -101,7 +101,6 @@ class CrossfitPredictor(Predictor):
         self.folds = fit.preparation.folds
         self.n_spatial_neighbors = n_spatial_neighbors if fit.preparation.uses_space else None
         self.highest_interval = fit.calibration.intervals.highest
-        self._reference = reference
         if reference is not None:
             self.ensemble = CrossfitEnsemble(
                 fit.preparation, reference, module, ridge=ridge, use_attention=use_attention
