@@ -33,6 +33,11 @@ def test_genes_are_the_union_and_counts_stay_where_they_were():
     assert sparse.issparse(joined.X)
 
 
+def test_the_order_of_the_references_is_that_of_their_importance():
+    joined = join_references({"striatum": make("abc"), "cortex": make("abc")})
+    assert joined.obs["dataset"].cat.categories.tolist() == ["striatum", "cortex"]
+
+
 def test_references_of_a_list_are_numbered():
     joined = join_references([make("abc"), make("abc")])
     assert joined.obs["dataset"].cat.categories.tolist() == ["1", "2"]
@@ -71,6 +76,7 @@ def test_counts_are_log_normalized_beside_a_normalized_reference():
     np.testing.assert_allclose(joined[:4, list("abc")].X.toarray(), expected, rtol=1e-5)
     np.testing.assert_allclose(joined[4:, list("ab")].X.toarray(), normalized.X.toarray())
     assert joined_setup(setups) == {"expression": "normalized", "dataset_key": "dataset"}
+    assert joined_setup({"x": {}}) == {"expression": "counts", "dataset_key": "dataset"}
 
 
 def test_layers_and_gene_symbols_are_read():
@@ -90,6 +96,16 @@ def test_vectors_of_a_gene_come_from_the_first_reference_that_has_any():
     np.testing.assert_array_equal(stored.values, [[1, 0], [0, 1], [0, 0], [2, 3]])
     assert stored.has_values.tolist() == [True, True, False, True]
     assert stored.details["coverage"] == 0.75
+
+
+def test_a_relation_that_one_reference_has_is_kept_with_its_details():
+    first, second = make("abc"), make("bcd", seed=1)
+    vectors = np.array([[5, 5], [0, 0], [2, 3]], np.float32)
+    details = {"source": "a file", "coverage": 2 / 3}
+    write_relation(second, StoredRelation("protein", "vectors", vectors, vectors.any(1), details))
+    stored = read_relation(join_references([first, second]), "protein")
+    np.testing.assert_array_equal(stored.values, [[0, 0], [5, 5], [0, 0], [2, 3]])
+    assert stored.details == {"source": "a file", "coverage": 0.5}
 
 
 def test_edges_of_a_gene_come_from_the_first_reference_that_has_any():

@@ -149,3 +149,67 @@ def test_of_many_shared_genes_the_most_variable_ones_are_clustered_on(reference,
     few = Reference(reference.expression, variable, {})
     monkeypatch.setattr(_metacells, "MAX_GENES", 3)
     np.testing.assert_array_equal(find_metacells(reference, 5, 0), find_metacells(few, 5, 0))
+
+
+# ---------------------------------------------------------------- several datasets
+
+
+@pytest.fixture(scope="module")
+def both():
+    """Two references of one gene fewer each, and the reference of both, cell by cell in turn."""
+    rng = np.random.default_rng(5)
+    counts = rng.poisson(3.0, (2, 40, 6)).astype(np.float32)
+    counts[0, :, 3] = 0
+    counts[1, :, 2] = 0
+    genes = pd.Index([f"g{i}" for i in range(6)])
+
+    def make(values, dataset=None):
+        matrix = ExpressionMatrix(sparse.csr_matrix(values), genes, True)
+        return Reference(ReferenceExpression(matrix, dataset), SHARED, {})
+
+    in_turn = counts.transpose(1, 0, 2).reshape(80, 6)
+    return make(in_turn, np.arange(80) % 2), [make(values) for values in counts]
+
+
+def test_cells_of_different_datasets_are_in_different_metacells(both):
+    joined, alone = both
+    metacell = find_metacells(joined, 7, 0)
+    first, second = (find_metacells(part, 7, 0) for part in alone)
+    np.testing.assert_array_equal(metacell[::2], first)
+    np.testing.assert_array_equal(metacell[1::2], second + first.max() + 1)
+
+
+def test_profiles_of_all_datasets_are_below_each_other(both):
+    joined, alone = both
+    found = Metacells(joined, find_metacells(joined, 7, 0))
+    parts = [Metacells(part, find_metacells(part, 7, 0)) for part in alone]
+    sizes = [len(part.dataset) for part in parts]
+    assert found.dataset.tolist() == [0] * sizes[0] + [1] * sizes[1]
+    genes = np.array([5, 2, 3, 0])
+    np.testing.assert_allclose(found.profiles(genes), np.concatenate([part.profiles(genes) for part in parts]))
+    np.testing.assert_allclose(found.shared_profiles, found.profiles(SHARED))
+
+
+def test_correlations_stand_in_where_a_dataset_does_not_have_both_genes(both):
+    joined, alone = both
+    genes = np.arange(6)
+    found = Metacells(joined, find_metacells(joined, 7, 0)).correlations(genes)
+    first, second = (Metacells(part, find_metacells(part, 7, 0)).correlations(genes)[0] for part in alone)
+    lacks_first = (genes == 3)[:, None] & (SHARED != 2)
+    lacks_second = (genes == 2)[:, None] | (SHARED == 2)
+    np.testing.assert_allclose(found[0], np.where(lacks_first, second, first), atol=1e-6)
+    np.testing.assert_allclose(found[1], np.where(lacks_second, found[0], second), atol=1e-6)
+    assert len(found) == 2
+
+
+def test_weighted_statistics_are_of_the_first_dataset_that_has_the_gene(both):
+    joined, alone = both
+    found = Metacells(joined, find_metacells(joined, 7, 0))
+    weights = np.random.default_rng(0).random(len(found.dataset))
+    genes = np.array([3, 5, 2, 0])
+    parts = [Metacells(part, find_metacells(part, 7, 0)) for part in alone]
+    first, second = (
+        part.weighted_statistics(genes, weights[found.dataset == index]) for index, part in enumerate(parts)
+    )
+    expected = np.where((genes == 3)[:, None], second, first)
+    np.testing.assert_allclose(found.weighted_statistics(genes, weights), expected, rtol=1e-6)

@@ -23,6 +23,14 @@ def test_the_order_keeps_neighbors_together():
     assert steps(coords[spatial_order(coords)]) < 0.1 * steps(coords)
 
 
+def test_the_order_does_not_depend_on_the_units_and_the_origin_of_an_axis():
+    coords = np.random.default_rng(0).integers(0, 2**15, (300, 2)).astype(float)
+    coords[:2] = [[0, 0], [2**15, 2**15]]  # so that positions are exact
+    expected = spatial_order(coords)
+    for scale, origin in [(1000, 0), ([8, 1], 0), (0.25, [0, -4096]), (1, [64, 2])]:
+        np.testing.assert_array_equal(spatial_order(coords * scale + origin), expected)
+
+
 @pytest.mark.parametrize("coords", [np.zeros((5, 2)), np.c_[np.arange(5), np.zeros(5)], np.full((1, 2), 3.0)])
 def test_cells_on_one_spot_or_line(coords):
     assert sorted(spatial_order(coords)) == list(range(len(coords)))
@@ -68,6 +76,15 @@ def test_neighbors_are_of_the_same_section_and_never_the_cell_itself():
     np.testing.assert_allclose(np.sort(found, 1), np.sort(distance, 1)[:, :4])
 
 
+def test_neighbors_in_one_section_are_the_nearest_cells(monkeypatch):
+    monkeypatch.setattr(_space, "CELLS_PER_QUERY", 7)
+    coords = np.random.default_rng(0).random((40, 3))
+    distance = np.linalg.norm(coords[:, None] - coords[None], axis=2)
+    nearest = np.argsort(distance, axis=1)[:, 1:6]
+    found = spatial_neighbors(coords, np.zeros(40), 5)
+    np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(nearest, axis=1))
+
+
 def test_small_sections_repeat_and_a_single_cell_is_its_own_neighbor():
     neighbors = spatial_neighbors(np.random.default_rng(0).random((4, 2)), np.array([0, 0, 0, 1]), 5)
     assert set(neighbors[0]) == {1, 2}
@@ -89,3 +106,12 @@ def test_the_mean_of_neighbors_is_the_same_where_they_are_too_many_to_be_dense(m
     monkeypatch.setattr(_space, "MAX_DENSE", 0)
     assert dense_if_small(expression) is expression
     np.testing.assert_array_equal(neighbor_mean(expression, neighbors), neighbor_mean(dense, neighbors))
+
+
+@pytest.mark.parametrize("max_dense", [0, 100])
+def test_the_mean_has_all_genes_also_if_the_last_ones_are_zero(monkeypatch, max_dense):
+    """And cells that are nobody's neighbor do not matter."""
+    monkeypatch.setattr(_space, "MAX_DENSE", max_dense)
+    expression = sparse.csr_matrix(np.array([[2.0, 0, 0], [4, 1, 0], [0, 0, 9]], np.float32))
+    found = neighbor_mean(dense_if_small(expression), np.array([[1, 0], [0, 0]]))
+    np.testing.assert_allclose(found, [[3, 0.5, 0], [2, 0, 0]])

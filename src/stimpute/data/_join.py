@@ -36,11 +36,8 @@ def name_references(references: References) -> dict[str, AnnData]:
     ValueError
         If there is none, or a name is empty or has a slash.
     """
-    named: dict[str, AnnData] = {}
-    if isinstance(references, Mapping):
-        named = {str(name): adata for name, adata in references.items()}
-    else:
-        named = {str(number): adata for number, adata in enumerate(references, 1)}
+    items = references.items() if isinstance(references, Mapping) else enumerate(references, 1)
+    named = {str(name): adata for name, adata in items}
     if not named:
         raise ValueError("No reference was given. Pass at least one AnnData.")
     for name, adata in named.items():

@@ -121,7 +121,7 @@ def _nearest(tree: cKDTree, rows: np.ndarray, k: int) -> np.ndarray:
 
 def dense_if_small(expression: sparse.csr_matrix) -> sparse.csr_matrix | np.ndarray:
     """Return a small matrix as a dense array, which cells and neighbors are taken from several times faster."""
-    return expression.toarray() if np.prod(expression.shape, dtype=float) <= MAX_DENSE else expression
+    return expression.toarray() if np.prod(expression.shape) <= MAX_DENSE else expression
 
 
 def neighbor_mean(expression: sparse.csr_matrix | np.ndarray, neighbors: np.ndarray) -> np.ndarray:
