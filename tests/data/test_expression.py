@@ -7,7 +7,7 @@ from anndata import AnnData, read_h5ad
 from scipy import sparse
 
 from stimpute.data import _expression
-from stimpute.data._expression import ExpressionMatrix, read_expression, read_gene_names
+from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression, read_gene_names
 
 # ---------------------------------------------------------------- the checked matrix
 
@@ -52,6 +52,26 @@ def test_layer_and_gene_names_are_chosen(adata, layer):
     np.testing.assert_array_equal(matrix.values.toarray(), expected)
     assert list(matrix.genes) == list("ABCDEF")
     assert list(read_expression(adata).genes) == list("abcdef")
+
+
+def test_some_cells_keep_the_genes_and_what_the_values_are(adata):
+    matrix = read_expression(adata)
+    part = matrix[np.array([3, 1])]
+    np.testing.assert_array_equal(part.values.toarray(), adata.X[[3, 1]])
+    assert part.genes.equals(matrix.genes)
+    assert part.is_counts
+    np.testing.assert_array_equal(part.gene_sums(), adata.X[[3, 1]].sum(0))
+
+
+def test_of_the_setup_only_what_reads_expression_is_chosen():
+    setup = {"layer": "counts", "batch_key": "section", "gene_symbols": None}
+    assert expression_arguments(setup) == {"layer": "counts", "gene_symbols": None}
+
+
+def test_gene_names_that_were_read_lazily_have_no_name_of_their_own(adata):
+    adata.var_names.name = "_index"
+    assert read_gene_names(adata).name is None
+    assert list(read_gene_names(adata)) == list("abcdef")
 
 
 @pytest.mark.parametrize("missing", [None, np.nan])

@@ -33,6 +33,21 @@ def test_the_first_bad_value_is_found(x, form, cell, gene, bad):
         check_expression(form(x), "normalized", CELLS, GENES)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize(
+    ("bad", "problem"), [(-2, "negative"), (2**24 + 1, "above"), (0.5, "integer"), (np.nan, "fin")]
+)
+def test_other_values_before_the_bad_one_are_good(form, bad, problem):
+    x = np.array([[0.0, 1, 0, 7]] * 5)
+    x[3, 1] = bad
+    with pytest.raises(ValueError, match=rf"{problem}.*'cell3' and gene 'b'"):
+        check_expression(form(x), "counts", CELLS, GENES)
+
+
+def test_normalized_values_may_be_of_any_size():
+    check_expression(np.full((5, 4), 1e12 + 0.5), "normalized", CELLS, GENES)
+
+
 @pytest.mark.parametrize("bad", [0.5, -1, np.nan])
 def test_bad_values_of_later_blocks_are_found(monkeypatch, bad):
     monkeypatch.setattr(_expression_checks, "ROWS_PER_BLOCK", 2)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from stimpute import pp
-from stimpute.data import _fingerprint
+from stimpute.data import _fingerprint, _reference
 from stimpute.data._expression import ExpressionMatrix
 from stimpute.data._reference import Reference, ReferenceExpression
 from stimpute.data._relations import load_relations
@@ -101,6 +101,65 @@ def test_the_input_is_not_changed(counts):
     ReferenceExpression(matrix(x, is_counts=False)).datasets[0].by_gene.data[:] = 0
     assert (x != before).nnz == 0
     assert x.nnz == before.nnz
+
+
+def test_statistics_in_blocks_of_genes_are_those_of_all_genes(counts, monkeypatch):
+    expected = ReferenceExpression(matrix(counts))
+    monkeypatch.setattr(_reference, "GENES_PER_BLOCK", 4)
+    found = ReferenceExpression(matrix(counts))
+    np.testing.assert_allclose(found.mean, expected.mean)
+    np.testing.assert_allclose(found.std, expected.std)
+
+
+# ---------------------------------------------------------------- several datasets
+
+
+DATASET = np.arange(40) % 3
+
+
+@pytest.fixture
+def several(counts):
+    """Three datasets; the first has no gene 0, the first two have no gene 1, and no dataset has gene 4."""
+    counts += 1
+    counts[:, 4] = 0
+    counts[DATASET == 0, 0] = 0
+    counts[DATASET < 2, 1] = 0
+    return ReferenceExpression(matrix(counts), DATASET), counts
+
+
+def test_each_dataset_is_normalized_by_its_own_totals(several):
+    expression, counts = several
+    expected = np.empty_like(counts)
+    for index in range(3):
+        expected[DATASET == index] = log_normalized(counts[DATASET == index])
+    found = expression.dense(np.arange(9))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found.dtype == np.float32
+
+
+def test_statistics_are_of_the_first_dataset_that_has_the_gene(several):
+    expression, counts = several
+    first = np.array([1, 2, 0, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(expression.first_dataset, first)
+    dense = expression.dense(np.arange(9))
+    for gene, index in enumerate(first):
+        values = dense[DATASET == index, gene]
+        assert expression.mean[gene] == pytest.approx(values.mean(), rel=1e-5)
+        assert expression.std[gene] == pytest.approx(values.std(), rel=1e-4)
+        assert expression.detection_rate[gene] == pytest.approx((values > 0).mean())
+    np.testing.assert_allclose(expression.n_expressing(np.arange(9)), (counts > 0).sum(0))
+
+
+def test_values_of_two_genes_are_of_the_first_dataset_that_has_both(several):
+    expression, _ = several
+    genes, others = np.array([2, 0, 4, 1]), np.array([3, 0, 1])
+    by_dataset = [np.full((4, 3), index) for index in range(3)]
+    found = expression.from_first_with_both(by_dataset.__getitem__, genes, others)
+    assert found.tolist() == [[0, 1, 2], [1, 1, 2], [0, 0, 0], [2, 2, 2]]
+    assert not expression.has_both(0, genes, others)[0, 1]
+    needed = []
+    expression.from_first_with_both(lambda index: needed.append(index) or by_dataset[index], genes[:1], others[:1])
+    assert needed == [0]
 
 
 # ---------------------------------------------------------------- shared genes

@@ -204,6 +204,8 @@ def test_relations_are_loaded_by_name_in_the_order_asked(expression):
     assert not loaded["protein"].centered
     assert not loaded["string"].fallback.centered
     assert load_relations(reference, expression, SHARED, ["protein"])["protein"].centered
+    few = load_relations(reference, expression, SHARED, ["coexpression"], n_components=3)["coexpression"]
+    assert (few.centered, few.n_components) == (True, 3)
     assert load_relations(reference, expression, SHARED, []) == {}
     with pytest.raises(KeyError, match="no relation .*kegg.*coexpression.*add_gene_network"):
         load_relations(reference, expression, SHARED, ["kegg"])

@@ -76,6 +76,32 @@ def test_normalized_values_are_not_scaled(counts):
     assert cells[np.arange(3)].total_counts is None
 
 
+@pytest.mark.parametrize("is_counts", [True, False])
+def test_sparse_log_normalized_values_are_the_dense_ones(counts, is_counts):
+    cells = make_cells(counts, is_counts=is_counts)
+    found = cells.log_normalized_sparse(SPLIT, 10.0)
+    assert sparse.issparse(found)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.toarray(), cells.log_normalized(SPLIT, 10.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("has_coords", [True, False])
+@pytest.mark.parametrize("is_counts", [True, False])
+def test_parts_that_are_joined_are_the_cells(counts, has_coords, is_counts):
+    coords = np.random.default_rng(1).random((12, 2)) if has_coords else None
+    cells = make_cells(counts, is_counts=is_counts, coords=coords, section=np.arange(12) % 2)
+    parts = list(cells.parts(5))
+    assert [len(part) for part in parts] == [5, 5, 2]
+    assert SpatialCells.join(parts[:1]) is parts[0]
+    joined = SpatialCells.join(parts)
+    assert joined.expression.format == "csr"
+    np.testing.assert_array_equal(joined.expression.toarray(), counts)
+    for name in ("total_counts", "coords", "section"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(cells, name))
+    assert (joined.total_counts is None) == (not is_counts)
+    assert (joined.coords is None) == (not has_coords)
+
+
 # ---------------------------------------------------------------- cells in space
 
 
