@@ -131,7 +131,7 @@ def test_each_dataset_is_normalized_by_its_own_totals(several):
     expression, counts = several
     expected = np.empty_like(counts)
     for index in range(3):
-        expected[DATASET == index] = log_normalized(counts[DATASET == index])
+        expected[index == DATASET] = log_normalized(counts[index == DATASET])
     found = expression.dense(np.arange(9))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert found.dtype == np.float32
@@ -143,7 +143,7 @@ def test_statistics_are_of_the_first_dataset_that_has_the_gene(several):
     np.testing.assert_array_equal(expression.first_dataset, first)
     dense = expression.dense(np.arange(9))
     for gene, index in enumerate(first):
-        values = dense[DATASET == index, gene]
+        values = dense[index == DATASET, gene]
         assert expression.mean[gene] == pytest.approx(values.mean(), rel=1e-5)
         assert expression.std[gene] == pytest.approx(values.std(), rel=1e-4)
         assert expression.detection_rate[gene] == pytest.approx((values > 0).mean())

@@ -5,9 +5,11 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute.data._relation_store import (
+    POOLING,
     StoredRelation,
     copy_relations,
     delete_relation,
+    has_protein,
     read_relation,
     relation_names,
     write_relation,
@@ -122,3 +124,15 @@ def test_one_missing_relation_is_named(reference):
     del reference.varp["net"]
     with pytest.raises(KeyError, match="'net' is not in `reference.varp`"):
         read_relation(reference, "net")
+
+
+def test_genes_with_a_protein_are_those_of_any_relation_that_was_made_from_proteins(reference):
+    assert has_protein(reference, []).tolist() == HAS_VALUES.tolist()
+    only_fifth = np.arange(N_GENES) == 4
+    write_relation(reference, StoredRelation("other", "vectors", np.ones((5, 2)), only_fifth, {POOLING: "mean"}))
+    write_relation(reference, StoredRelation("sets", "vectors", np.ones((5, 2)), np.ones(5, bool)))
+    assert has_protein(reference, ["sets", "net"]).tolist() == HAS_VALUES.tolist()
+    found = has_protein(reference, ["sets", "other", "unknown"])
+    assert found.tolist() == (HAS_VALUES | only_fifth).tolist()
+    assert found.dtype == bool
+    assert has_protein(AnnData(np.ones((2, 3))), ["protein"]).tolist() == [False] * 3

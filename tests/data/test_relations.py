@@ -201,6 +201,9 @@ def test_relations_are_loaded_by_name_in_the_order_asked(expression):
         ("protein", Vectors),
     ]
     assert not loaded["coexpression"].centered
+    assert loaded["coexpression"].expression is expression
+    assert loaded["coexpression"].shared is SHARED
+    assert loaded["protein"].fallback is loaded["string"].fallback is loaded["coexpression"]
     assert not loaded["protein"].centered
     assert not loaded["string"].fallback.centered
     assert load_relations(reference, expression, SHARED, ["protein"])["protein"].centered
@@ -209,3 +212,10 @@ def test_relations_are_loaded_by_name_in_the_order_asked(expression):
     assert load_relations(reference, expression, SHARED, []) == {}
     with pytest.raises(KeyError, match="no relation .*kegg.*coexpression.*add_gene_network"):
         load_relations(reference, expression, SHARED, ["kegg"])
+
+
+def test_what_a_fingerprint_reads_of_edges_depends_on_neither_machine_nor_storage():
+    graph = sparse.csr_matrix(np.array([[0, 0.5, 0], [0, 0, 0], [2, 0, 1]]))
+    expected = [np.array([0, 2, 3, 3], "<i8"), np.array([0, 1, 2], "<i8"), np.array([1, 2, 0.5], "<f4")]
+    for stored in (graph, graph.astype(np.float32), sparse.csr_matrix(graph[:, ::-1])[:, ::-1]):
+        assert Edges(stored, None).digest_parts(np.array([2, 0, 1])) == [part.tobytes() for part in expected]

@@ -4,7 +4,16 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute.data._result import recorded_setup, setup_record, units, without_values
+from stimpute import __version__
+from stimpute.data._result import (
+    how_to_cite,
+    recorded_label,
+    recorded_section_key,
+    recorded_setup,
+    setup_record,
+    units,
+    without_values,
+)
 
 
 @pytest.fixture
@@ -90,3 +99,21 @@ def test_a_view_stays_a_view(spatial):
 def test_units_are_told_in_words():
     assert units(counts=True) == "log1p of counts scaled to the median total of the spatial cells"
     assert units(counts=False) == "the units of the normalized spatial data"
+
+
+@pytest.mark.parametrize(("counts", "label"), [(True, "log-normalized expression"), (False, "normalized expression")])
+def test_the_label_of_values_is_that_of_their_units(counts, label):
+    assert recorded_label(AnnData(uns={"stimpute": {"units": units(counts=counts)}})) == label
+    assert recorded_label(AnnData(uns={"stimpute": {}})) == recorded_label(AnnData()) == "normalized expression"
+
+
+def test_the_column_of_sections_is_known_if_the_data_have_it(spatial):
+    imputed = AnnData(uns={"stimpute": {"spatial_setup": {"batch_key": "type"}}})
+    assert recorded_section_key(imputed, spatial) == "type"
+    assert recorded_section_key(imputed, AnnData()) is None
+    assert recorded_section_key(AnnData(), spatial) is None
+
+
+def test_the_version_and_the_paper_are_cited():
+    assert how_to_cite().startswith(f"stimpute {__version__}, https://")
+    assert "https://doi.org/10.1038/s42003-024-06964-2" in how_to_cite()
