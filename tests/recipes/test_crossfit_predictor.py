@@ -114,6 +114,7 @@ def test_the_effective_number_of_equal_weights_is_their_number():
     found = effective_number(torch.stack([cell, niche]))
     assert found.tolist() == [1, 3, round(4**2 / (3**2 + 1)), 0]
     assert found.dtype.kind == "i"
+    assert effective_number(1e-3 * torch.stack([cell, niche])).tolist() == found.tolist()
 
 
 def test_the_standard_deviation_is_that_of_all_cells():
