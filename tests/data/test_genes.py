@@ -95,6 +95,11 @@ def test_genes_without_expression_in_one_dataset_are_no_inputs(spatial, referenc
     assert list(shared) == list("dba")
 
 
+def test_a_gene_that_is_hardly_expressed_is_an_input():
+    hardly = ExpressionMatrix(sparse.csr_matrix([[0.5, 1, 2, 3]]), pd.Index(list("abcd")), is_counts=False)
+    assert list(expressed_shared_genes(hardly, matrix("abcd"))) == list("abcd")
+
+
 def test_zeros_of_genes_that_are_not_shared_do_not_matter():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -129,6 +134,13 @@ def test_a_missing_gene_is_named_with_its_closest_spelling():
 def test_many_missing_genes_are_not_all_listed():
     with pytest.raises(KeyError, match=r"25 gene\(s\).*and 15 more"):
         locate_genes([f"x{i}" for i in range(25)], pd.Index(["Rorb"]), "the reference")
+
+
+def test_ten_missing_genes_are_all_listed_and_nothing_is_suggested_where_nothing_is_close():
+    with pytest.raises(KeyError) as error:
+        locate_genes([f"x{i}" for i in range(10)], pd.Index(["Rorb"]), "the reference")
+    assert "more" not in str(error.value)
+    assert "did you mean" not in str(error.value)
 
 
 def test_a_request_may_be_any_iterable_of_names():

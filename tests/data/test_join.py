@@ -43,6 +43,14 @@ def test_references_of_a_list_are_numbered():
     assert joined.obs["dataset"].cat.categories.tolist() == ["1", "2"]
 
 
+def test_columns_of_genes_are_those_of_the_first_reference_that_has_them():
+    first, second = make("ab"), make("bc")
+    first.var["length"] = [1.0, 2]
+    second.var["length"] = [5.0, 6]
+    joined = join_references([first, second])
+    assert joined.var["length"].tolist()[:2] == [1, 2]
+
+
 def test_cells_with_equal_names_can_be_told_apart():
     joined = join_references({"x": make("ab"), "y": make("ab")})
     assert joined.obs_names.is_unique
@@ -115,6 +123,7 @@ def test_edges_of_a_gene_come_from_the_first_reference_that_has_any():
     pp.add_gene_network(second, edges, "ppi")
     joined = join_references([first, second])
     stored = read_relation(joined, "ppi")
+    assert sparse.issparse(joined.varp["ppi"])
     expected = pd.DataFrame(stored.values.toarray(), joined.var_names, joined.var_names)
     alone = read_relation(first, "ppi").values.toarray()
     np.testing.assert_array_equal(expected.loc[["a", "b"], ["a", "b", "c"]], alone[:2])

@@ -71,6 +71,8 @@ def test_the_smallest_positive_value_is_a_median_over_cells_that_have_one():
     assert smallest_positive_value(sparse.csr_matrix(x)) == 4  # of 0.5, 4 and 8
     assert smallest_positive_value(sparse.csr_matrix(np.array([[-1.0, 0], [-2, -3]]))) == 1
     assert smallest_positive_value(sparse.csr_matrix((2, 3))) == 1
+    stored_zero = sparse.csr_matrix((np.array([0.0, 3]), np.array([0, 1]), np.array([0, 2])), shape=(1, 2))
+    assert smallest_positive_value(stored_zero) == 3
 
 
 def test_it_is_what_scanpy_does():
@@ -84,6 +86,7 @@ def test_it_is_what_scanpy_does():
 
 def test_the_median_total_is_of_cells_that_have_one():
     assert median_total(np.array([0, 0, 0, 10, 30, 50])) == 30
+    assert median_total(np.array([0, 0.5, 1, 7])) == 1
     assert median_total(np.zeros(3)) == 1
 
 
@@ -130,6 +133,7 @@ def test_correlation_is_that_of_numpy_and_zero_for_a_constant():
     expected = [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(3)]
     np.testing.assert_allclose(found[:3], expected)
     assert found[3] == pytest.approx(0)
+    np.testing.assert_allclose(column_correlation(1e-3 * a, 1e-3 * b)[:3], expected)
 
 
 @given(COUNTS)

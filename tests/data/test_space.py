@@ -23,11 +23,17 @@ def test_the_order_keeps_neighbors_together():
     assert steps(coords[spatial_order(coords)]) < 0.1 * steps(coords)
 
 
+def test_cells_on_a_line_come_in_their_order():
+    position = np.random.default_rng(0).permutation(1000)
+    order = spatial_order(np.column_stack([position, np.zeros(1000)]))
+    np.testing.assert_array_equal(position[order], np.arange(1000))
+
+
 def test_the_order_does_not_depend_on_the_units_and_the_origin_of_an_axis():
     coords = np.random.default_rng(0).integers(0, 2**15, (300, 2)).astype(float)
     coords[:2] = [[0, 0], [2**15, 2**15]]  # so that positions are exact
     expected = spatial_order(coords)
-    for scale, origin in [(1000, 0), ([8, 1], 0), (0.25, [0, -4096]), (1, [64, 2])]:
+    for scale, origin in [(1000, 0), ([8, 1], 0), (0.25, [0, -4096]), (1, [64, 2]), (2.0**-20, 0)]:
         np.testing.assert_array_equal(spatial_order(coords * scale + origin), expected)
 
 
@@ -41,6 +47,9 @@ def test_a_sample_is_even_and_without_repeats(n, wanted):
     sample = sample_cells(np.random.default_rng(0).permutation(n), wanted)
     assert len(sample) == len(set(sample)) == min(n, wanted)
     assert list(sample) == sorted(sample)
+    along_the_order = sample_cells(np.arange(n), wanted)
+    assert along_the_order[0] == 0
+    assert along_the_order[-1] == n - 1 or wanted == 1
 
 
 @pytest.mark.parametrize("run", [1, 5, 64])
@@ -89,12 +98,16 @@ def test_small_sections_repeat_and_a_single_cell_is_its_own_neighbor():
     neighbors = spatial_neighbors(np.random.default_rng(0).random((4, 2)), np.array([0, 0, 0, 1]), 5)
     assert set(neighbors[0]) == {1, 2}
     assert set(neighbors[3]) == {3}
+    two = spatial_neighbors(np.array([[0.0, 0], [1, 1]]), np.zeros(2), 3)
+    assert two.tolist() == [[1, 1, 1], [0, 0, 0]]
 
 
 def test_the_mean_of_neighbors_counts_repeated_ones():
     expression = sparse.csr_matrix(np.array([[1.0, 0], [3, 0], [0, 8]], np.float32))
     found = neighbor_mean(expression, np.array([[1, 2], [0, 0]]))
     np.testing.assert_allclose(found, [[1.5, 4], [1, 0]])
+    alone = neighbor_mean(expression.toarray(), np.array([[2], [0], [1]]))
+    np.testing.assert_allclose(alone, [[0, 8], [1, 0], [3, 0]])
 
 
 def test_the_mean_of_neighbors_is_the_same_where_they_are_too_many_to_be_dense(monkeypatch):

@@ -118,7 +118,7 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
 
 def joined_setup(setups: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the arguments of `setup_anndata` for references that were joined with some setups."""
-    kinds = {setup.get("expression", "counts") for setup in setups.values()}
+    kinds = {setup.get("expression") for setup in setups.values()}
     return {"expression": "normalized" if "normalized" in kinds else "counts", "dataset_key": DATASET_KEY}
 
 
@@ -155,6 +155,5 @@ def _join_relation(parts: list[tuple[StoredRelation, pd.Index]], genes: pd.Index
         values = values + place @ rows
         is_done[position[new]] = True
     joined = values.toarray() if first.kind == "vectors" else values
-    details = {key: value for key, value in first.details.items() if key != "coverage"}
-    details["coverage"] = float(is_done.mean())
+    details = {**first.details, "coverage": float(is_done.mean())}
     return StoredRelation(first.name, first.kind, joined, is_done, details)

@@ -88,7 +88,7 @@ def smallest_positive_value(x: sparse.csr_matrix) -> float:
     """Take the median over cells of the smallest positive value of a cell; 1 if no value is positive."""
     values = np.where(x.data > 0, x.data, np.inf)
     starts = x.indptr[:-1][np.diff(x.indptr) > 0]
-    smallest = np.minimum.reduceat(values, starts) if len(starts) else values
+    smallest = np.minimum.reduceat(values, starts)
     smallest = smallest[np.isfinite(smallest)]
     return float(np.median(smallest)) if len(smallest) else 1.0
 

@@ -30,12 +30,11 @@ def spatial_order(coords: np.ndarray, section: np.ndarray | None = None) -> np.n
     """
     coords = np.asarray(coords, dtype=np.float64)
     n_axes = coords.shape[1]
-    bits = min(BITS_PER_AXIS, 63 // n_axes)
     span = np.ptp(coords, axis=0)
     scaled = (coords - coords.min(0)) / np.where(span > 0, span, 1)
-    grid = (scaled * (2**bits - 1)).astype(np.uint64)
+    grid = (scaled * (2**BITS_PER_AXIS - 1)).astype(np.uint64)
     code = np.zeros(len(coords), dtype=np.uint64)
-    for bit in range(bits):
+    for bit in range(BITS_PER_AXIS):
         for axis in range(n_axes):
             code |= ((grid[:, axis] >> np.uint64(bit)) & np.uint64(1)) << np.uint64(bit * n_axes + axis)
     if section is None:
