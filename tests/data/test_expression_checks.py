@@ -44,6 +44,10 @@ def test_other_values_before_the_bad_one_are_good(form, bad, problem):
         check_expression(form(x), "counts", CELLS, GENES)
 
 
+def test_the_largest_exact_count_passes():
+    check_expression(np.full((5, 4), 2.0**24), "counts", CELLS, GENES)
+
+
 def test_normalized_values_may_be_of_any_size():
     check_expression(np.full((5, 4), 1e12 + 0.5), "normalized", CELLS, GENES)
 

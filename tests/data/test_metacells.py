@@ -125,6 +125,13 @@ def test_weighted_statistics_are_those_of_repeated_cells(reference):
     np.testing.assert_allclose(found, np.transpose(expected), rtol=1e-5, atol=1e-6)
 
 
+def test_zeros_that_are_stored_are_not_detected():
+    stored = sparse.csr_matrix((np.array([0.0, 2, 1]), np.array([0, 0, 1]), np.array([0, 1, 3])), shape=(2, 2))
+    expression = ReferenceExpression(ExpressionMatrix(stored, pd.Index(["a", "b"]), False))
+    found = weighted_gene_statistics(expression.datasets[0], np.array([0]), np.array([0.25, 0.75]))
+    np.testing.assert_allclose(found, [[1.5, np.sqrt(0.75), 0.75]])
+
+
 def test_weights_of_metacells_are_spread_evenly_over_their_cells(reference):
     metacell = np.arange(60) % 7
     metacells = Metacells(reference, metacell)

@@ -134,6 +134,21 @@ def test_a_gene_that_is_constant_is_similar_to_none_on_either_side(n_components)
     np.testing.assert_allclose(np.diag(found)[1::2], 1, rtol=1e-3)
 
 
+@pytest.mark.parametrize("n_components", [None, 4])
+def test_coexpression_is_that_of_the_first_dataset_with_both_genes(n_components):
+    x = np.random.default_rng(1).gamma(1.0, 1.0, (2, 60, N_GENES)).astype(np.float32)
+    x[0, :, [3, 4]] = 0
+
+    def similarity(values, dataset=None):
+        matrix = ExpressionMatrix(sparse.csr_matrix(values), pd.Index([f"g{i}" for i in range(N_GENES)]), False)
+        joined = ReferenceExpression(matrix, dataset)
+        return Coexpression(joined, SHARED, n_components=n_components).similarity(ALL)
+
+    found = similarity(np.concatenate(x), np.repeat([0, 1], 60))
+    is_second = np.isin(ALL, [3, 4])[:, None] | np.isin(SHARED, [3, 4])
+    np.testing.assert_allclose(found, np.where(is_second, similarity(x[1]), similarity(x[0])), atol=1e-5)
+
+
 def test_coexpression_of_the_paper_is_a_cosine(expression):
     x = expression.dense(ALL)
     unit = x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
