@@ -38,6 +38,7 @@ def test_what_is_written_is_read(reference, relation):
     found = read_relation(reference, relation.name)
     assert (found.name, found.kind) == (relation.name, relation.kind)
     np.testing.assert_array_equal(dense(found.values), dense(relation.values))
+    assert relation.kind == "edges" or found.values.dtype == np.float32
     np.testing.assert_array_equal(found.has_values, HAS_VALUES)
     known = {key: value for key, value in relation.details.items() if value is not None}
     assert dict(found.details) == known

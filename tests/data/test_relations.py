@@ -222,11 +222,36 @@ def test_relations_are_loaded_by_name_in_the_order_asked(expression):
     assert not loaded["protein"].centered
     assert not loaded["string"].fallback.centered
     assert load_relations(reference, expression, SHARED, ["protein"])["protein"].centered
+    np.testing.assert_array_equal(loaded["protein"].vectors, np.eye(N_GENES, 3))
+    assert loaded["protein"].has_vector.tolist() == [True] * N_GENES
+    np.testing.assert_array_equal(loaded["string"].graph.toarray(), np.eye(N_GENES))
     few = load_relations(reference, expression, SHARED, ["coexpression"], n_components=3)["coexpression"]
     assert (few.centered, few.n_components) == (True, 3)
     assert load_relations(reference, expression, SHARED, []) == {}
     with pytest.raises(KeyError, match="no relation .*kegg.*coexpression.*add_gene_network"):
         load_relations(reference, expression, SHARED, ["kegg"])
+
+
+def test_the_length_of_vectors_does_not_matter(coexpression):
+    vectors = np.random.default_rng(0).normal(size=(N_GENES, 3))
+    expected = Vectors(vectors, np.ones(N_GENES, bool), coexpression).similarity(ALL)
+    found = Vectors(1e-3 * vectors, np.ones(N_GENES, bool), coexpression).similarity(ALL)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_an_edge_of_any_weight_is_an_edge(coexpression):
+    graph = sparse.csr_matrix(([0.01], ([0], [SHARED[1]])), shape=(N_GENES, N_GENES))
+    found = Edges(graph, coexpression).similarity(np.array([0]))
+    np.testing.assert_allclose(found, [[0, 0.01, 0, 0]])
+    assert found.dtype == np.float32
+
+
+def test_what_a_fingerprint_reads_of_vectors_does_not_depend_on_their_type(coexpression):
+    vectors = np.arange(6.0).reshape(3, 2)
+    has_vector = np.array([True, False, True])
+    expected = [has_vector[[2, 0, 1]].tobytes(), vectors[[2, 0, 1]].astype("<f4").tobytes()]
+    for stored in (vectors, vectors.astype(np.float32)):
+        assert Vectors(stored, has_vector, coexpression).digest_parts(np.array([2, 0, 1])) == expected
 
 
 def test_what_a_fingerprint_reads_of_edges_depends_on_neither_machine_nor_storage():

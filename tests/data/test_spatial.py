@@ -105,6 +105,10 @@ def test_parts_that_are_joined_are_the_cells(counts, has_coords, is_counts):
 # ---------------------------------------------------------------- cells in space
 
 
+def test_cells_keep_the_sections_that_were_given(placed):
+    np.testing.assert_array_equal(placed.section, np.arange(12) % 2)
+
+
 def test_rows_are_taken_from_everything(placed):
     rows = np.array([5, 2, 7])
     part = placed[rows]
