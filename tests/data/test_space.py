@@ -33,7 +33,7 @@ def test_the_order_does_not_depend_on_the_units_and_the_origin_of_an_axis():
     coords = np.random.default_rng(0).integers(0, 2**15, (300, 2)).astype(float)
     coords[:2] = [[0, 0], [2**15, 2**15]]  # so that positions are exact
     expected = spatial_order(coords)
-    for scale, origin in [(1000, 0), ([8, 1], 0), (0.25, [0, -4096]), (1, [64, 2]), (2.0**-20, 0)]:
+    for scale, origin in [(1000, 0), ([8, 1], 0), (0.25, [0, -4096]), (1, [64, 2]), (2.0**-40, 0)]:
         np.testing.assert_array_equal(spatial_order(coords * scale + origin), expected)
 
 
