@@ -7,8 +7,8 @@ from scipy import sparse
 from stimpute import __version__
 from stimpute.data._result import (
     how_to_cite,
+    position_keys,
     recorded_label,
-    recorded_section_key,
     recorded_setup,
     setup_record,
     units,
@@ -109,9 +109,10 @@ def test_the_label_of_values_is_that_of_their_units(counts, label):
 
 def test_the_column_of_sections_is_known_if_the_data_have_it(spatial):
     imputed = AnnData(uns={"stimpute": {"spatial_setup": {"batch_key": "type"}}})
-    assert recorded_section_key(imputed, spatial) == "type"
-    assert recorded_section_key(imputed, AnnData()) is None
-    assert recorded_section_key(AnnData(), spatial) is None
+    assert position_keys(spatial, imputed, None, None) == ("spatial", "type")
+    del spatial.obs["type"]
+    assert position_keys(spatial, imputed, None, None) == ("spatial", None)
+    assert position_keys(spatial, AnnData(), None, None) == ("spatial", None)
 
 
 def test_the_version_and_the_paper_are_cited():
