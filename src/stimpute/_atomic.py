@@ -65,9 +65,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def filling(folder: str | Path, stale: tuple[str, ...] = ()) -> Iterator[Path]:
     """Yield a temporary folder to write files to; move them into `folder` if nothing failed.
 
-    A new folder gets its name when it is whole. In an older folder, the new files become valid all at once, by one
-    renaming, and are then moved to their places. If the process is killed while they are moved, :func:`recover` moves
-    the others.
+    Nothing has the name of a new folder until all is written. In an older folder, the new files become valid all at
+    once, by one renaming, and are then moved to their places. If the process is killed while they are moved,
+    :func:`recover` moves the others.
 
     Parameters
     ----------

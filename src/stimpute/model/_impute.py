@@ -56,9 +56,9 @@ def impute(
         `"shrunken"` values have the smallest squared error, and vary less than measured ones where a gene is hard
         to predict. `"matched"` values vary as much as the gene is expected to vary.
     out
-        Path to stream to, for results that do not fit in memory; it gets its name when it is whole. `"x.h5ad"` is
-        one file, not compressed; any other name is a zarr store, of version 2 of the format, which all viewers read,
-        whatever `anndata.settings.zarr_write_format` is. Both have the same values.
+        Path to stream to, for results that do not fit in memory; nothing has this name until all is written.
+        `"x.h5ad"` is one file, not compressed; any other name is a zarr store, of version 2 of the format, which all
+        viewers read, whatever `anndata.settings.zarr_write_format` is. Both have the same values.
     lazy
         Return Dask arrays, of which only what is asked for is computed. Genes are described at once, cells are
         encoded when a gene is first asked for, and kept for the next one: in half of the free memory, then in a
