@@ -71,7 +71,8 @@ def test_the_warning_names_the_reference():
     with pytest.warns(UserWarning, match=r"reference 'other' the shared genes .* 0\.01.* 0 ± 0\.06.*hardly used"):
         found.warn(("own", "other"))
     with pytest.warns(UserWarning, match="In the reference the shared genes"):
-        Agreement(np.array([0.0]), np.array([0.1])).warn(())
+        Agreement(np.array([0.0]), np.array([0.05])).warn(())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Agreement(np.array([0.5]), np.array([0.1])).warn(())
+        Agreement(np.array([0.2]), np.array([0.13])).warn(())  # a small panel

@@ -19,6 +19,7 @@ MAX_GENES = 300
 MAX_CELLS = 5000
 N_PERMUTATIONS = 100
 MIN_DEVIATIONS = 2.0  # of permuted genes
+MAX_CHANCE = 0.1  # of a first reference that is warned of: a small panel does not tell that it is a wrong one
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,16 @@ class Agreement:
         return self.correlation >= MIN_DEVIATIONS * self.chance
 
     def warn(self, datasets: tuple[str, ...]) -> None:
-        """Warn of datasets that agree no more than permuted genes would.
+        """Warn of datasets that agree no more than permuted genes would; of the first only where chance is small.
 
         Parameters
         ----------
         datasets
             Names of the datasets; empty for one.
         """
-        for index in np.flatnonzero(~self.is_beyond_chance):
+        is_sure = self.chance < MAX_CHANCE
+        is_sure[1:] = True
+        for index in np.flatnonzero(~self.is_beyond_chance & is_sure):
             name = f"the reference {datasets[index]!r}" if datasets else "the reference"
             use = "It is hardly used. " if index > 0 else ""
             warnings.warn(
