@@ -1,10 +1,15 @@
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small import set_up, small_pair
 
-from stimpute._messages import check_at_least, check_at_most, missing_key, name_list
+from stimpute import StImputeModel
+from stimpute._messages import check_at_least, check_at_most, missing_key, name_list, warn
 
 
 @pytest.mark.parametrize(
@@ -55,3 +60,21 @@ def test_values_at_or_below_the_maximum_and_none_pass():
 
 def test_keys_of_scvi_tools_are_not_offered():
     assert "has ['b', 'c']." in str(missing_key("a", "obs", ["c", "_scvi_batch", None, "b"]))
+
+
+def test_warnings_are_given_at_the_line_of_the_user():
+    """From near the call, from within scvi-tools and Lightning, and from a function that calls a function."""
+    spatial, reference = small_pair(proteins=False)
+    del spatial.obsm["spatial"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        set_up(spatial, reference, expression="normalized")
+        model = StImputeModel(spatial, reference, n_steps=10, n_metacells=20)
+        model.train(max_epochs=10**4, enable_progress_bar=False)
+    found = {str(warning.message)[:12]: warning.filename for warning in caught}
+    assert [found[start] for start in ("All values a", "`adata.obsm`", "`max_epochs`")] == [__file__] * 3
+
+
+def test_a_warning_outside_of_any_package_is_given():
+    with ThreadPoolExecutor(1) as pool, pytest.warns(UserWarning, match="in a thread"):
+        pool.submit(warn, "in a thread").result()

@@ -1,13 +1,32 @@
-"""Wording that error messages share."""
+"""Wording that error messages share, and warnings at the line of the user."""
 
 from __future__ import annotations
 
+import inspect
 import math
+import warnings
 from collections.abc import Iterable
 from numbers import Integral, Real
 
 LARGEST = 10**6  # rate or weight that an optimizer can work with; the same numbers overflow above 1e38
 MAX_WIDTH = 10_000  # of a layer
+
+
+INSIDE = ("stimpute", "scvi", "lightning", "torch", "contextlib", "functools")  # packages that call this one
+
+
+class StImputeWarning(UserWarning):
+    """A warning of this package."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's code that called the package, however deep the cause is."""
+    frame = inspect.currentframe()
+    level = 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in INSIDE:
+        frame = frame.f_back
+        level += 1
+    warnings.warn(message, StImputeWarning, stacklevel=level)
 
 
 def name_list(names: Iterable[object], n_shown: int = 5) -> str:

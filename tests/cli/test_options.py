@@ -1,4 +1,5 @@
 import inspect
+import runpy
 import subprocess
 import sys
 from dataclasses import dataclass, fields
@@ -46,9 +47,12 @@ def test_help_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_the_package_runs_as_a_module():
-    done = subprocess.run([sys.executable, "-m", "stimpute.cli", "--version"], check=True, capture_output=True)
-    assert done.stdout.decode().strip() == version("stimpute")
+def test_the_package_runs_as_a_module(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["stimpute", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("stimpute.cli", run_name="__main__")
+    assert not ended.value.code
+    assert capsys.readouterr().out.strip() == version("stimpute")
 
 
 def test_main_and_app_are_public():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from stimpute._messages import warn
 from stimpute.cli import _options as opt
 from stimpute.cli import _steps as steps
 from stimpute.cli._console import Console
@@ -118,7 +118,7 @@ def impute(
 def _add_explained(model: StImputeModel) -> None:
     """Add a column to the cells that says how well the reference explains them; one of that name is kept."""
     if "explained" in model.adata.obs:
-        warnings.warn("The cells have a column 'explained' already, which is kept as it is.", UserWarning, stacklevel=2)
+        warn("The cells have a column 'explained' already, which is kept as it is.")
     else:
         model.adata.obs["explained"] = model.get_explained()
 

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console as RichConsole
 from rich.markup import escape
 
+from stimpute._messages import StImputeWarning
 from stimpute.cli._console import write_json
 
 USER_ERRORS = (ValueError, LookupError, OSError, MemoryError, ImportError, FloatingPointError)
@@ -111,7 +112,7 @@ def report_errors(arguments: Sequence[str]) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if not {"-q", "--quiet"} & set(arguments):
-            warnings.filterwarnings("default", category=UserWarning, module="stimpute")
+            warnings.simplefilter("default", StImputeWarning)
         warnings.showwarning = _warn_once()
         try:
             yield

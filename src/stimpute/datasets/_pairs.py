@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from scipy.sparse import csr_matrix
 from stimpute._arguments import check_arguments
 from stimpute._atomic import replacing
 from stimpute._hdf5 import check_hdf5, read_h5ad
+from stimpute._messages import warn
 from stimpute.data._expression_checks import check_expression
 from stimpute.datasets import _stand_in
 
@@ -157,11 +157,9 @@ def _load_or(load: Callable[[], Pair], stand_in: Callable[[], Pair], simulate: b
     except FileNotFoundError as error:
         if not simulate:
             raise
-        warnings.warn(
+        warn(
             f"{error} A simulated tissue takes the place of these data. It has their names of genes and annotations, "
             "but not their values: figures and text about the data do not apply to it.",
-            UserWarning,
-            stacklevel=3,
         )
         return stand_in()
 
@@ -205,11 +203,9 @@ def _download(url: str) -> Path:
         found = pooch.file_hash(path)
         with replacing(checksum) as temporary:
             temporary.write_text(found, encoding="utf-8")
-        warnings.warn(
+        warn(
             f"No checksum is published for {url}, so that the file could not be verified. Its SHA-256 is {found}; "
             f"from now on the file is compared with it (it is kept in {checksum}).",
-            UserWarning,
-            stacklevel=2,
         )
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scvi import settings
 
-from stimpute._messages import check_type
+from stimpute._messages import check_type, warn
 from stimpute.data._expression import read_gene_names
 from stimpute.data._genes import locate_genes
 from stimpute.data._lazy import Scans
@@ -159,7 +157,7 @@ class ModelData:
         if self.attached is None or not self._compared.is_new(section):
             return
         if are_reference_cells(section, self._model.spatial_setup, self.attached):
-            warnings.warn(REFERENCE_CELLS, UserWarning, stacklevel=settings.warnings_stacklevel)
+            warn(REFERENCE_CELLS)
 
     def locate(self, genes: str | Sequence[str] | None, adata: AnnData | None) -> tuple[np.ndarray, pd.Index]:
         """Find positions and names of the genes to predict: the given ones, or all that are not measured.

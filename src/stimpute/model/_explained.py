@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,12 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
-from scvi import settings
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
 from stimpute._arguments import check_arguments
+from stimpute._messages import warn
 from stimpute.data._folds import GeneFolds, GeneSplit
 from stimpute.data._space import sample_cells
 from stimpute.data._spatial import SpatialCells
@@ -191,9 +190,7 @@ def _measured_values(sample: SpatialCells, folds: GeneFolds) -> np.ndarray:
 def _warn_of_unexplained(explained: np.ndarray) -> None:
     share = float((explained[np.isfinite(explained)] <= 0).mean())
     if share > WARN_ABOVE:
-        warnings.warn(
+        warn(
             f"The reference does not explain {share:.0%} of the cells: a cell type may be missing there. Draw "
             '`obs["explained"]` on the tissue, and do not trust imputed values in these cells.',
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pooch
 from tqdm.auto import tqdm
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import check_at_least, check_count, name_list
+from stimpute._messages import check_at_least, check_count, name_list, warn
 from stimpute.pp._gene_names import check_gene_names
 from stimpute.pp._protein_cache import GeneAnswer, ProteinCache
 from stimpute.pp._uniprot import UNIPROT, Entry, UniProt
@@ -223,9 +222,7 @@ def _warn_of_missing(table: pd.DataFrame) -> None:
             parts.append(f"{is_member.sum()} {reason} ({name_list(table.index[is_member])})")
     if parts:
         n_found = (table["status"] == "found").sum()
-        warnings.warn(
+        warn(
             f"{n_found} of {len(table)} genes have a protein; {'; '.join(parts)}. See the columns 'status' and "
             "'match'; choose a candidate for an ambiguous gene by `accessions={gene: accession}`.",
-            UserWarning,
-            stacklevel=3,
         )

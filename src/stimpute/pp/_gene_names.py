@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 from anndata import AnnData
 
-from stimpute._messages import missing_key, name_list
+from stimpute._messages import missing_key, name_list, warn
 
 
 def check_gene_names(names: Iterable[Any], where: str) -> pd.Index:
@@ -47,9 +46,7 @@ def warn_of_other_case(reference_names: pd.Index, other_names: Iterable[str]) ->
         if other is not None and other != name:
             pairs.append(f"{other} for {name}")
     if pairs:
-        warnings.warn(
+        warn(
             f"{len(pairs)} gene names differ from those of the reference only in upper and lower case, and are not "
             f"used: {name_list(pairs)}. Rename them to match.",
-            UserWarning,
-            stacklevel=3,
         )

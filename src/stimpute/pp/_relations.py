@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import name_list
+from stimpute._messages import name_list, warn
 from stimpute.data._expression import read_gene_names
 from stimpute.data._relation_store import POOLING, PROTEIN, StoredRelation, write_relation
 from stimpute.pp._embeddings import ProteinEmbeddings, as_embeddings
@@ -166,11 +165,9 @@ def add_gene_network(
     edge_genes = first.append(second).unique()
     unknown = edge_genes[~edge_genes.isin(genes)]
     if len(unknown):
-        warnings.warn(
+        warn(
             f"{len(unknown)} of {len(edge_genes)} genes of {name!r} are not in the reference. Their edges are dropped: "
             f"{name_list(unknown)}.",
-            UserWarning,
-            stacklevel=2,
         )
         warn_of_other_case(genes, unknown)
     sources = genes.get_indexer(first)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from stimpute._messages import missing_key, name_list
+from stimpute._messages import missing_key, name_list, warn
 from stimpute.pp._embedding_files import UNKNOWN
 from stimpute.pp._esm import clean_residues
 from stimpute.pp._fasta import read_fasta
@@ -57,11 +56,9 @@ def clean(sequences: pd.Series) -> pd.Series:
         raise ValueError(f"{len(empty)} sequences have no residues ({name_list(empty)}); drop these genes.")
     changed = table.index[table["n_replaced"] > 0]
     if len(changed):
-        warnings.warn(
+        warn(
             f"{table['n_replaced'].sum()} characters of {len(changed)} proteins are not residues and were replaced by "
             f"X: {name_list(changed)}.",
-            UserWarning,
-            stacklevel=3,
         )
     return table["residues"]
 
@@ -72,9 +69,7 @@ def warn_of_long(residues: pd.Series, rule: WindowRule) -> None:
     if rule.long_proteins == "whole" or not is_long.any():
         return
     action = "cut into overlapping windows" if rule.long_proteins == "windows" else "truncated"
-    warnings.warn(
+    warn(
         f"{is_long.sum()} proteins are longer than {rule.window} residues and are {action}: "
         f"{name_list(residues.index[is_long])}.",
-        UserWarning,
-        stacklevel=3,
     )

@@ -15,7 +15,6 @@ from the published code.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ import torch
 from scvi import REGISTRY_KEYS
 from torch import Tensor, nn
 
-from stimpute._messages import LARGEST, MAX_WIDTH, check_at_least, check_at_most, check_count, check_flag
+from stimpute._messages import LARGEST, MAX_WIDTH, check_at_least, check_at_most, check_count, check_flag, warn
 from stimpute.data._folds import GeneFolds, GeneSplit, PerFold
 from stimpute.data._reference import Reference
 from stimpute.data._relation_store import COEXPRESSION, PROTEIN
@@ -128,12 +127,10 @@ class PaperRecipe(Recipe):
         """Use proteins where the reference has them, else expression, with a warning."""
         if PROTEIN in available:
             return [PROTEIN]
-        warnings.warn(
+        warn(
             f'The reference has no protein vectors named {PROTEIN!r}. The recipe "paper" relates genes by '
             "co-expression instead. Call `stimpute.pp.add_protein_embeddings(reference, path)` before, or choose "
             f"one of {list(available)} by `relations=`.",
-            UserWarning,
-            stacklevel=2,
         )
         return [COEXPRESSION]
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import torch
-from scvi import settings
 from scvi.model._utils import parse_device_args
 from scvi.module.base import BaseModuleClass
 from scvi.train import Trainer
 from scvi.train._progress import ProgressBar
 from tqdm.auto import tqdm
 
-from stimpute._messages import check_count, check_flag, check_type
+from stimpute._messages import check_count, check_flag, check_type, warn
 from stimpute._screen import can_draw_progress, quiet
 from stimpute.train._batches import RowBatches
 from stimpute.train._checks import check_one_device, check_plan_options, check_trainer_arguments
@@ -176,11 +174,9 @@ class PhaseTrainer:
     def warn_of_idle_bound(self) -> None:
         """Warn if more epochs were asked for than any phase has."""
         if self.max_epochs is not None and self.max_epochs > self.longest > 0:
-            warnings.warn(
+            warn(
                 f"`max_epochs` is {self.max_epochs}, an upper bound: the recipe trains {self.longest} epochs or fewer. "
                 "To train longer, make the model with larger hyperparameters, which `model.recipe` lists.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
             )
 
     def _trainer_options(self, name: str, data: RowBatches, show_progress: bool) -> dict[str, Any]:
