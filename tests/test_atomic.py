@@ -86,6 +86,28 @@ def test_a_folder_that_fails_is_removed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_is_still_written_to_is_removed(tmp_path, monkeypatch):
+    """As that of zarr is by its thread when the call is interrupted."""
+    partial = []
+    times = iter(range(3))
+
+    def write_late(seconds):
+        if next(times, None) is not None:
+            partial[0].mkdir()
+
+    def fail():
+        with replacing(tmp_path / "store.zarr") as path:
+            partial.append(path)
+            path.mkdir()
+            raise Interruption
+
+    monkeypatch.setattr(_atomic.time, "sleep", write_late)
+    with pytest.raises(Interruption):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    assert next(times, None) is None
+
+
 def test_writing_nothing_is_an_error_and_keeps_the_older_file(tmp_path):
     path = tmp_path / "result.csv"
     path.write_text("old")
@@ -94,7 +116,7 @@ def test_writing_nothing_is_an_error_and_keeps_the_older_file(tmp_path):
         with replacing(path):
             pass
 
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"result\.csv is not written: .* was moved or removed .*Call again"):
         write_nothing()
     assert visible(tmp_path) == {"result.csv": "old"}
 

@@ -6,9 +6,12 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+N_REMOVALS = 20  # at most, of what is written again while it is removed
+SECONDS_BETWEEN = 0.05
 MAX_STEM = 100  # characters of a name that are kept in its temporary name, which is longer
 COMPLETE = ".complete.partial"  # folder of new files that are valid, and not yet moved to their places
 WRITE_FAILURES = ("inline_container", "iostream error", "write failed")  # in messages of torch and of h5py
@@ -25,6 +28,15 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _remove_for_good(path: Path) -> None:
+    """Remove a path, also if a thread of zarr or a worker still writes to it, whose task was just given up."""
+    for _ in range(N_REMOVALS):
+        if not path.exists():
+            return
+        _remove(path)
+        time.sleep(SECONDS_BETWEEN)
 
 
 @contextlib.contextmanager
@@ -57,8 +69,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with _failures_of_disks(path):
             yield partial
         os.replace(partial, path)
+    except FileNotFoundError as error:
+        if partial.name not in str(error):
+            raise
+        raise FileNotFoundError(
+            f"{path} is not written: {partial.name}, its name until it is whole, was moved or removed by somebody "
+            "else. Call again."
+        ) from error
     finally:
-        _remove(partial)
+        _remove_for_good(partial)
 
 
 @contextlib.contextmanager
