@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import anndata as ad
 import dask.array as da
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 from small import bare
@@ -55,3 +57,26 @@ FORMS: dict[str, Callable[[AnnData, Path], AnnData]] = {
 def in_form(adata: AnnData, form: str, folder: Path) -> AnnData:
     """A bare copy of an AnnData whose `X` is not in memory."""
     return FORMS[form](bare(adata), folder)
+
+
+FILES = [form for form in FORMS if not form.startswith("Dask")]
+
+
+def path_of(form: str, folder: Path) -> Path:
+    """Where `in_form` writes a form that is a file."""
+    return folder / ("a.zarr" if "zarr" in form else "a.h5ad")
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def annotated() -> AnnData:
+    """A small AnnData with all that the setup may name."""
+    rng = np.random.default_rng(0)
+    adata = AnnData(sparse.csr_matrix(rng.poisson(1.0, (90, 9)).astype(np.float32)))
+    adata.obs["batch"] = pd.Categorical(rng.choice(["a", "b"], 90))
+    adata.obs["dataset"] = rng.choice(["x", "y"], 90)
+    adata.var["symbol"] = [f"G{number}" for number in range(9)]
+    adata.obsm["spatial"] = rng.normal(size=(90, 2))
+    return adata

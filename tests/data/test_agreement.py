@@ -21,10 +21,10 @@ def counts(n_cells: int, seed: int, *, genes=None) -> np.ndarray:
     return values if genes is None else values[:, genes]
 
 
-def reference_of(*datasets: np.ndarray) -> Reference:
+def reference_of(*datasets: np.ndarray, is_counts: bool = True) -> Reference:
     dataset = np.repeat(np.arange(len(datasets)), [len(values) for values in datasets])
     names = pd.Index([f"g{i}" for i in range(N_GENES)])
-    matrix = ExpressionMatrix(sparse.csr_matrix(np.concatenate(datasets)), names, True)
+    matrix = ExpressionMatrix(sparse.csr_matrix(np.concatenate(datasets)), names, is_counts)
     return Reference(ReferenceExpression(matrix, dataset), np.arange(N_GENES), {})
 
 
@@ -48,12 +48,36 @@ def test_it_is_the_rank_correlation_over_pairs_of_genes():
     assert compare_coexpression(reference, section()).correlation[0] == pytest.approx(expected, abs=1e-5)
 
 
+def one_program(n_cells: int, seed: int) -> np.ndarray:
+    """Counts in which all genes go together, more or less."""
+    rng = np.random.default_rng(seed)
+    return rng.poisson(rng.gamma(0.5, 2.0, (n_cells, 1)) * np.linspace(0, 3, N_GENES) + 1).astype(np.float32)
+
+
+def test_chance_is_the_spread_for_permuted_genes():
+    reference = reference_of(one_program(400, 2))
+    spatial = np.log1p(one_program(300, 1))
+    spatial = (spatial - spatial.mean(0)) / spatial.std(0)
+    found = compare_coexpression(reference, spatial)
+    assert found.chance == compare_coexpression(reference, spatial).chance
+    pairs = np.triu_indices(N_GENES, 1)
+    correlations = np.corrcoef(reference.expression.dense(np.arange(N_GENES)).T)
+    in_section = np.corrcoef(spatial.T)[pairs]
+    orders = [np.random.default_rng(seed).permutation(N_GENES) for seed in range(200)]
+    permuted = [spearmanr(correlations[order][:, order][pairs], in_section)[0] for order in orders]
+    assert found.chance[0] == pytest.approx(np.std(permuted), rel=0.2)
+
+
 def test_few_shared_genes_cannot_tell():
     few = counts(400, 3)
     few[:, 9:] = 0
-    found = compare_coexpression(reference_of(counts(400, 2), few), section())
-    assert found.is_beyond_chance.tolist() == [True, True]
+    enough = counts(400, 3)
+    enough[:, 10:] = 0
+    found = compare_coexpression(reference_of(counts(400, 2), few, enough), section())
+    assert found.is_beyond_chance[:2].tolist() == [True, True]
     assert (found.correlation[1], found.chance[1]) == (0, 0)
+    assert found.correlation[2] > 0.2
+    assert found.chance[2] > 0
 
 
 def test_constant_genes_do_not_matter():
@@ -66,11 +90,21 @@ def test_constant_genes_do_not_matter():
     assert found.is_beyond_chance.all()
 
 
-def test_the_warning_names_the_reference():
-    found = Agreement(np.array([0.5, 0.01]), np.array([0.05, 0.06]))
-    with pytest.warns(UserWarning, match=r"reference 'other' the shared genes .* 0\.01.* 0 ± 0\.06.*hardly used"):
+def test_a_gene_of_the_same_value_in_all_cells_does_not_matter():
+    constant = np.log1p(counts(400, 2))
+    constant[:, 0] = 1
+    found = compare_coexpression(reference_of(constant, is_counts=False), section())
+    constant[:, 0] = 0
+    assert found.correlation == compare_coexpression(reference_of(constant, is_counts=False), section()).correlation
+
+
+@pytest.mark.parametrize("chance", [0.06, 0.2])
+def test_the_warning_names_the_reference(chance):
+    found = Agreement(np.array([0.5, 0.01]), np.array([0.05, chance]))
+    told = rf"reference 'other' the shared genes .* 0\.01.* 0 ± {chance:.2f}\. It is hardly used\. Check"
+    with pytest.warns(UserWarning, match=told):
         found.warn(("own", "other"))
-    with pytest.warns(UserWarning, match="In the reference the shared genes"):
+    with pytest.warns(UserWarning, match=r"In the reference the shared genes .* 0 ± 0\.05\. Check"):
         Agreement(np.array([0.0]), np.array([0.05])).warn(())
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -60,7 +60,7 @@ def test_columns_of_sparse_counts_equal_dense_ones_in_every_block(counts):
 
 def test_totals_are_exact_in_every_block(monkeypatch):
     """Above 2^24, float32 has no odd numbers."""
-    monkeypatch.setattr(_normalize, "CELLS_PER_BLOCK", 2)
+    monkeypatch.setattr(_normalize, "ROWS_PER_BLOCK", 2)
     counts = np.array([[2**24, 1, 0], [1, 2, 3], [4, 5, 6], [0, 2**24, 3], [7, 8, 9]], dtype=np.float32)
     totals = cell_totals(sparse.csr_matrix(counts))
     assert totals.tolist() == [2**24 + 1, 6, 15, 2**24 + 3, 24]

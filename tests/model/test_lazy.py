@@ -103,9 +103,7 @@ def test_embeddings_neighbors_and_labels_of_lazy_cells(batches, expected, form, 
     np.testing.assert_array_equal(model.get_latent_representation(cells), model.get_latent_representation())
     for found, known in zip(model.get_neighbors(cells), model.get_neighbors(), strict=True):
         np.testing.assert_array_equal(found, known)
-    pd.testing.assert_frame_equal(
-        model.transfer_labels("cell_type", cells), model.transfer_labels("cell_type"), check_names=False
-    )
+    pd.testing.assert_frame_equal(model.transfer_labels("cell_type", cells), model.transfer_labels("cell_type"))
 
 
 @pytest.mark.parametrize("method", ["crossfit", "knn"])

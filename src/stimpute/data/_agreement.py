@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from scipy.stats import rankdata
-from scvi import settings
 
+from stimpute._messages import warn
 from stimpute.data._arrays import Shape
 from stimpute.data._reference import Reference, ReferenceDataset
 from stimpute.data._space import sample_cells
@@ -55,12 +54,10 @@ class Agreement:
         for index in np.flatnonzero(~self.is_beyond_chance & is_sure):
             name = f"the reference {datasets[index]!r}" if datasets else "the reference"
             use = "It is hardly used. " if index > 0 else ""
-            warnings.warn(
+            warn(
                 f"In {name} the shared genes are not co-expressed as in the spatial data: a correlation of "
                 f"{self.correlation[index]:.2f}, where permuted genes have 0 ± {self.chance[index]:.2f}. {use}Check "
                 "that the gene names are right, and that it is the same tissue.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
             )
 
 

@@ -4,33 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import pandas as pd
 from anndata import AnnData
 
-from stimpute.data._checksums import readable_data
+from stimpute.data._reading import Reading, with_clear_errors
+from stimpute.data._sources import Source, sources_of
 
 
 def read_column(frame: Any, name: str) -> pd.Series:
     """Read a column of `obs` or `var`, which is not a DataFrame in an AnnData that was read lazily."""
-    if isinstance(frame, pd.DataFrame):
-        return frame[name]
-    with readable_data():
-        return in_memory(frame[[name]])[name]
+    return frame[name] if isinstance(frame, pd.DataFrame) else in_memory(frame[[name]])[name]
 
 
 def in_memory(value: Any) -> Any:
-    """Copy a value, into memory if it is not there."""
+    """Copy a value, into memory if it is not there.
+
+    Raises
+    ------
+    ChangedDataError
+        If its file cannot be read.
+    """
     if hasattr(value, "to_memory"):
-        value = value.to_memory()
-        return value.rename_axis(index=None) if isinstance(value, pd.DataFrame) else value
+        return Reading(value.to_memory, tuple(_sources_of(value)))()
     if isinstance(value, Mapping):
         return {key: in_memory(part) for key, part in value.items()}
     if isinstance(value, da.Array):
-        return value.compute()
+        return with_clear_errors(value).compute()
     return value.copy() if hasattr(value, "shape") else deepcopy(value)
+
+
+def _sources_of(value: Any) -> list[Source]:
+    """Find the files of a matrix, or of the columns of a frame, that was opened lazily."""
+    if not isinstance(value, Mapping):
+        return sources_of(value)
+    found = []
+    for name in value:
+        column = value[name]
+        known = column.attrs.get("base_path_or_zarr_group")  # of columns that are no Dask arrays
+        if isinstance(known, Path):
+            found.append(Source(known, name))
+        elif known is not None or column.chunks is not None:
+            found += sources_of(column.data if known is None else known)
+    return found
 
 
 def layers_by_name(adata: AnnData) -> dict[str, Any]:

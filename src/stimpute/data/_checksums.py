@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from pandas.util import hash_array
 from scipy import sparse
 
-ROWS_PER_BLOCK = 4096
+from stimpute.data._normalize import weighted_totals
+
 TOLERANCE = 1e-6  # relative: sums of the same values in another order, or on another machine, differ by less
 WHY = (
     "Values or names were changed, `X` was replaced, or its file was written again or removed. Open the file again, or "
@@ -25,23 +26,31 @@ class ChangedDataError(ValueError):
 
 
 @contextlib.contextmanager
-def readable_data() -> Iterator[None]:
-    """Turn errors of reading a file that was moved, removed or damaged since it was opened into one that says so.
+def readable_data(*paths: str) -> Iterator[None]:
+    """Turn whatever a reader raises for files that were moved, removed or damaged into one error that names them.
+
+    Nothing but reading belongs into the block.
+
+    Parameters
+    ----------
+    paths
+        What is read.
 
     Raises
     ------
     ChangedDataError
-        For these; others stay as they are.
+        For every error but those that are clear: this one, and MemoryError.
     """
     try:
         yield
-    except ChangedDataError:
+    except (ChangedDataError, MemoryError):
         raise
-    except (OSError, LookupError, ValueError, RuntimeError) as error:  # the last of damaged chunks
+    except Exception as error:  # readers of HDF5 and zarr raise anything for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        where = "".join(f"{path}: " for path in paths if path not in reason)
         raise ChangedDataError(
-            f"Data that are not in memory cannot be read: {reason}. Expected their file as it was when it was opened. "
-            "Put it back, or open it again and pass the new AnnData."
+            f"Data that are not in memory cannot be read: {where}{reason}. Expected their file as it was when it was "
+            "opened. Put it back, or open it again and pass the new AnnData: `model.impute(adata)`."
         ) from error
 
 
@@ -60,11 +69,10 @@ def cell_checksums(values: sparse.csr_matrix, weights: np.ndarray) -> np.ndarray
     ChangedDataError
         If the matrix has other columns than there are weights.
     """
-    n_cells, n_genes = values.shape
+    n_genes = values.shape[1]
     if n_genes != len(weights) or (len(values.indices) and values.indices.max() >= n_genes):
         raise ChangedDataError(f"Expression of {len(weights)} genes was expected, and that of others was found. {WHY}")
-    blocks = [values[start : start + ROWS_PER_BLOCK] @ weights for start in range(0, n_cells, ROWS_PER_BLOCK)]
-    return np.concatenate(blocks)
+    return weighted_totals(values, weights)
 
 
 def changed_cells(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -122,11 +130,14 @@ class KnownCells:
         Names.
     checksums
         Of all cells, or of the first ones if the others were not read, shape (n_checked,).
+    stored
+        What their file held, see :func:`stimpute.data._stored.read_stored`.
     """
 
     cells: pd.Index
     genes: pd.Index
     checksums: np.ndarray
+    stored: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def check(self, cells: pd.Index, genes: pd.Index, checksums: np.ndarray) -> None:
         """Compare the cells that have the same names.

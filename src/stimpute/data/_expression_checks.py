@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+
+from stimpute._messages import warn
 
 Expression = Literal["counts", "normalized"]
 ROWS_PER_BLOCK = 4096
@@ -57,7 +58,7 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
         found.raise_problem(cells[start : start + ROWS_PER_BLOCK], genes)
         all_integers = all_integers and found.all_integers
     if expression == "normalized" and all_integers:
-        warn_of_integers(stacklevel=3)
+        warn_of_integers()
 
 
 def check_kind(expression: str) -> None:
@@ -91,13 +92,11 @@ def check_form(x: Any) -> None:
         raise ValueError(f"The expression matrix has shape {x.shape}: there is nothing to work on.")
 
 
-def warn_of_integers(stacklevel: int) -> None:
+def warn_of_integers() -> None:
     """Warn that values which are declared as normalized are integers."""
-    warnings.warn(
+    warn(
         "All values are integers, but the expression is declared as normalized and will not be log-normalized. "
         'If these are counts, say so: `expression="counts"`.',
-        UserWarning,
-        stacklevel=stacklevel,
     )
 
 

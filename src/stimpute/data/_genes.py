@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Protocol
@@ -11,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from stimpute._messages import name_list
+from stimpute._messages import name_list, warn
 
 MIN_SHARED = 3
 VERSION = re.compile(r"^(ens\w+\d)\.\d+$")  # ENSG00000141510.18
@@ -65,11 +64,9 @@ def match_genes(spatial: pd.Index, reference: pd.Index) -> pd.Index:
     near = _nearly_equal(spatial.difference(shared, sort=False), reference.difference(shared, sort=False))
     if len(shared) >= MIN_SHARED:
         if near:
-            warnings.warn(
+            warn(
                 f"{len(shared)} genes match by name; {len(near)} more differ in case, punctuation or version only and "
                 f"are not used: {name_list(near)}. Bring both datasets to one spelling to use them.",
-                UserWarning,
-                stacklevel=3,
             )
         return shared
     if len(near) >= MIN_SHARED:
@@ -120,11 +117,9 @@ def expressed_shared_genes(spatial: NamedSums, reference: NamedSums) -> pd.Index
     for matrix in (spatial, reference):
         expressed &= matrix.gene_sums()[matrix.genes.get_indexer(shared)] > 0
     if not expressed.all():
-        warnings.warn(
+        warn(
             f"{(~expressed).sum()} shared gene(s) are zero in every cell of one dataset and are not used as input: "
             f"{name_list(shared[~expressed])}.",
-            UserWarning,
-            stacklevel=3,
         )
     if expressed.sum() < MIN_SHARED:
         raise ValueError(

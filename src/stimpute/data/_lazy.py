@@ -14,7 +14,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from stimpute.data._checksums import RowChecksums, cell_checksums, gene_weights, readable_data
+from stimpute.data._checksums import RowChecksums, cell_checksums, gene_weights
 from stimpute.data._expression import ExpressionMatrix, checked_matrix, find_matrix, read_gene_names
 from stimpute.data._expression_checks import (
     BlockCheck,
@@ -26,6 +26,7 @@ from stimpute.data._expression_checks import (
 )
 from stimpute.data._normalize import cell_totals
 from stimpute.data._rows import LazyRows, blocks_of, by_rows, is_lazy, version_of
+from stimpute.data._stored import Stored, check_stored
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Scans:
 
     def __init__(self) -> None:
         self._known: list[tuple[weakref.ref[AnnData], Hashable, ExpressionScan]] = []
+        self._stored: list[tuple[weakref.ref[AnnData], Stored]] = []
 
     def __reduce__(self) -> tuple[type[Scans], tuple[()]]:
         """Let a model be sent to another process, where nothing was read before."""
@@ -81,6 +83,21 @@ class Scans:
         """Remember a pass, and forget the oldest."""
         living = [known for known in self._known if known[0]() is not None]
         self._known = [*living[1 - MAX_SCANS :], (weakref.ref(adata), key, scan)]
+
+    def check_stored(self, adata: AnnData, stored: Stored) -> None:
+        """Compare what the files of an AnnData hold beside expression with what they held the first time.
+
+        Raises
+        ------
+        ChangedDataError
+            If it differs.
+        """
+        self._stored = [known for known in self._stored if known[0]() is not None]
+        for known, expected in self._stored:
+            if known() is adata:
+                check_stored(stored, expected)
+                return
+        self._stored.append((weakref.ref(adata), stored))
 
 
 MAX_SCANS = 4  # that a model keeps
@@ -158,14 +175,13 @@ class LazyExpression:
     def _scan(self, in_total: np.ndarray, is_shared: np.ndarray) -> ExpressionScan:
         summarize = dask.delayed(_summarize, pure=False)
         arguments = (self.expression, in_total, is_shared, gene_weights(self.genes))
-        with readable_data():
-            parts = dask.compute(*(summarize(block, *arguments) for block in blocks_of(self.array)))
+        parts = dask.compute(*(summarize(block, *arguments) for block in blocks_of(self.array)))
         start = 0
         for part in parts:
             part.check.raise_problem(self.adata.obs_names[start:], self.genes)
             start += len(part.total_counts)
         if not self.is_counts and all(part.check.all_integers for part in parts):
-            warn_of_integers(stacklevel=2)
+            warn_of_integers()
         return ExpressionScan(
             genes=self.genes,
             sums=np.sum([part.sums for part in parts], axis=0),
@@ -204,8 +220,7 @@ def _check_start(array: da.Array, expression: Expression, cells: pd.Index, genes
     """Check the first block of cells, and return their checksums."""
     check_kind(expression)
     check_form(array)
-    with readable_data():
-        block = array.blocks[0].compute()
+    block = array.blocks[0].compute()
     check_block(block, expression).raise_problem(cells, genes)
     return cell_checksums(sparse.csr_matrix(block), gene_weights(genes))
 

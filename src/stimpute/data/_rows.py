@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +18,9 @@ from anndata.experimental import read_elem_lazy
 from dask.delayed import Delayed
 from scipy import sparse
 
-from stimpute.data._checksums import ChangedDataError, RowChecksums, readable_data
+from stimpute.data._checksums import RowChecksums
+from stimpute.data._reading import Reading, with_clear_errors
+from stimpute.data._sources import check_file, sources_of, written_again
 
 ROWS_PER_BLOCK = 4096
 MIN_ROWS = 1024  # smaller chunks of a Dask array are joined
@@ -48,16 +49,17 @@ def by_rows(matrix: Any) -> da.Array | sparse.csr_matrix:
     """
     if isinstance(matrix, CSCDataset):
         _check_room(matrix)
-        return sparse.csr_matrix(matrix.to_memory())
+        return _read_stored(matrix)
     if not isinstance(matrix, da.Array):
         element = matrix.group if isinstance(matrix, CSRDataset) else matrix
-        _check_file(element)
+        check_file(element)
         if isinstance(element, zarr.Array):
-            return read_elem_lazy(element, chunks=(ROWS_PER_BLOCK, element.shape[1]))
+            return with_clear_errors(read_elem_lazy(element, chunks=(ROWS_PER_BLOCK, element.shape[1])))
         return _stored_blocks(matrix, element)
+    matrix = with_clear_errors(matrix)
     if matrix.numblocks[0] == 1 and matrix.numblocks[1] > 1:
         return sparse.csr_matrix(matrix.compute())
-    is_fragmented = matrix.numblocks[0] > 1 and matrix.shape[0] < MIN_ROWS * matrix.numblocks[0]
+    is_fragmented = matrix.shape[0] < MIN_ROWS * matrix.numblocks[0]
     return matrix.rechunk({0: ROWS_PER_BLOCK, 1: -1} if is_fragmented else {1: -1})
 
 
@@ -66,17 +68,17 @@ def _stored_blocks(matrix: CSRDataset | h5py.Dataset, element: Any) -> da.Array:
     n_rows, n_columns = matrix.shape
     source = element
     if isinstance(element, h5py.Group | h5py.Dataset):
-        source = (element.file.filename, element.name, version_of(element))
+        source = (Path(element.file.filename), element.name, version_of(element))
     sizes = [min(ROWS_PER_BLOCK, n_rows - start) for start in range(0, n_rows, ROWS_PER_BLOCK)]
     is_sparse = isinstance(matrix, CSRDataset)
-    return da.map_blocks(
+    blocks = da.map_blocks(
         _read_block,
         source,
         n_columns,
-        dtype=matrix.dtype,
         chunks=(tuple(sizes), (n_columns,)),
         meta=sparse.csr_matrix((0, 0), dtype=matrix.dtype) if is_sparse else np.empty((0, 0), matrix.dtype),
     )
+    return with_clear_errors(blocks)
 
 
 def _read_block(source: Any, n_columns: int, block_info: Any = None) -> sparse.csr_matrix | np.ndarray:
@@ -85,9 +87,8 @@ def _read_block(source: Any, n_columns: int, block_info: Any = None) -> sparse.c
     if isinstance(source, zarr.Group):
         return _read_csr(source, start, stop, n_columns)
     path, name, version = source
-    with readable_data():
-        if _version(path) != version:
-            raise _written_again(path)
+    if _version(path) != version:
+        raise written_again(path)
     with h5py.File(path, "r") as file:
         if isinstance(file[name], h5py.Dataset):
             return file[name][start:stop]
@@ -106,14 +107,16 @@ def read_all(matrix: Any) -> Any:
     if not is_lazy(matrix):
         return matrix
     if isinstance(matrix, CSRDataset):
-        with readable_data():
-            return sparse.csr_matrix(matrix.to_memory())
+        return _read_stored(matrix)
     rows = by_rows(matrix)
     if not isinstance(rows, da.Array):
         return rows
-    with readable_data():
-        blocks = dask.compute(*(dask.delayed(sparse.csr_matrix)(block) for block in blocks_of(rows)))
+    blocks = dask.compute(*(dask.delayed(sparse.csr_matrix)(block) for block in blocks_of(rows)))
     return sparse.vstack(blocks, "csr")
+
+
+def _read_stored(matrix: CSRDataset | CSCDataset) -> sparse.csr_matrix:
+    return sparse.csr_matrix(Reading(matrix.to_memory, tuple(sources_of(matrix)))())
 
 
 def blocks_of(rows: da.Array) -> list[Delayed]:
@@ -130,8 +133,8 @@ def version_of(matrix: Any) -> tuple[str, int]:
     return _version(matrix.file.filename)
 
 
-def _version(path: str) -> tuple[str, int]:
-    return path, Path(path).stat().st_mtime_ns
+def _version(path: str | Path) -> tuple[str, int]:
+    return str(path), Path(path).stat().st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class LazyRows:
         ChangedDataError
             If they do not have their checksums.
         """
-        order = np.argsort(rows, kind="stable")
+        order = np.argsort(rows)
         ordered = rows[order]
         block_of_row = np.searchsorted(self.starts, ordered, side="right") - 1
         wanted = [(block, ordered[block_of_row == block]) for block in np.unique(block_of_row)]
@@ -182,8 +185,7 @@ class LazyRows:
         tasks = []
         for block, inside in wanted:
             tasks.append(take(self._blocks[block], inside - self.starts[block], self.columns, self.checksums[inside]))
-        with readable_data():
-            parts = dask.compute(*tasks)
+        parts = dask.compute(*tasks)
         if not parts:
             return sparse.csr_matrix((0, len(self.columns)), dtype=np.float32)
         return sparse.vstack(parts, "csr")[np.argsort(order)]
@@ -207,7 +209,7 @@ def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray, checksu
 
 
 def _check_room(matrix: CSCDataset) -> None:
-    values = matrix.group["data"]
+    values = Reading(matrix.group.__getitem__, tuple(sources_of(matrix)))("data")
     size = values.shape[0] * (values.dtype.itemsize + 8) * 2  # by column, and converted to rows
     free = psutil.virtual_memory().available
     if size > MEMORY_SHARE * free:
@@ -216,26 +218,3 @@ def _check_room(matrix: CSCDataset) -> None:
             f"{size / 2**30:.1f} GiB of {free / 2**30:.1f} GiB that are free. Store it by cell, on a machine with more "
             "memory: `adata.X = adata.X.tocsr()`, then `adata.write_h5ad(path)`."
         )
-
-
-def _check_file(element: Any) -> None:
-    """Check that the file of a matrix is open for reading, and still the file that is at its path."""
-    if not isinstance(element, h5py.Dataset | h5py.Group):
-        return
-    file = element.file
-    if file.mode != "r":
-        raise ValueError(
-            f'The file {file.filename} is open for writing. Open it by `anndata.read_h5ad(path, backed="r")`.'
-        )
-    if file.driver != "sec2" or os.name != "posix":  # of other files the system does not know which one is open
-        return
-    opened = os.fstat(file.id.get_vfd_handle())
-    if not Path(file.filename).exists() or not os.path.samestat(opened, os.stat(file.filename)):
-        raise _written_again(file.filename)
-
-
-def _written_again(path: str) -> ChangedDataError:
-    return ChangedDataError(
-        f"{path} was written again or removed since it was opened: names and values may be those of different cells. "
-        'Open it again by `anndata.read_h5ad(path, backed="r")`, and pass the new AnnData.'
-    )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scvi import settings
 
+from stimpute._messages import warn
 from stimpute.data._annotations import read_column
 from stimpute.data._checksums import KnownCells
 from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
@@ -20,7 +19,7 @@ from stimpute.data._relation_store import relation_names
 from stimpute.data._spatial import SpatialCells
 from stimpute.model._record import DataRecord
 from stimpute.model._reference import AttachedReference, read_reference
-from stimpute.model._setup import check_batches, read_coordinates
+from stimpute.model._setup import check_batches, check_files, read_coordinates
 from stimpute.recipes import Recipe
 
 
@@ -52,13 +51,13 @@ def read_pair(
         If the datasets share fewer than three genes, the reference does not suit the recipe, or values were changed
         since the data were set up.
     """
+    check_files(spatial, spatial_setup, known_spatial)
+    check_files(reference, reference_setup, known_reference)
     positions = read_coordinates(spatial, spatial_setup.get("spatial_key"))
     if positions is None and read_coordinates(reference, reference_setup.get("spatial_key")) is not None:
-        warnings.warn(
+        warn(
             "The spatial data have no positions, and the reference has. If they were swapped, call "
             "`StImputeModel(spatial, reference)`.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
         )
     spatial_matrix = open_expression(spatial, **expression_arguments(spatial_setup))
     reference_matrix = read_expression(reference, **expression_arguments(reference_setup))
@@ -131,6 +130,9 @@ def read_cells(
     KeyError, ValueError
         As `setup_anndata`; and if input genes are missing, or values were changed.
     """
+    stored = check_files(adata, setup, known)
+    if stored:
+        scans.check_stored(adata, stored)
     matrix = open_expression(adata, **expression_arguments(setup))
     check_genes_present(record.input_genes, matrix.genes)
     if known is not None:
@@ -157,21 +159,17 @@ def warn_of_empty_cells(cells: SpatialCells, n_empty: int, *, uses_space: bool) 
     """Warn of cells without any count, and say what the recipe knows of them."""
     if n_empty:
         known = "their spatial neighbors alone say" if uses_space and cells.coords is not None else "nothing says"
-        warnings.warn(
+        warn(
             f"{n_empty} of {len(cells)} spatial cells have no count of any gene shared with the reference and read by "
             f"the model. They are kept; {known} how they differ from an average cell.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
         )
 
 
 def warn_without_positions(cells: SpatialCells, spatial_key: str | None, *, uses_space: bool) -> None:
     """Warn that a recipe which reads positions is trained without any, unless the key None asks for that."""
     if uses_space and cells.coords is None and spatial_key is not None:
-        warnings.warn(
+        warn(
             f"`adata.obsm` has no {spatial_key!r}: the model is trained without the positions of the cells. If they "
             "are elsewhere, name their key: `setup_anndata(spatial, spatial_key=...)`. If there are none, pass "
             "`spatial_key=None`.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
         )

@@ -232,8 +232,7 @@ def are_reference_cells(adata: AnnData, setup: Mapping[str, Any], attached: Atta
     order = np.argsort(rows)  # files are read in their own order
     own = _values(adata[:N_COMPARED], setup, shared)
     try:
-        with readable_data():
-            theirs = _values(attached.adata[rows[order]], attached.setup, shared)
+        theirs = _values(attached.adata[rows[order]], attached.setup, shared)
     except ChangedDataError:  # the model has what it needs in memory
         return False
     if own is None or theirs is None:
@@ -246,4 +245,6 @@ def _values(adata: AnnData, setup: Mapping[str, Any], genes: pd.Index) -> sparse
     position = read_gene_names(adata, setup.get("gene_symbols")).get_indexer(genes)
     if (position < 0).any():
         return None
-    return sparse.csr_matrix(read_all(find_matrix(adata, setup.get("layer"))))[:, position]
+    with readable_data():  # a part of a backed AnnData is read when its matrix is asked for
+        values = read_all(find_matrix(adata, setup.get("layer")))
+    return sparse.csr_matrix(values)[:, position]

@@ -45,7 +45,8 @@ class SetupMixin(BaseModelClass):
             Cells × genes: in memory, backed by a file, lazy, or with Dask arrays. Expression that is not in memory is
             read in one pass when the model is made, then by rows; that of a reference is read into memory. Nothing is
             changed but what scvi-tools writes to `uns` and `obs`. The expression of a cell must stay what it is:
-            models compare it whenever they read it. Positions and labels are those of the time of each call.
+            models compare it whenever they read it. Positions and labels are those of the time of each call. What a
+            file or a store holds, names, positions and labels among it, must stay what it is, too.
         layer
             Layer that holds the expression; `X` if None.
         batch_key
@@ -165,6 +166,13 @@ class SetupMixin(BaseModelClass):
         else:
             chosen = {name: _setup.modality(mdata, name) for name in reference}
         return cls(_setup.modality(mdata, spatial), chosen, **model_kwargs)
+
+    @classmethod
+    def registered_setup(cls, adata: AnnData) -> dict[str, Any]:
+        """Return the arguments with which :meth:`setup_anndata` registered an AnnData; none if it did not."""
+        if not _setup.is_registered(adata, cls._setup_adata_manager_store):
+            return {}
+        return dict(cls._setup_adata_manager_store[adata.uns[_SCVI_UUID_KEY]].registry["setup_args"])
 
     @classmethod
     def release(cls, *datasets: AnnData) -> None:

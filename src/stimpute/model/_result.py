@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,9 +17,10 @@ import pandas as pd
 import psutil
 import zarr
 from anndata import AnnData
-from scvi import settings
 
 from stimpute._atomic import replacing
+from stimpute._messages import warn
+from stimpute.data._reading import open_lazily
 from stimpute.data._result import how_to_cite, setup_record, units
 from stimpute.model import _chunks
 from stimpute.model._reference import AttachedReference
@@ -58,11 +58,9 @@ def settings_of(
         about["interval"] = options.interval
         about["interval_reached"] = min(options.interval, highest_interval)
         if options.interval > highest_interval:
-            warnings.warn(
+            warn(
                 f"Intervals of {options.interval:.1%} cannot be had: with this number of genes and cells, the widest "
                 f"ones reach {highest_interval:.1%} on held-out genes. They are returned.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
             )
     return about
 
@@ -199,8 +197,7 @@ def _values_on_disk(
             arrays[name].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
         yield arrays
     with _written_group(out.absolute()) as group:
-        read = anndata.experimental.read_elem_lazy
-        put(result, {name: read(group[_path_in_group(name)]) for name in layers})
+        put(result, {name: open_lazily(group[_path_in_group(name)]) for name in layers})
 
 
 @contextlib.contextmanager

@@ -16,10 +16,11 @@ from scvi.data._utils import _assign_adata_uuid
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, ObsmField
 
 from stimpute._messages import check_type, missing_key, with_article
-from stimpute.data._annotations import has_lazy_annotations, read_column
-from stimpute.data._checksums import KnownCells, readable_data
-from stimpute.data._expression import Expression, expression_arguments
+from stimpute.data._annotations import has_lazy_annotations, in_memory, read_column
+from stimpute.data._checksums import KnownCells
+from stimpute.data._expression import Expression, expression_arguments, find_matrix
 from stimpute.data._lazy import LazyExpression, open_expression
+from stimpute.data._stored import Stored, check_stored, read_stored
 
 SPATIAL_KEY = "spatial"
 DATASET_KEY = "dataset"
@@ -62,6 +63,7 @@ def registered_fields(
         if key is not None and not isinstance(key, str):
             found = repr(key) if isinstance(key, list | int | float) else with_article(type(key))
             raise TypeError(f"`{argument}` is {found}; expected one name. Set up each data set by a call of its own.")
+    stored = read_stored(find_matrix(adata, layer), keys)
     matrix = open_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)
     in_memory = not isinstance(matrix, LazyExpression)
@@ -75,7 +77,7 @@ def registered_fields(
     if dataset_key is not None:
         check_batches(adata, dataset_key)
         fields.append(CategoricalObsField(DATASET_KEY, dataset_key))
-    return fields, KnownCells(adata.obs_names, matrix.genes, matrix.checksums)
+    return fields, KnownCells(adata.obs_names, matrix.genes, matrix.checksums, stored)
 
 
 def check_anndata(of_mudata: str, **datasets: object) -> None:
@@ -166,8 +168,7 @@ def read_coordinates(adata: AnnData, spatial_key: str | None) -> np.ndarray | No
         if spatial_key == SPATIAL_KEY:
             return None
         raise missing_key(spatial_key, "adata.obsm", adata.obsm.keys())
-    with readable_data():
-        coords = np.asarray(adata.obsm[spatial_key])
+    coords = np.asarray(in_memory(adata.obsm[spatial_key]))
     if coords.dtype.kind not in "fiu":
         raise ValueError(f"`adata.obsm[{spatial_key!r}]` holds values of type {coords.dtype}; expected numbers.")
     if coords.ndim != 2 or coords.shape[1] not in (2, 3):
@@ -229,9 +230,25 @@ def check_as_set_up(adata: AnnData, manager: DataManager) -> None:
     KeyError, ValueError
         As `setup_anndata`; and if values were changed.
     """
-    matrix = open_expression(adata, **expression_arguments(manager.registry["setup_args"]))
+    setup = manager.registry["setup_args"]
+    check_files(adata, setup, manager.known_cells)
+    matrix = open_expression(adata, **expression_arguments(setup))
     if manager.known_cells is not None:
         manager.known_cells.check(adata.obs_names, matrix.genes, matrix.checksums)
+
+
+def check_files(adata: AnnData, setup: Mapping[str, Any], known: KnownCells | None) -> Stored:
+    """Check that the files of an AnnData hold what they held when it was set up; return what they hold now.
+
+    Raises
+    ------
+    ChangedDataError
+        If they hold other names, positions or labels.
+    """
+    stored = read_stored(find_matrix(adata, setup.get("layer")), setup)
+    if known is not None:
+        check_stored(stored, known.stored)
+    return stored
 
 
 def modality(mdata: MuData, name: str) -> AnnData:
