@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*have no count of any gene shar
 
 TRAIN = {"max_epochs": 1, "accelerator": "cpu"}
 QUICK = {"n_steps": 10, "n_metacells": 20, "train_kwargs": TRAIN, "progress": False}
+LAYER = {"layer": "counts"}
 BASELINES = {"constant", "reference mean, calibrated", "kNN"}
 
 
@@ -355,6 +356,27 @@ def test_data_that_the_user_set_up_stay_registered(same):
     assert model.adata is spatial
     assert model.impute(progress=False).shape == (90, 4)
     StImputeModel.release(spatial, reference)
+
+
+def test_data_are_read_as_they_were_set_up():
+    """Layer, sections and kind of values; of one reference and of several."""
+    tissue = make_tissue()
+    spatial, reference = tissue.spatial, tissue.reference
+    options = {"n_folds": 2, "folds": [0], "baselines": False, **QUICK}
+    setups = {"spatial_setup": {"batch_key": "domain"}, "reference_setup": {"spatial_key": None}}
+    expected = tl.cross_validate(spatial, reference, **options, **setups).predicted.layers["stimpute"]
+    for adata in (spatial, reference):
+        adata.layers["counts"] = adata.X.copy()
+        adata.X = -adata.X
+    StImputeModel.setup_anndata(spatial, layer="counts", batch_key="domain")
+    StImputeModel.setup_anndata(reference, layer="counts")
+    result = tl.cross_validate(spatial, reference, **options)
+    np.testing.assert_array_equal(result.predicted.layers["stimpute"], expected)
+    assert result.settings.spatial_setup["batch_key"] == "domain"
+    several = tl.cross_validate(spatial, {"a": reference[:40], "b": reference}, **options, reference_setup={"a": LAYER})
+    assert several.settings.reference_setup["b"]["layer"] == "counts"
+    with pytest.raises(ValueError, match="negative"):  # what is given is taken in place of what is known
+        tl.cross_validate(spatial, reference, **options, spatial_setup={"batch_key": "domain"})
 
 
 def test_warnings_of_cells_come_once(tissue):

@@ -69,7 +69,9 @@ def test_the_setup_of_the_user_stays(pair):
     spatial.layers["raw"] = spatial.X.copy()
     StImputeModel.setup_anndata(spatial, layer="raw")
     StImputeModel.setup_anndata(reference)
-    tl.impute(spatial, reference, progress=False, train_kwargs=TRAIN)
+    imputed = tl.impute(spatial, reference, progress=False, train_kwargs=TRAIN)
+    assert imputed.uns["stimpute"]["spatial_setup"]["layer"] == "raw"
+    assert tl.impute(spatial, reference, method="knn").uns["stimpute"]["spatial_setup"]["layer"] == "raw"
     assert StImputeModel(spatial, reference).spatial_setup["layer"] == "raw"
     with pytest.raises(ValueError, match="`expression` is 'log'"):
         tl.impute(spatial, reference, reference_setup={"expression": "log"})

@@ -25,7 +25,7 @@ from stimpute.tl._cross_validation import (
     score_cells,
     score_genes,
 )
-from stimpute.tl._folds import Setup, Totals, cells_were_reported, fit_fold, gene_folds
+from stimpute.tl._folds import Setup, Totals, cells_were_reported, fit_fold, gene_folds, setup_of
 from stimpute.tl._gene_fold import GeneFold
 from stimpute.tl._permute_targets import permute_targets
 
@@ -69,7 +69,8 @@ def cross_validate(
     totals
         `"input"` or `"all"`, see :func:`gene_folds`.
     spatial_setup, reference_setup
-        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each; of several references by their names.
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each; of several references by their names. If
+        None, those with which the data were set up.
     train_kwargs
         Arguments of :meth:`stimpute.StImputeModel.train`.
     interval
@@ -109,7 +110,9 @@ def cross_validate(
     _recipe_class(model_kwargs).check_output(OutputOptions(interval))  # before time is spent
     train = {"enable_progress_bar": progress, "seed": seed, **(train_kwargs or {})}
     others: dict[str, Method] = {**(BASELINES if baselines else {}), **(methods or {})}
-    setups = {"spatial_setup": spatial_setup, "reference_setup": reference_setup}
+    used_setup = setup_of(spatial, spatial_setup)
+    used_reference_setup = setup_of(reference, reference_setup)
+    setups = {"spatial_setup": used_setup, "reference_setup": used_reference_setup}
     if groupby is not None and groupby not in spatial.obs:
         raise missing_key(groupby, "spatial.obs", spatial.obs.columns, "Name the column of groups by `groupby=`.")
     if reserved := RESERVED_NAMES & set(others):
@@ -134,8 +137,8 @@ def cross_validate(
         folds=[fold.number for fold in chosen],
         seed=seed,
         totals=totals,
-        spatial_setup=dict(spatial_setup or {}),
-        reference_setup=dict(reference_setup or {}),
+        spatial_setup=used_setup,
+        reference_setup=used_reference_setup,
         versions=package_versions(),
     )
     predicted = _join(parts, spatial, settings)

@@ -16,7 +16,7 @@ from stimpute._arguments import check_arguments
 from stimpute.data._expression import expression_arguments, read_expression
 from stimpute.data._folds import GeneFolds
 from stimpute.data._genes import expressed_shared_genes
-from stimpute.data._join import References, join_references, joined_setup
+from stimpute.data._join import References, join_references, joined_setup, name_references
 from stimpute.data._normalize import log_normalize, median_total
 from stimpute.data._relation_store import copy_relations, relation_names
 from stimpute.model import StImputeModel
@@ -50,7 +50,8 @@ def gene_folds(
         all measured genes, as many publications do. Then the held-out genes leave a trace in the input; this is
         offered for comparison only.
     spatial_setup, reference_setup
-        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each; of several references by their names.
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each; of several references by their names. If
+        None, those with which the data were set up.
 
     Returns
     -------
@@ -159,8 +160,20 @@ def as_one_reference(reference: AnnData | References, setup: Setup | None) -> tu
     """Join several references and return the setup of the result; return one reference as it is."""
     if isinstance(reference, AnnData):
         return reference, setup
-    setups = dict(setup or {})
+    setups = setup_of(reference, setup)
     return join_references(reference, setups), joined_setup(setups)
+
+
+def setup_of(data: AnnData | References, given: Setup | None) -> dict[str, Any]:
+    """Return the given arguments of `setup_anndata`, or those with which the data were set up.
+
+    Those of several references are by their names; of each that is not given, it is what the reference was set up with.
+    """
+    if not isinstance(data, AnnData):
+        named = name_references(data)
+        known = {name: expression_arguments(StImputeModel.registered_setup(adata)) for name, adata in named.items()}
+        return {**known, **(given or {})}
+    return StImputeModel.registered_setup(data) if given is None else dict(given)
 
 
 def minimal_copy(adata: AnnData, setup: Setup | None) -> tuple[AnnData, dict[str, Any]]:
@@ -170,7 +183,7 @@ def minimal_copy(adata: AnnData, setup: Setup | None) -> tuple[AnnData, dict[str
     -------
     The copy, whose expression is in `X`, and the arguments of `setup_anndata` for it.
     """
-    setup = {"expression": "counts", **(setup or {})}
+    setup = {"expression": "counts", **setup_of(adata, setup)}
     matrix = read_expression(adata, **expression_arguments(setup))
     copy = AnnData(matrix.values, obs=adata.obs.copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
     copy.var_names = matrix.genes

@@ -22,7 +22,7 @@ from stimpute.model import StImputeModel
 from stimpute.model._setup import read_datasets
 from stimpute.recipes import RECIPES
 from stimpute.tl._baselines import neighbor_mean
-from stimpute.tl._folds import Setup, as_one_reference, minimal_copy
+from stimpute.tl._folds import Setup, as_one_reference, minimal_copy, setup_of
 from stimpute.tl._gene_fold import DenseData
 
 KNN = "knn"
@@ -60,7 +60,8 @@ def impute(
     progress
         Whether to draw progress bars.
     spatial_setup, reference_setup
-        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each.
+        Arguments of :meth:`stimpute.StImputeModel.setup_anndata` for each; of several references by their names. If
+        None, those with which the data were set up.
     train_kwargs
         Arguments of :meth:`stimpute.StImputeModel.train`.
     model_kwargs
@@ -86,9 +87,10 @@ def impute(
         return _impute_knn(spatial, reference, genes, spatial_setup, reference_setup)
     if method not in RECIPES:
         raise ValueError(f"`method` is {method!r}; expected one of {sorted([*RECIPES, KNN])}.")
-    reference, reference_setup = as_one_reference(reference, reference_setup)
+    spatial_setup = setup_of(spatial, spatial_setup)
+    reference, reference_setup = as_one_reference(reference, setup_of(reference, reference_setup))
     with StImputeModel.registered_as_before(spatial, reference):
-        StImputeModel.setup_anndata(spatial, **(spatial_setup or {}))
+        StImputeModel.setup_anndata(spatial, **spatial_setup)
         StImputeModel.setup_anndata(reference, **(reference_setup or {}))
         model = StImputeModel(spatial, reference, recipe=method, **model_kwargs)
     model.check_request(genes, interval=interval)  # before training, which takes time
@@ -104,8 +106,8 @@ def _impute_knn(
     reference_setup: Setup | None,
 ) -> AnnData:
     """Average nearest reference cells, found over the shared genes without those that are asked for."""
-    given_setup = spatial_setup
-    spatial_copy, spatial_setup = minimal_copy(spatial, spatial_setup)
+    given_setup = setup_of(spatial, spatial_setup)
+    spatial_copy, spatial_setup = minimal_copy(spatial, given_setup)
     reference_copy, reference_setup = minimal_copy(*as_one_reference(reference, reference_setup))
     matrix = read_expression(spatial_copy, expression=spatial_setup["expression"])
     reference_matrix = read_expression(reference_copy, expression=reference_setup["expression"])
@@ -132,7 +134,7 @@ def _impute_knn(
     about = {
         "units": units(counts=matrix.is_counts),
         "recipe": KNN,
-        "spatial_setup": setup_record(given_setup or {}),
+        "spatial_setup": setup_record(given_setup),
         "version": version("stimpute"),
         "cite": how_to_cite(),
     }

@@ -18,7 +18,7 @@ from stimpute.data._relation_store import ADVICE, COEXPRESSION, relation_names
 from stimpute.recipes import Recipe, get_recipe
 from stimpute.tl._cross_validate import cross_validate
 from stimpute.tl._cross_validation import MODEL_NAME, CrossValidationSettings
-from stimpute.tl._folds import as_one_reference, minimal_copy
+from stimpute.tl._folds import as_one_reference, minimal_copy, setup_of
 from stimpute.tl._permute_relation import PERMUTED_COEXPRESSION, permute_relation
 from stimpute.tl._score import LOWER_IS_BETTER, summarize
 
@@ -139,7 +139,8 @@ def relation_ablation(
     reference, setup = as_one_reference(reference, cross_validate_kwargs.pop("reference_setup", None))
     with_it, without = _relations_to_compare(reference, relation, recipe, requested)
     copy, setup = minimal_copy(reference, setup)
-    measured = read_gene_names(spatial, (cross_validate_kwargs.get("spatial_setup") or {}).get("gene_symbols"))
+    spatial_setup = setup_of(spatial, cross_validate_kwargs.get("spatial_setup"))
+    measured = read_gene_names(spatial, spatial_setup.get("gene_symbols"))
     shared = np.flatnonzero(copy.var_names.isin(measured))
 
     compared: dict[str, tuple[AnnData, list[str]]] = {f"without {relation}": (copy, without), relation: (copy, with_it)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from scipy import sparse
 
 import stimpute.tl.metrics as metric_functions
 from stimpute._arguments import check_arguments
-from stimpute._messages import missing_key, name_list, with_article
+from stimpute._messages import missing_key, name_list, warn, with_article
 from stimpute.tl.metrics._profiles import Axis, Matrix
 
 METRICS: dict[str, Callable[..., np.ndarray]] = {
@@ -108,11 +107,9 @@ def score(
 def _warn_of_counts(truth: Matrix, predicted: Matrix) -> None:
     """Warn if the first cells of the truth hold counts, and those of the prediction do not."""
     if _holds_counts(truth) and not _holds_counts(predicted):
-        warnings.warn(
+        warn(
             "`truth` holds integers, as counts do, and `predicted` does not; expected values on one scale. "
             "Log-normalize measured counts by `stimpute.pp.measured_expression(spatial)`.",
-            UserWarning,
-            stacklevel=3,
         )
 
 
