@@ -83,6 +83,8 @@ def plot(draw: Callable[P, list[Axes]]) -> Callable[P, Drawn]:
         except TypeError as error:  # a misspelled argument, which `**figure` alone would accept
             raise TypeError(f"{draw.__name__}(): {error}") from None
         check_arguments(plot_function, given)
+        if kwargs.get("ax") is not None:
+            _given_axes(kwargs["ax"])  # before anything is computed
         save: Any = kwargs.pop("save", None)
         show: Any = kwargs.pop("show", None)
         return_ax = kwargs.pop("return_ax", False) or show is False
@@ -123,8 +125,6 @@ def axes_for(
 
     Raises
     ------
-    TypeError
-        If the user gave something else than axes.
     ValueError
         If the user gave another number of axes.
     """
@@ -132,7 +132,12 @@ def axes_for(
         positions = [(0, column) for column in range(positions)]
     given = options.get("ax")
     if given is not None:
-        return _check_axes(given, len(positions))
+        axes = _given_axes(given)
+        if len(axes) != len(positions):
+            raise ValueError(
+                f"`ax` holds {len(axes)} axes; expected {len(positions)}, one per panel, or None for a new figure."
+            )
+        return axes
     n_rows = 1 + max(row for row, _ in positions)
     n_columns = 1 + max(column for _, column in positions)
     figsize = options.get("figsize") or size
@@ -160,13 +165,11 @@ def wrapped(name: object) -> str:
     return literal(textwrap.fill(str(name), MAX_TITLE, break_on_hyphens=False))
 
 
-def _check_axes(given: Axes | Sequence[Axes] | np.ndarray, n_panels: int) -> list[Axes]:
+def _given_axes(given: Any) -> list[Axes]:
     axes = list(np.ravel(np.asarray(given, dtype=object)))
     for ax in axes:
         if not isinstance(ax, Axes):
             raise TypeError(f"`ax` holds a {type(ax).__name__}; expected matplotlib axes.")
-    if len(axes) != n_panels:
-        raise ValueError(f"`ax` holds {len(axes)} axes; expected {n_panels}, one per panel, or None for a new figure.")
     return axes
 
 
