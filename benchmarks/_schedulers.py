@@ -20,6 +20,8 @@ from stimpute.model._chunks import CELLS_PER_CHUNK, COMPRESSOR, GENES_PER_CHUNK,
 from stimpute.recipes import OutputOptions
 
 BOTH_BUSY = 5.0  # seconds that a process waits, while the other one starts
+# Workers keep the memory of one task for the next. As Dask starts them, they return it to the system after each.
+WORKERS = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**25, "OMP_NUM_THREADS": 1}
 
 
 def plain_loop(model: StImputeModel, blocks: list[Any], path: Path) -> Any:
@@ -59,6 +61,7 @@ def scheduler(name: str) -> Iterator[None]:
         elif name.startswith("LocalCluster"):
             import distributed
 
+            stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": WORKERS}))
             cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
             client = stack.enter_context(distributed.Client(stack.enter_context(cluster)))
             client.run(import_packages, 0)

@@ -11,11 +11,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import numpy as np
-from _soak_scenarios import GENES, Tissue
+from _soak_scenarios import GENES, Tissue, values
+from anndata.experimental import read_lazy
 from soak import FAILED, FINISHED, OTHER, run_limited
 
-from stimpute import pp, share
+import stimpute
+from stimpute import StImputeModel, pp, share
+from stimpute._reading import readable
 from stimpute.cli._files import read_adata
 
 CLEAR = (ValueError, KeyError, FileNotFoundError)
@@ -51,11 +55,13 @@ def guarded(read: Callable[[], None]) -> Callable[[], int]:
     return call
 
 
-def fuzz(n: int, seed: int, memory: int, time_limit: float) -> Counter:
-    """Read damaged files of every format; print each problem, and return the numbers of outcomes."""
+def fuzz(n: int, seed: int, only: list[str] | None = None) -> Counter:
+    """Read damaged files of every format, or of some; print each problem, and return the numbers of outcomes."""
     base = Path(tempfile.mkdtemp(prefix="fuzz"))
     outcomes: Counter = Counter()
     for name, (file, read) in _formats(base).items():
+        if only is not None and name not in only:
+            continue
         rng = np.random.default_rng(seed)
         whole = {
             path: path.read_bytes()
@@ -120,6 +126,7 @@ def _formats(base: Path) -> dict[str, tuple[Path, Callable[[], None]]]:
     fasta.write_text(text)
     zipped = base / "zipped.fasta"
     zipped.write_bytes(gzip.compress(text.encode()))
+    lazy = _lazy_formats(tissue, base)
     cells = base / "cells.h5ad"
     tissue.spatial[0].write_h5ad(cells, compression="gzip")
     store = base / "cells.zarr"
@@ -134,4 +141,58 @@ def _formats(base: Path) -> dict[str, tuple[Path, Callable[[], None]]]:
         "gzipped FASTA": (zipped, lambda: pp.read_fasta(zipped) is None),
         "cells h5ad": (cells, lambda: read_adata(cells) and None),
         "cells zarr": (store, lambda: read_adata(store) and None),
+        **lazy,
     }
+
+
+def _lazy_formats(tissue: Tissue, base: Path) -> dict[str, tuple[Path, Callable[[], None]]]:
+    """Write stores of cells that stay where they are: damaged before they are opened, and under a model."""
+    options = {"genes": GENES, "progress": False, "batch_size": 40}
+    cells = tissue.spatial[0].copy()
+    del cells.uns["_scvi_uuid"], cells.uns["_scvi_manager_uuid"], cells.obs["_scvi_batch"]
+    before, after, file = base / "before.zarr", base / "after.zarr", base / "after.h5ad"
+    for store in (before, after):
+        cells.write_zarr(store, chunks=(32, 10))
+    cells.write_h5ad(file)
+    models, results = {}, {}
+    for path in (after, file):
+        opened = read_lazy(path)
+        StImputeModel.setup_anndata(opened)
+        models[path] = tissue.model(opened, seed=0)
+        results[path] = models[path].impute(lazy=True, **options)
+    expected = values(models[after])
+
+    def train() -> None:
+        with readable(before, "Write it again."):
+            opened = read_lazy(before)
+        StImputeModel.setup_anndata(opened)
+        if not np.isfinite(tissue.model(opened, seed=0).impute(**options).X).all():
+            os._exit(OTHER)
+
+    def compare(found: np.ndarray) -> None:
+        if not np.allclose(found, expected, atol=1e-5):
+            os._exit(OTHER)
+
+    return {
+        "zarr, read lazily": (before, strict(before, train)),
+        "zarr, under a model": (after, strict(after, lambda: compare(models[after].impute(**options).X))),
+        "zarr, under a lazy result": (after, strict(after, lambda: compare(results[after].X.compute()))),
+        "h5ad, under a model": (file, strict(file, lambda: compare(models[file].impute(**options).X))),
+        "h5ad, under a lazy result": (file, strict(file, lambda: compare(results[file].X.compute()))),
+    }
+
+
+def strict(store: Path, read: Callable[[], None]) -> Callable[[], None]:
+    """Let only errors pass that name the store or are the package's own; compute without threads, which forks stop."""
+
+    def call() -> None:
+        with dask.config.set(scheduler="synchronous"):
+            try:
+                read()
+            except CLEAR as error:
+                raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+                if str(store) not in str(error) and str(Path(stimpute.__file__).parent) not in raised_in:
+                    raise RuntimeError("the error of another package") from error
+                raise
+
+    return call

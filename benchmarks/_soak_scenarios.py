@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from argparse import Namespace
@@ -12,6 +13,7 @@ from pathlib import Path
 import anndata
 import numpy as np
 import torch
+from soak import CLUSTER_HOWS, HOWS, run_limited
 
 from stimpute import StImputeModel, pp, report, share
 from stimpute.datasets import synthetic_tissue
@@ -34,12 +36,22 @@ class Scenario:
         Raises if the folder is not as it should be.
     repeats
         Whether the same call must succeed when it is repeated.
+    hows
+        How the call is stopped.
+    begin
+        Name of the file that the call writes when time begins to count; None for the start of the call.
     """
 
     prepare: Callable[[Path], None]
     call: Callable[[Path], Callable]
     check: Callable
     repeats: bool = True
+    hows: tuple[str, ...] = HOWS
+    begin: str | None = None
+
+    def begins(self, folder: Path) -> Path | None:
+        """Return the path of the file of :attr:`begin` for a folder."""
+        return None if self.begin is None else folder / self.begin
 
 
 def need(condition: object, problem: str) -> None:
@@ -171,6 +183,51 @@ def streamed(tissue: Tissue) -> Scenario:
     return Scenario(prepare=lambda folder: folder.mkdir(), call=call, check=check)
 
 
+def on_cluster(tissue: Tissue, base: Path) -> Scenario:
+    """Stream to a store by the workers of a cluster; one of them may be killed."""
+    import distributed
+
+    model = tissue.models[0]
+    options = {"progress": False, "interval": 0.8, "batch_size": 2}
+    run_limited(lambda: model.impute(out=base / "old.zarr", **options) and None, "", 0, (0, 0.0, 0))
+    expected = content(base / "old.zarr")
+    workers = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "1.5GiB", "dashboard_address": None}
+
+    def call(folder: Path) -> Callable:
+        def run() -> None:
+            shutil.rmtree(folder / "x.zarr", ignore_errors=True)
+            cluster = distributed.LocalCluster(**workers)
+            try:
+                distributed.Client(cluster).run(__import__, "stimpute.model._graph")
+                (folder / "begin").touch()
+                model.impute(out=folder / "x.zarr", **options)
+            finally:
+                with contextlib.suppress(TimeoutError):  # on a busy machine; no process may be left all the same
+                    cluster.close()
+
+        return run
+
+    def check(folder: Path, finished: bool) -> None:
+        (folder / "begin").unlink(missing_ok=True)
+        store = folder / "x.zarr"
+        need(store.exists() or not finished, "no store")
+        stores = {path.name for path in folder.glob("[!.]*")}
+        need(stores <= {"x.zarr", "old.zarr"}, f"also {stores}")
+        for name in stores:
+            need(content(folder / name) == expected, f"another result in {name}")
+
+    def prepare(folder: Path) -> None:
+        folder.mkdir()
+        shutil.copytree(base / "old.zarr", folder / "old.zarr")
+
+    return Scenario(prepare=prepare, call=call, check=check, hows=CLUSTER_HOWS, begin="begin")
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Read every file of a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def trained(tissue: Tissue) -> Scenario:
     """Train again; an interruption leaves the model as it was."""
 
@@ -274,6 +331,7 @@ def make(base: Path, only: list[str] | None) -> dict[str, Scenario]:
         "hub": lambda: replaced(tissue, save_hub, load_hub),
         "report": lambda: written_report(tissue),
         "stream": lambda: streamed(tissue),
+        "cluster": lambda: on_cluster(tissue, base),
         "train": lambda: trained(tissue),
         "embed": lambda: embedded(base),
         "command": lambda: from_command_line(tissue, base),
