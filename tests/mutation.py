@@ -38,16 +38,14 @@ from mutmut.mutation.mutators import mutation_operators
 SOURCE = Path("src")
 CROSSFIT = [f"tests/recipes/test_crossfit_{name}.py" for name in ("predictor", "ensemble", "calibration")]
 ROOMS = {  # files, and the tests that may notice a change, where those of the mirrored file run first
+    "attention": (["module/_attention.py"], ["tests/module"]),
     "calibrate": (["calibrate/*.py"], ["tests/calibrate"]),
     "crossfit": ([f"recipes/_crossfit_{name}.py" for name in ("predictor", "ensemble", "calibration")], CROSSFIT),
     "data": (["data/*.py"], ["tests/data", "tests/model/test_lazy.py"]),
 }
 TESTED_BY = {  # files with tests of another name
-    "_annotations": "test_lazy",
     "_coexpression": "test_relations",
     "_fingerprint": "test_reference",
-    "_lazy": "test_lazy",
-    "_rows": "test_lazy",
 }
 NEVER_CHANGED = {"cast", "isinstance", "len", "super"}
 STATUS = {0: "survived", 1: "killed", 2: "not run"}  # by the exit code of a fork

@@ -92,6 +92,24 @@ def test_the_mean_knows_the_dataset_of_a_metacell(x, profiles):
     torch.testing.assert_close(mean.preference[:, 0, dataset == 1], torch.full((2, N_METACELLS // 2), -2.0))
 
 
+def test_datasets_that_are_not_used_get_hardly_any_attention(x, profiles):
+    autoencoder = AttentionAutoencoder(N_GENES, n_latent=4, n_members=2, n_datasets=3, preference=-2.0)
+    autoencoder.start_from(profiles, torch.tensor([True, False, True]))
+    dataset = torch.arange(N_METACELLS) % 3
+    z, keys = autoencoder.embed_cells(x, MASK), autoencoder.embed_reference(profiles, MASK)
+    share = autoencoder.attention(z, keys, dataset=dataset) / autoencoder.scale
+    logits = 10 * torch.einsum("mcl,mrl->mcr", z, keys) + torch.tensor([0.0, -6, -2])[dataset]
+    torch.testing.assert_close(share, torch.softmax(logits, -1))
+
+
+def test_random_projections_keep_the_scale_of_the_cells():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        autoencoder = AttentionAutoencoder(100, n_latent=100, n_members=1)
+    assert 0.9 < (torch.ones(100) @ autoencoder.queries[0]).std() < 1.1
+    torch.testing.assert_close(autoencoder.keys, autoencoder.queries)
+
+
 def test_it_starts_with_the_principal_axes_of_the_metacells(profiles):
     autoencoder = AttentionAutoencoder(N_GENES, n_latent=4, n_members=2)
     autoencoder.start_from(profiles)
