@@ -31,8 +31,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent))
 
 MEMORY = 16 * 2**30  # bytes of address space
-TIME_LIMIT = 240  # seconds until a call counts as hanging, or this many times as long as undisturbed:
+TIME_LIMIT = 120  # seconds until a call counts as hanging, or this many times as long as undisturbed:
 TIMES_UNDISTURBED = 5
+CLUSTER_TIME_LIMIT = 240  # a worker that was killed is missed after a while
 HOWS = ("kill at a file", "kill at a time", "interrupt at a file", "interrupt at a time", "full disk")
 CLUSTER_HOWS = ("kill the group", "interrupt the group", "kill the process", "kill a worker")
 ORPHANS = 30  # seconds that processes of a call may outlive it
@@ -74,7 +75,7 @@ def run_limited(
         finally:
             os._exit(status)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    limit = _time_limit(seconds)
+    limit = _time_limit(how, seconds)
     end = time.monotonic() + limit
     try:
         is_timed = how.endswith("time") or how in CLUSTER_HOWS
@@ -135,16 +136,16 @@ def _check_orphans(leader: int) -> None:
         time.sleep(0.1)
 
 
-def _time_limit(seconds: float) -> float:
+def _time_limit(how: str, seconds: float) -> float:
     """Return the seconds until a call counts as hanging, given those of the undisturbed call."""
-    return max(TIME_LIMIT, TIMES_UNDISTURBED * seconds)
+    return max(CLUSTER_TIME_LIMIT if how in CLUSTER_HOWS else TIME_LIMIT, TIMES_UNDISTURBED * seconds)
 
 
 def _child(call: Callable, how: str, moment: float, sizes: tuple[int, float, int]) -> int:
     n_events, seconds, largest = sizes
     signal.signal(signal.SIGINT, signal.default_int_handler)
     shown = os.fdopen(os.dup(2), "w")
-    faulthandler.dump_traceback_later(_time_limit(seconds) - 10, file=shown)  # where it hangs
+    faulthandler.dump_traceback_later(_time_limit(how, seconds) - 10, file=shown)  # where it hangs
     faulthandler.enable(file=shown)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # also of processes that the call starts

@@ -10,8 +10,6 @@ from numbers import Integral, Real
 
 LARGEST = 10**6  # rate or weight that an optimizer can work with; the same numbers overflow above 1e38
 MAX_WIDTH = 10_000  # of a layer
-
-
 INSIDE = ("stimpute", "scvi", "lightning", "torch", "contextlib", "functools")  # packages that call this one
 
 
