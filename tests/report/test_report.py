@@ -2,6 +2,7 @@ import base64
 import builtins
 import dataclasses
 import hashlib
+import html
 import json
 import os
 import re
@@ -223,6 +224,16 @@ def test_all_genes_are_listed_by_reliability(model, validation, path):
     assert f"21 genes, of which {len(model.shared_genes)} were measured" in path.read_text()
     labels = re.search(r'id="gene-table".*?</thead>', path.read_text(), re.DOTALL).group()
     assert re.findall('col">(.*?)<', labels)[:4] == ["gene", "reliability", "observed PCC", "PCC within groups"]
+
+
+def test_the_page_counts_neighbor_genes_without_its_script_too(model, validation, path):
+    report.write(path, model=model, validation=validation, n_maps=0)
+    table = gene_table(path)
+    labels = re.search(r'id="gene-table".*?</thead>', path.read_text(), re.DOTALL).group()
+    position = re.findall('col">(.*?)<', labels).index("neighbor genes") - 1
+    found = rows(path)
+    for gene, number in zip(table["names"], values_of(table, position), strict=True):
+        assert found[html.escape(gene)][position] == ("–" if number is None else str(number))
 
 
 def test_held_out_genes_alone_are_listed_too(validation, path):

@@ -70,7 +70,7 @@ def _columns(results: Results) -> pd.DataFrame:
         ("has_protein", "has protein"),
     ):
         if name in genes and genes[name].notna().any():
-            shown[label] = genes[name]
+            shown[label] = genes[name].astype("Int64") if name == "n_edges" else genes[name]
     if "has protein" in shown and not shown["has protein"].eq(True).any():
         shown = shown.drop(columns="has protein")  # there is no protein relation
     return shown

@@ -101,7 +101,7 @@ class Section:
 
 def format_value(value: Any) -> str:
     """Format a value for humans: three digits, commas between thousands, yes and no."""
-    if value is None:
+    if value is None or value is pd.NA:
         return MISSING
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
