@@ -65,3 +65,13 @@ def test_the_inputs_are_not_changed():
     nearest_by_cosine(query, base, 1)
     assert (query == 5).all()
     assert (base == 7).all()
+
+
+def test_a_cell_has_the_same_neighbors_in_every_batch():
+    torch.manual_seed(0)
+    base = torch.rand(1, 64) + 1e-7 * torch.rand(500, 64)  # cosines that differ less than rounding in float32
+    query = torch.rand(30, 64)
+    whole, _ = nearest_by_cosine(query, base, 10)
+    for size in (1, 7, 29):
+        parts = [nearest_by_cosine(part, base, 10)[0] for part in query.split(size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)

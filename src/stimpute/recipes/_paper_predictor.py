@@ -53,13 +53,14 @@ class PaperPredictor(Predictor):
         """See :class:`~stimpute.recipes.LatentSpace`."""
         split = self.folds.split(None)
         shared = cells.log_normalized(split, self.fit.preparation.target_sum[None])
-        return embed(self.module["autoencoder"], shared, split).cpu().numpy()
+        return embed(self.module["autoencoder"], shared, split).float().cpu().numpy()
 
     def embed_reference(self, shared: np.ndarray | None = None, dataset: np.ndarray | None = None) -> np.ndarray:
         """See :class:`~stimpute.recipes.LatentSpace`."""
         if shared is None:
-            return self._view.reference_latent.cpu().numpy()
-        return embed(self.module["autoencoder"], rescale(shared, self._view.factor), self._view.split).cpu().numpy()
+            return self._view.reference_latent.float().cpu().numpy()
+        scaled = rescale(shared, self._view.factor)
+        return embed(self.module["autoencoder"], scaled, self._view.split).float().cpu().numpy()
 
     def nearest_reference_cells(self, cells: SpatialCells, k: int | None) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~stimpute.recipes.LatentSpace`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from stimpute.data._folds import GeneSplit
-from stimpute.data._knn import nearest_by_cosine
+from stimpute.data._knn import in_double_precision, nearest_by_cosine
 from stimpute.data._reference import Reference
 from stimpute.data._relations import row_normalized
 from stimpute.data._spatial import CellChunk, SpatialCells
@@ -232,8 +233,11 @@ class PaperView:
 
 @torch.inference_mode()
 def embed(autoencoder: Autoencoder, shared: np.ndarray, split: GeneSplit) -> Tensor:
-    """Embed cells from the shared genes, with held-out genes set to zero, shape (n_cells, n_latent)."""
-    masked = shared.copy()
+    """Embed cells from the shared genes, with held-out genes set to zero, shape (n_cells, n_latent), float64.
+
+    Double precision is for the neighbors, see :func:`~stimpute.data._knn.nearest_by_cosine`.
+    """
+    masked = torch.from_numpy(shared).to(autoencoder.device, copy=True)
     masked[:, split.held_out] = 0
-    autoencoder.eval()
-    return autoencoder.inference(torch.from_numpy(masked).to(autoencoder.device))["z"]
+    masked = in_double_precision(masked)
+    return copy.deepcopy(autoencoder.encoder).to(masked)(masked)
