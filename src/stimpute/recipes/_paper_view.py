@@ -240,4 +240,4 @@ def embed(autoencoder: Autoencoder, shared: np.ndarray, split: GeneSplit) -> Ten
     masked = torch.from_numpy(shared).to(autoencoder.device, copy=True)
     masked[:, split.held_out] = 0
     masked = in_double_precision(masked)
-    return copy.deepcopy(autoencoder.encoder).to(masked)(masked)
+    return copy.deepcopy(autoencoder.encoder).to(masked.device).double()(masked)
