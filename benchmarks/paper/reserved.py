@@ -9,7 +9,7 @@ import pandas as pd
 from _methods import Prediction, baselines
 from _pairs import Pair
 from benchmarks.paper._compare import add_verdict, judge, means, paired, wide
-from benchmarks.paper._held_out import make_folds, of_function, predict, summarize
+from benchmarks.paper._held_out import HeldOut, make_folds, of_function, predict, score_cells, summarize
 from benchmarks.paper._page import Page
 from benchmarks.paper._rivals import RIVALS
 from benchmarks.paper._study import Study
@@ -20,18 +20,27 @@ from stimpute.tl import GeneFold
 ORDER = 30
 SHARES = (20, 50, 80)  # percent of the genes that are held out
 NEW_CELLS = 0.2
+ALL_CELLS = "all cells"
+SEEN, UNSEEN = "cells that were trained on", "cells that were not trained on"
+OVER_COMMON = "cell, over the genes that every share holds out"
+
+
+def draw_targets(pair: Pair, percent: int, seed: int) -> list[str]:
+    """Draw a share of the genes at random; a larger share contains a smaller one."""
+    genes = np.random.default_rng(seed).permutation(pair.spatial.var_names)
+    return sorted(genes[: round(len(genes) * percent / 100)])
 
 
 def hide(pair: Pair, percent: int, seed: int) -> GeneFold:
-    """Hold out a share of the genes, drawn at random; the larger share contains the smaller one."""
-    genes = np.random.default_rng(seed).permutation(pair.spatial.var_names)
-    targets = sorted(genes[: round(len(genes) * percent / 100)])
+    """Hold out a share of the genes; totals of counts are over the others."""
+    targets = draw_targets(pair, percent, seed)
     visible = pair.spatial[:, ~pair.spatial.var_names.isin(targets)].copy()
-    total = np.maximum(np.asarray(visible.X.sum(1)).ravel(), 1)
-    truth = np.log1p(pair.spatial[:, targets].X.toarray() * (np.median(total) / total)[:, None])
-    reference = make_folds(pair, seed)[0].reference  # with protein vectors
-    setup = {"expression": "counts"}
-    return GeneFold(0, visible, reference, targets, truth.astype(np.float32), dict(setup), dict(setup))
+    truth = pair.spatial[:, targets].X.toarray()
+    if pair.expression == "counts":
+        total = np.maximum(np.asarray(visible.X.sum(1)).ravel(), 1)
+        truth = np.log1p(truth * (np.median(total) / total)[:, None])
+    fold = make_folds(pair, seed)[0]  # its reference has protein vectors
+    return replace(fold, spatial=visible, targets=targets, truth=truth.astype(np.float32))
 
 
 def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
@@ -43,16 +52,27 @@ def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
     everywhere = np.arange(fold.spatial.n_obs)
     new = np.sort(np.random.default_rng(seed).permutation(everywhere)[: int(NEW_CELLS * len(everywhere))])
     by_method = _predict(name, fold, everywhere, everywhere, seed)
-    scored = [(method, "all cells", everywhere, values) for method, values in by_method.items()]
+    scored = [(method, ALL_CELLS, everywhere, values) for method, values in by_method.items()]
     if name != "plain":
-        scored.append((name, "cells that were trained on", new, by_method[name][new]))
+        scored.append((name, SEEN, new, by_method[name][new]))
         unseen = _predict(name, fold, np.setdiff1d(everywhere, new), new, seed)
-        scored.append((name, "cells that were not trained on", new, unseen[name]))
+        scored.append((name, UNSEEN, new, unseen[name]))
+    common = draw_targets(pair, SHARES[0], seed)
     for method, cells, rows, values in scored:
         part_of_fold = replace(fold, spatial=fold.spatial[rows], truth=fold.truth[rows])
         held = predict([part_of_fold], lambda _, values=values: Prediction(values))
         tables.append(summarize(held, method).assign(cells=cells))
+        over_common = score_cells(_of_genes(held, common)).reset_index()
+        tables.append(over_common.assign(method=method, cells=cells, axis=OVER_COMMON))
     return pd.concat(tables, ignore_index=True).assign(percent=percent)
+
+
+def _of_genes(held: HeldOut, genes: list[str]) -> HeldOut:
+    """Keep some of the genes that were held out."""
+    position = held.genes.index.get_indexer(genes)
+    return replace(
+        held, genes=held.genes.loc[genes], truth=held.truth[:, position], predicted=held.predicted[:, position]
+    )
 
 
 def _predict(name: str, fold: GeneFold, train: np.ndarray, test: np.ndarray, seed: int) -> dict[str, np.ndarray]:
