@@ -94,9 +94,9 @@ def _say_what_differs(name: str, spatial: ad.AnnData, expression: str) -> None:
     """Print what a pair of the paper lacks of what the other pairs have."""
     lacks = []
     if _positions(spatial) is None:
-        lacks.append('no positions: `crossfit` has no spatial neighbors, and studies of positions fail')
+        lacks.append("no positions: `crossfit` has no spatial neighbors, and studies of positions fail")
     if expression == "normalized":
-        lacks.append('no counts: the logarithm of the published values, plus 1, is used as it is')
+        lacks.append("no counts: the logarithm of the published values, plus 1, is used as it is")
     if name not in PROTEINS:
         lacks.append(f"no protein vectors of its own: {UNION} is used, and co-expression for genes that it lacks")
     for what in lacks:
