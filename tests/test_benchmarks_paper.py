@@ -340,31 +340,3 @@ def test_page_with_a_pair_of_the_paper(paper, tmp_path, monkeypatch, only_text):
     assert "osmFISH_Zeisel" in (tmp_path / "paper" / "accuracy.md").read_text()
     claims = {verdict["claim"]: verdict["evidence"] for verdict in written.verdicts}
     assert any("Xenium_GSM5051495 was measured" in evidence for evidence in claims.values())
-
-
-def test_pairs_of_the_paper_without_positions_or_counts(paper, tmp_path, monkeypatch, capsys):
-    import _pairs
-    from anndata import AnnData
-    from benchmarks.paper._held_out import make_folds
-
-    random = np.random.default_rng(0)
-    genes = [f"gene{i}" for i in range(12)]
-    spatial, reference = (AnnData(random.poisson(2, (60, 12)).astype(np.float32)) for _ in range(2))
-    spatial.var_names = reference.var_names = genes
-    densities = spatial.copy()
-    densities.X = densities.X * np.float32(1.5)
-    given = {"STARmap_AllenVISp": spatial, "MERFISH_Moffit": densities}
-    monkeypatch.setattr(_pairs.datasets, "paper_pair", lambda name, data_dir: (given[name].copy(), reference.copy()))
-    monkeypatch.setattr(_pairs, "DATA", tmp_path)
-    vectors = {"genes": np.array(genes), "embedding": random.normal(size=(12, 4)).astype(np.float32)}
-    np.savez(tmp_path / "esm2_UNION.npz", **vectors)
-    for name, expression in (("STARmap_AllenVISp", "counts"), ("MERFISH_Moffit", "normalized")):
-        pair = _pairs.load_pair(name)
-        said = capsys.readouterr().err
-        assert pair.expression == expression
-        assert "no positions" in said and "esm2_UNION.npz is used" in said
-        assert ("no counts" in said) == (expression == "normalized")
-        assert make_folds(pair, 0)[0].spatial_setup["expression"] == expression
-        if expression == "normalized":
-            truth = make_folds(pair, 0)[0]
-            assert np.allclose(truth.truth, np.log1p(densities[:, truth.targets].X))

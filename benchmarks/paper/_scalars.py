@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from benchmarks.paper import _compare
-from benchmarks.paper._compare import ASKED_HERE, MAX_DESCRIBED, real, wide
+from benchmarks.paper._compare import ASKED_HERE as ASKED_HERE
+from benchmarks.paper._compare import MAX_DESCRIBED, real, wide
 from benchmarks.paper._predictions import PEERS
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
     from benchmarks.paper._study import Verdict
-
-__all__ = ["ASKED_HERE"]
 
 MARGIN = 0.02
 RULE = (
