@@ -58,9 +58,9 @@ def _judge_agreement(found: pd.DataFrame, page: Page) -> None:
     chance = differences(found, STRUCTURE, "paper", [PERMUTED])
     claim = "Predicted genes keep the co-expression of the measured genes (`paper`, above chance)"
     add_verdict(page, claim, "Fig. S10, S11", chance)
-    for recipe, where in (("paper", "Fig. S10, S11"), ("crossfit", ASKED_HERE)):
+    for recipe in ("paper", "crossfit"):
         claim = f"Co-expression of genes predicted by `{recipe}` is closer to the section than that of the reference"
-        add_verdict(page, claim, where, differences(found, STRUCTURE, recipe, [REFERENCE]))
+        add_verdict(page, claim, ASKED_HERE, differences(found, STRUCTURE, recipe, [REFERENCE]))
     strength = found.assign(strength=found["mean absolute correlation"] / found["measured mean absolute correlation"])
     strength = real(strength[strength["method"] == "crossfit"]).groupby("pair", sort=False)["strength"].mean()
     text = "; ".join(f"{pair}: {value:.2f} times as strong" for pair, value in strength.items())
