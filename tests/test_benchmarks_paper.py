@@ -279,3 +279,64 @@ def test_page_is_made_from_the_results_that_are_kept(paper, tmp_path, only_text)
     figures = re.findall(r"{figure} (\S+)", kept)
     assert len(figures) <= 12
     assert all((ROOT / "docs" / path.removeprefix("../")).stat().st_size < 150_000 for path in figures)
+
+
+def test_verdicts_name_losses_and_count_a_section_once(paper):
+    page, *_ = paper
+    from benchmarks.paper._compare import judge
+
+    pairs = ["OSMFISH", "STARMAP_V1", "SYNTHETIC"]
+    assert judge([True, True, False], pairs) == "holds"
+    assert judge([True, False, True], pairs, [False, True, False]) == "mixed"
+    assert judge([True, False, True], pairs) == "holds in part"
+    assert judge([False, False, True], pairs, [True, False, False]) == "does not hold"
+    assert judge([True, True], ["OSMFISH", "OSMFISH_VISP"]) == "too few data"
+    written = page.Page()
+    written.verdict("a claim", "docs", "holds", "OSMFISH_VISP, Rorb: 1; OSMFISH, Rorb: 2; SYNTHETIC: 3")
+    written.verdict("a claim", "docs", "holds", "OSMFISH: 1; STARMAP_V1: 2")
+    assert [verdict["verdict"] for verdict in written.verdicts] == ["too few data", "holds"]
+
+
+def permuted_is_as_good(pair, seed, part):
+    """Make up ablations in which ESM-2 beats co-expression, and its permutation does, too."""
+    table = by_gene_and_cell([part], seed)
+    worse = part == "paper, no ESM-2 (co-expression)"
+    table["mse"] += worse
+    table[["css", "pcc"]] -= worse
+    return table
+
+
+@pytest.mark.parametrize("is_control_better", [True, False])
+def test_the_control_decides_on_the_central_claim(is_control_better, paper, tmp_path, monkeypatch, only_text):
+    page, cache, studies = paper
+    from benchmarks.paper._study import Task
+
+    monkeypatch.setattr(cache, "RESULTS", tmp_path / "results")
+    monkeypatch.setitem(MADE_UP, "ablations", permuted_is_as_good)
+    for pair in ("OSMFISH", "MERFISH_HYPOTHALAMUS"):
+        keep(cache, Task("accuracy", pair, 0, "paper"))
+        for part in ("paper, no ESM-2 (co-expression)", "paper, PERMUTED vectors"):
+            keep(cache, Task("ablations", pair, 0, part))
+        if not is_control_better:
+            path = cache.path_of(Task("ablations", pair, 0, "paper, PERMUTED vectors"))
+            table = pd.read_csv(path)
+            table.assign(mse=table["mse"] + 2, css=table["css"] - 2, pcc=table["pcc"] - 2).to_csv(path, index=False)
+    summary = page.write_page(tmp_path).summary
+    assert "2 of 2 pairs (CSS), 2 of 2 pairs (MSE), 2 of 2 pairs (PCC)" in summary
+    assert ("is not reproduced" in summary) == is_control_better
+    assert ("is reproduced by" in summary) != is_control_better
+
+
+def test_page_with_a_pair_of_the_paper(paper, tmp_path, monkeypatch, only_text):
+    page, cache, studies = paper
+    from benchmarks.paper._study import PAPER_PAIRS, Task
+
+    monkeypatch.setattr(cache, "RESULTS", tmp_path / "results")
+    for name in ("data", "accuracy", "ablations", "reserved"):
+        for part, pair in product(studies[name].parts, ("MERFISH_HYPOTHALAMUS", "osmFISH_Zeisel", "Xenium_GSM5051495")):
+            keep(cache, Task(name, pair, 0, part))
+    written = page.write_page(tmp_path)
+    assert set(PAPER_PAIRS) >= {"osmFISH_Zeisel", "Xenium_GSM5051495"}
+    assert "osmFISH_Zeisel" in (tmp_path / "paper" / "accuracy.md").read_text()
+    claims = {verdict["claim"]: verdict["evidence"] for verdict in written.verdicts}
+    assert any("Xenium_GSM5051495 was measured" in evidence for evidence in claims.values())

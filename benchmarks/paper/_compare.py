@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from benchmarks.paper._study import PAIRS
+from benchmarks.paper._study import PAIRS, PAPER_PAIRS
 from scipy.stats import wilcoxon
 
 if TYPE_CHECKING:
@@ -18,19 +18,35 @@ from stimpute.tl import LOWER_IS_BETTER
 
 ALPHA = 0.05
 MAX_DESCRIBED = 4  # rows of a test that are written out
-MIN_PAIRS = 2  # that a verdict needs
+MIN_SECTIONS = 2  # that a verdict needs
 SIMULATED = "SYNTHETIC"  # shown in the tables, but no verdict rests on it
+ALL_PAIRS = (*PAIRS, *PAPER_PAIRS)
+ASKED_HERE = "asked here"  # where a claim is neither in the paper nor in the docs
+
+
+def real(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the rows of the synthetic tissue, which no verdict rests on; `pair` is a column or in the index."""
+    pairs = table["pair"] if "pair" in table else table.index.get_level_values("pair")
+    return table[pairs != SIMULATED]
+
+
+def is_too_few(pairs: Iterable[str]) -> bool:
+    """Tell whether a claim rests on fewer than two real sections.
+
+    Pairs whose names begin alike, such as OSMFISH and OSMFISH_VISP, are of one section or one study, and count once.
+    """
+    return len({pair.upper().split("_")[0] for pair in pairs if pair != SIMULATED}) < MIN_SECTIONS
 
 
 def wide(values: pd.Series, column: str) -> pd.DataFrame:
-    """Put one level of the index into columns, rows and columns as they come, pairs as in `PAIRS`.
+    """Put one level of the index into columns, rows and columns as they come, pairs as in `ALL_PAIRS`.
 
     `unstack(sort=False)` of pandas puts values into wrong places where combinations are missing.
     """
     rows = values.reset_index(column).index.unique()
     columns = values.index.get_level_values(column).unique()
     if column == "pair":
-        columns = sorted(columns, key=PAIRS.index)
+        columns = sorted(columns, key=ALL_PAIRS.index)
     return values.unstack(column).reindex(index=rows, columns=columns)
 
 
@@ -65,7 +81,7 @@ def paired(
     deviation over genes), `better` (share of the genes), `p`, `genes`, `seeds`.
     """
     genes = results[results["axis"] == "gene"] if "axis" in results else results
-    genes = genes[genes["pair"] != SIMULATED]
+    genes = real(genes)
     sign = -1 if column.removesuffix("_calibrated") in LOWER_IS_BETTER else 1
     rows = []
     for pair, of_pair in genes.groupby("pair", sort=False):
@@ -101,21 +117,38 @@ def holm(p: np.ndarray) -> np.ndarray:
     return result
 
 
-def judge(yes: Sequence[bool], pairs: Sequence[str]) -> Verdict:
+def judge(yes: Sequence[bool], pairs: Sequence[str], no: Sequence[bool] | None = None) -> Verdict:
     """Judge a claim from whether each comparison supports it, by one rule for all claims.
 
-    "holds": all do. "holds in part": some do. "does not hold": none does. "too few data": fewer than two real pairs.
+    Parameters
+    ----------
+    yes
+        Which comparisons support the claim.
+    pairs
+        Pair of each comparison.
+    no
+        Which comparisons support the opposite.
+
+    Returns
+    -------
+    "holds": all comparisons support it. "holds in part": some do. "mixed": some do, and some support the opposite.
+    "does not hold": none does. "too few data": see :func:`is_too_few`.
     """
-    if len(set(pairs) - {SIMULATED}) < MIN_PAIRS:
+    if is_too_few(pairs):
         return "too few data"
-    if all(yes):
+    is_real = np.array([pair != SIMULATED for pair in pairs])
+    supported = np.asarray(yes, bool)[is_real]
+    opposed = [] if no is None else np.asarray(no, bool)[is_real]
+    if supported.all():
         return "holds"
-    return "holds in part" if any(yes) else "does not hold"
+    if not supported.any():
+        return "does not hold"
+    return "mixed" if any(opposed) else "holds in part"
 
 
 def add_verdict(page: Page, claim: str, where: str, tests: pd.DataFrame) -> None:
     """Add "the first method is better", judged from the rows of :func:`paired`."""
-    _add_judged(page, claim, where, tests, is_better(tests))
+    _add_judged(page, claim, where, tests, is_better(tests), is_worse(tests))
 
 
 def add_verdict_of_no_gain(page: Page, claim: str, where: str, tests: pd.DataFrame) -> None:
@@ -123,24 +156,41 @@ def add_verdict_of_no_gain(page: Page, claim: str, where: str, tests: pd.DataFra
     _add_judged(page, claim, where, tests, ~is_better(tests))
 
 
-def _add_judged(page: Page, claim: str, where: str, tests: pd.DataFrame, yes: pd.Series) -> None:
+def add_verdict_of_no_change(page: Page, claim: str, where: str, tests: pd.DataFrame) -> None:
+    """Add "the first method is neither significantly better nor worse", judged from the rows of :func:`paired`."""
+    _add_judged(page, claim, where, tests, ~is_better(tests) & ~is_worse(tests))
+
+
+def _add_judged(
+    page: Page, claim: str, where: str, tests: pd.DataFrame, yes: pd.Series, no: pd.Series | None = None
+) -> None:
     if len(tests):
-        page.verdict(claim, where, judge(list(yes), tests.index.get_level_values("pair")), describe(tests))
+        pairs = tests.index.get_level_values("pair")
+        page.verdict(claim, where, judge(list(yes), pairs, None if no is None else list(no)), describe(tests))
     else:
         page.verdict(claim, where, "not measured yet", "")
 
 
-def add_verdict_without_test(page: Page, claim: str, where: str, gains: pd.Series, unit: str = "") -> None:
-    """Add a claim that holds where a number is above zero; `gains` has one number per pair, means over seeds."""
+def add_verdict_without_test(
+    page: Page, claim: str, where: str, gains: pd.Series, unit: str = "", least: float = 0
+) -> None:
+    """Add a claim that holds where a number is above `least`; `gains` has one number per pair, means over seeds."""
     gains = gains.drop(SIMULATED, errors="ignore").dropna()
     if len(gains):
         evidence = "; ".join(f"{pair}: {gain:+.3f}" for pair, gain in gains.items())
-        page.verdict(claim, where, judge(list(gains > 0), gains.index), f"{evidence}{unit} (no test)")
+        is_so = gains > least
+        text = f"{evidence}{unit} ({is_so.sum()} of {len(gains)}, no test)"
+        page.verdict(claim, where, judge(list(is_so), gains.index), text)
 
 
 def is_better(tests: pd.DataFrame) -> pd.Series:
     """Tell in which rows of :func:`paired` the first method is significantly better."""
     return (tests["difference"] > 0) & (tests["p"] < ALPHA)
+
+
+def is_worse(tests: pd.DataFrame) -> pd.Series:
+    """Tell in which rows of :func:`paired` the first method is significantly worse."""
+    return (tests["difference"] < 0) & (tests["p"] < ALPHA)
 
 
 def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
@@ -154,16 +204,28 @@ def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
 
 
 def describe(tests: pd.DataFrame) -> str:
-    """Write the rows of :func:`paired` as text: difference, interval and p; many rows are counted."""
+    """Write the rows of :func:`paired` as text: difference, interval and p; of many rows, the least one."""
+    counts = f"{count(tests)} at p < {ALPHA}; {_seeds(tests)}"
     if len(tests) > MAX_DESCRIBED:
-        return _count(tests) + "; " + _seeds(tests)
+        pair, other = tests["difference"].idxmin()
+        pairs = ", ".join(tests.index.unique("pair"))
+        return f"{pairs}: {counts}; least {tests['difference'].min():+.3f} on {pair} against {other}"
     others = tests.index.get_level_values("compared with").nunique()
     rows = []
     for (pair, other), row in tests.iterrows():
         against = f" against {other}" if others > 1 else ""
-        interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
-        rows.append(f"{pair}: {row['difference']:+.3f} {interval}{against}, p {_write_p(row['p'], '= ')}")
-    return "; ".join([*rows, _seeds(tests)])
+        rows.append(f"{pair}: {write_difference(row)}{against}, p {_write_p(row['p'], '= ')}")
+    return "; ".join([*rows, counts])
+
+
+def count(tests: pd.DataFrame) -> str:
+    """Count the rows of :func:`paired` in which the first method is significantly better, and worse."""
+    return f"+{is_better(tests).sum()}/-{is_worse(tests).sum()} of {len(tests)}"
+
+
+def write_difference(row: pd.Series) -> str:
+    """Write the difference of a row of :func:`paired` with its interval."""
+    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
 
 
 def _write_p(p: float, prefix: str = "") -> str:
@@ -175,13 +237,3 @@ def _seeds(tests: pd.DataFrame) -> str:
     if fewest == most:
         return f"{fewest} seed{'s' if fewest > 1 else ''}"
     return f"{fewest} to {most} seeds"
-
-
-def _count(tests: pd.DataFrame) -> str:
-    better = is_better(tests).sum()
-    worse = ((tests["difference"] < 0) & (tests["p"] < ALPHA)).sum()
-    n_pairs = tests.index.get_level_values("pair").nunique()
-    pair, other = tests["difference"].idxmin()
-    on = f"{n_pairs} pairs" if n_pairs > 1 else "one pair"
-    text = f"{len(tests)} comparisons on {on}: better in {better}, worse in {worse} at p < {ALPHA}"
-    return text + f"; least {tests['difference'].min():+.3f} on {pair} against {other}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from benchmarks.paper._compare import wide
+from benchmarks.paper._compare import real, wide
 from benchmarks.paper._figures import color, panels
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS
 from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, judge, peers_of, seeds_of
@@ -44,7 +44,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
     figure = panels(DRAWN, 3, partial(_draw, results), (2.7, 2.6))
     page.figure(figure, "downstream", "What an analysis finds, per pair; measured genes in black.")
     plt.close(figure)
-    _judge(results, page)
+    _judge(real(results), page)
 
 
 def _draw(results: pd.DataFrame, ax: Axes, column: str) -> None:

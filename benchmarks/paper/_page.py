@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from benchmarks.paper import _cache
 from benchmarks.paper._claims import add_claims
+from benchmarks.paper._compare import ALL_PAIRS, ASKED_HERE, is_too_few
 from benchmarks.paper._study import Study, Verdict, all_studies, tasks_of
 from matplotlib.figure import Figure
 
@@ -22,10 +23,10 @@ NO_SUMMARY = (
     "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 "
     "is no better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
 )
-MIN_PAIRS = 2  # real ones; on fewer nothing is judged
-TOO_FEW = dict.fromkeys(("holds", "holds in part", "does not hold"), "too few data")
-ORDER = ("holds", "holds in part", "does not hold", "too few data", "cannot be tested", "not measured yet")
+JUDGED = ("holds", "holds in part", "mixed", "does not hold")
+ORDER = (*JUDGED, "too few data", "cannot be tested", "not measured yet")
 OWN = "docs"
+ANY_PAIR = re.compile(rf"\b({'|'.join(ALL_PAIRS)})\b")
 
 
 @dataclass
@@ -84,7 +85,14 @@ class Page:
             self.text(figure_text(f"../{FIGURES}/{name}.png", caption))
 
     def verdict(self, claim: str, source: str, verdict: Verdict, evidence: str) -> None:
-        """Add a claim of the paper (`source="Fig. 2"`) or of these docs (`source="docs"`) to the table of verdicts."""
+        """Add a claim to the table of verdicts; where its evidence names too few sections, nothing is judged.
+
+        It is one of the paper (`source="Fig. 2"`), of these docs (`source="docs"`), or of nobody
+        (`source="asked here"`).
+        """
+        named = ANY_PAIR.findall(evidence)
+        if verdict in JUDGED and named and is_too_few(named):
+            verdict = "too few data"
         self.verdicts.append({"claim": claim, "where": source, "verdict": verdict, "evidence": evidence})
 
 
@@ -111,14 +119,16 @@ def write_page(docs: Path = DOCS) -> Page:
     page = Page(docs)
     (docs / STUDIES).mkdir(parents=True, exist_ok=True)
     studies = all_studies()
+    measured = set()
     for name, study in studies.items():
         results = _cache.read(name, study)
+        measured |= set(results["pair"])
         if len(results):
             _write_section(name, study, results, page)
         else:
             command = f"`python -m benchmarks.paper {name}`"
             page.verdict(study.title, study.paper or OWN, "not measured yet", command)
-    add_claims(page)
+    add_claims(page, measured)
     introduction = INTRODUCTION.read_text().replace("{summary}", f"{page.summary}\n\n{page.front}".strip())
     (docs / "paper.md").write_text("\n".join([introduction, *_contents(page, studies), *_verdicts(page)]))
     for name, parts in page.studies.items():
@@ -141,11 +151,7 @@ def _write_section(name: str, study: Study, results: pd.DataFrame, page: Page) -
     page.begin(name)
     page.text(f"# {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
     _say_what_is_missing(name, study, page)
-    n_verdicts = len(page.verdicts)
     study.show(results, page)
-    if len(set(results["pair"]) - {"SYNTHETIC"}) < MIN_PAIRS:
-        for verdict in page.verdicts[n_verdicts:]:
-            verdict["verdict"] = TOO_FEW.get(verdict["verdict"], verdict["verdict"])
     commits = ", ".join(_cache.commits(name))
     page.text(f"`python -m benchmarks.paper {name}`, commit {commits}.")
 
@@ -170,16 +176,19 @@ def _say_what_is_missing(name: str, study: Study, page: Page) -> None:
 def _verdicts(page: Page) -> list[str]:
     table = pd.DataFrame(page.verdicts, columns=["claim", "where", "verdict", "evidence"])
     table = table.sort_values("verdict", key=lambda column: column.map(ORDER.index), kind="stable")
+    is_other = table["where"].isin([OWN, ASKED_HERE])
     parts = ["## Verdicts\n"]
-    for title, chosen in (
-        ("Claims of the paper", table[table["where"] != OWN]),
-        ("Claims of these docs", table[table["where"] == OWN].drop(columns="where")),
-    ):
-        judged = chosen[chosen["verdict"] != ORDER[-1]]
-        counts = judged["verdict"].value_counts().reindex(ORDER).dropna().astype(int)
-        counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        parts += [f"### {title}\n", f"{len(judged)} claims: {counted}.\n", to_markdown(judged), ""]
-        missing = chosen.loc[chosen["verdict"] == ORDER[-1], "claim"]
-        if len(missing):
-            parts.append(f"Not measured yet: {'; '.join(missing)}.\n")
+    parts += _verdicts_of("Claims of the paper", table[~is_other])
+    for title, source in (("Claims of these docs", OWN), ("Questions asked here", ASKED_HERE)):
+        parts += _verdicts_of(title, table[table["where"] == source].drop(columns="where"))
     return parts
+
+
+def _verdicts_of(title: str, chosen: pd.DataFrame) -> list[str]:
+    """Write one table of verdicts, with their numbers."""
+    judged = chosen[chosen["verdict"] != ORDER[-1]]
+    counts = judged["verdict"].value_counts().reindex(ORDER).dropna().astype(int)
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    parts = [f"### {title}\n", f"{len(judged)} rows: {counted}.\n", to_markdown(judged), ""]
+    missing = chosen.loc[chosen["verdict"] == ORDER[-1], "claim"]
+    return [*parts, f"Not measured yet: {'; '.join(missing)}.\n"] if len(missing) else parts

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from benchmarks.paper._compare import MAX_DESCRIBED, wide
+from benchmarks.paper import _compare
+from benchmarks.paper._compare import ASKED_HERE as ASKED_HERE
+from benchmarks.paper._compare import MAX_DESCRIBED, real, wide
 from benchmarks.paper._predictions import PEERS
 
 if TYPE_CHECKING:
@@ -16,12 +18,10 @@ if TYPE_CHECKING:
 MARGIN = 0.02
 RULE = (
     "There is one number per pair and seed here, so that no test over genes is possible. The rule of the verdicts: a "
-    f"method is better on a pair if it is ahead by more than {MARGIN} with every seed. A claim holds if that is so in "
-    "every comparison, it holds in part if it is so in some, and it does not hold if it is so in none."
+    f"method is better on a pair if it is ahead by more than {MARGIN} with every seed, a margin that is ours. A claim "
+    "holds if that is so in every comparison, it holds in part if it is so in some, it is mixed if the method is also "
+    f"behind by more than {MARGIN} with every seed in some, and it does not hold if it is ahead in none."
 )
-
-
-ASKED_HERE = "asked here"  # where a claim is neither in the paper nor in the docs
 
 
 def peers_of(results: pd.DataFrame) -> list[str]:
@@ -48,13 +48,13 @@ def count_seeds(results: pd.DataFrame) -> str:
 def differences(
     results: pd.DataFrame, column: str, first: str, others: Sequence[str], margin: float = MARGIN
 ) -> pd.DataFrame:
-    """Compare a method with others on each pair; what was not measured is left out.
+    """Compare a method with others on each real pair; what was not measured is left out.
 
     Returns
     -------
-    Rows pair and other method; columns `first`, `other` (means over seeds), `difference`, `better`, `seeds`.
+    Rows pair and other method; columns `first`, `other` (means over seeds), `difference`, `better`, `worse`, `seeds`.
     """
-    of_seed = wide(results.groupby(["pair", "seed", "method"], sort=False)[column].mean(), "method")
+    of_seed = wide(real(results).groupby(["pair", "seed", "method"], sort=False)[column].mean(), "method")
     rows = []
     for pair, seeds in of_seed.groupby(level="pair", sort=False):
         for other in others:
@@ -63,14 +63,15 @@ def differences(
             both = seeds[[first, other]].dropna()
             if len(both):
                 difference = both[first] - both[other]
-                found = (both[first].mean(), both[other].mean(), difference.mean(), bool((difference > margin).all()))
-                rows.append((pair, other, *found, len(both)))
-    columns = ["pair", "compared with", "first", "other", "difference", "better", "seeds"]
+                found = (both[first].mean(), both[other].mean(), difference.mean())
+                outcome = (bool((difference > margin).all()), bool((difference < -margin).all()))
+                rows.append((pair, other, *found, *outcome, len(both)))
+    columns = ["pair", "compared with", "first", "other", "difference", "better", "worse", "seeds"]
     return pd.DataFrame(rows, columns=columns).set_index(["pair", "compared with"])
 
 
 def judge(is_so: Sequence[bool]) -> Verdict:
-    """Judge a claim from what was found in every comparison."""
+    """Judge a claim from what was found in every comparison; the page sees whether these are enough."""
     if not len(is_so):
         return "cannot be tested"
     if all(is_so):
@@ -81,17 +82,19 @@ def judge(is_so: Sequence[bool]) -> Verdict:
 def add_verdict(page: Page, claim: str, where: str, found: pd.DataFrame) -> None:
     """Add a claim and its verdict to the page, if anything was compared."""
     if len(found):
-        page.verdict(claim, where, judge(list(found["better"])), describe(found))
+        pairs = found.index.get_level_values("pair")
+        page.verdict(claim, where, _compare.judge(list(found["better"]), pairs, list(found["worse"])), describe(found))
 
 
 def describe(found: pd.DataFrame) -> str:
-    """Write the rows of :func:`differences` as text; many rows are counted."""
+    """Write the rows of :func:`differences` as text; of many rows, the least one."""
     seeds = f"{found['seeds'].min()} seed" + ("s" if found["seeds"].min() > 1 else "")
+    counts = f"+{found['better'].sum()}/-{found['worse'].sum()} of {len(found)}; {seeds}"
     if len(found) > MAX_DESCRIBED:
         pair, other = found["difference"].idxmin()
-        least = f"least: {found['difference'].min():+.3f} on {pair} against {other}"
-        return f"of {len(found)} comparisons ahead in {found['better'].sum()}; {least} ({seeds})"
+        least = f"least {found['difference'].min():+.3f} on {pair} against {other}"
+        return f"{', '.join(found.index.unique('pair'))}: {counts}; {least}"
     rows = [
         f"{pair}: {row['first']:.3f} against {row['other']:.3f} of {other}" for (pair, other), row in found.iterrows()
     ]
-    return "; ".join(rows) + f" ({seeds})"
+    return "; ".join([*rows, counts])

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 REAL_PAIRS = ("OSMFISH", "MERFISH_HYPOTHALAMUS", "STARMAP_V1")
 PAIRS = (*REAL_PAIRS, "OSMFISH_VISP", "SYNTHETIC")
 PAPER_PAIRS = paper_pairs()
-Verdict = Literal["holds", "holds in part", "does not hold", "too few data", "cannot be tested", "not measured yet"]
+Verdict = Literal[
+    "holds", "holds in part", "mixed", "does not hold", "too few data", "cannot be tested", "not measured yet"
+]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from benchmarks.paper import __main__ as main
 from benchmarks.paper import clustering
 from benchmarks.paper._study import tasks_of
 
-from stimpute import datasets
+from stimpute import datasets, tl
 
 NAME = "Xenium_GSM5051495"
 
@@ -47,15 +47,23 @@ def test_without_files_the_pair_is_not_offered_and_loading_says_what_to_get(tmp_
         _pairs.load_pair(NAME)
 
 
-def test_values_that_are_not_counts_are_refused(saved, tmp_path):
-    saved.X = saved.X.astype(np.float32) * 0.7
+def test_values_that_are_not_counts_are_used_as_normalized(saved, tmp_path, capsys):
+    saved.X = saved.X.astype(np.float32) * np.float32(0.7)
     saved.write_h5ad(tmp_path / NAME / "spatial.h5ad")
-    with pytest.raises(ValueError, match="does not hold counts"):
-        _pairs.load_pair(NAME)
+    pair = _pairs.load_pair(NAME)
+    assert pair.expression == "normalized"
+    fold = tl.gene_folds(pair.spatial, pair.reference, n_folds=2)[0]
+    assert fold.spatial_setup["expression"] == "normalized"
+    np.testing.assert_allclose(fold.truth, np.log1p(saved[:, fold.targets].X.toarray()), rtol=1e-5)
+    said = capsys.readouterr().err
+    assert "no counts" in said
+    assert "esm2_UNION.npz is used" in said
 
 
-def test_a_section_without_positions_is_refused(saved, tmp_path):
+def test_a_section_without_positions_is_used_without_them(saved, tmp_path, capsys):
     del saved.obsm["spatial"]
     saved.write_h5ad(tmp_path / NAME / "spatial.h5ad")
-    with pytest.raises(ValueError, match="no positions"):
-        _pairs.load_pair(NAME)
+    pair = _pairs.load_pair(NAME)
+    assert "no positions" in capsys.readouterr().err
+    assert pair.expression == "counts"
+    assert tl.gene_folds(pair.spatial, pair.reference, n_folds=2)[0].truth.shape == (40, 4)
