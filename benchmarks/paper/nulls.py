@@ -87,5 +87,6 @@ STUDY = Study(
     question="How much of a correlation is left when the data cannot say anything of the gene?",
     measure=measure,
     show=show,
+    all_cells=accuracy.STUDY.all_cells,  # the true rows come from there
     parts=tuple(f"{name}; {null}" for null in (REFERENCE, SECTION) for name in ("crossfit", "paper", "plain")),
 )
