@@ -11,7 +11,7 @@ from _methods import baselines, stimpute
 from _pairs import Pair
 from benchmarks.paper import _cache, accuracy
 from benchmarks.paper._accuracy_page import in_order
-from benchmarks.paper._compare import add_verdict, means, paired, wide
+from benchmarks.paper._compare import add_verdict, paired, with_deviation
 from benchmarks.paper._held_out import cell_types, make_folds, of_function, predict, summarize
 from benchmarks.paper._page import Page
 from benchmarks.paper._rivals import RIVALS
@@ -20,6 +20,7 @@ from benchmarks.paper._study import Study
 from stimpute import tl
 
 ORDER = 20
+TRUE = "true data"
 REFERENCE, SECTION = "reference values of the gene permuted", "genes of the section permuted"
 PLAIN = ("kNN", "ridge", "ridge + mean of the visible panel")
 
@@ -61,16 +62,20 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "a cell have in common. With every gene of the section permuted over the cells by itself, a cell has no type; "
         "what is left comes from the total that all genes of a cell are divided by."
     )
-    _show_nulls(true.merge(results[["pair", "seed"]].drop_duplicates()), results, page)
+    _show_nulls(true, results, page)
     _judge(true, results, page)
 
 
 def _show_nulls(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
-    both = pd.concat([true.assign(null="true data"), results], ignore_index=True)
+    """Write a row per method and null, from the seeds with which all of them were measured."""
+    both = pd.concat([true.assign(null=TRUE), results], ignore_index=True)
     both = in_order(both[both["method"].isin(("crossfit", "paper", *PLAIN))])
-    table = wide(means(both, ["pcc"], ["pair", "method", "null"])["pcc"], "null")
-    names = [name for name in ("true data", REFERENCE, SECTION) if name in table]
-    page.table(table[names], "Mean PCC with the true data, and with permuted data, on the same seeds")
+    keys = ["pair", "method", "seed"]
+    n_measured = both.groupby(keys)["null"].nunique()
+    whole = n_measured[n_measured == both["null"].nunique()].reset_index()[keys]
+    if len(whole):
+        table = with_deviation(both.merge(whole), "pcc", ["method", "null"])
+        page.table(table, "Mean PCC (± standard deviation over seeds), rows of a method on the same cells and seeds")
 
 
 def _judge(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
