@@ -84,7 +84,8 @@ def best_others(free: pd.DataFrame) -> pd.DataFrame:
     genes = measured[measured["gene"].notna()]
     of_seed = genes.groupby(["pair", "seed", "method"])["pcc"].mean().unstack()
     same = means(free[free["method"] == "kNN"], ["pcc"], ["pair", "seed"])["pcc"].reindex(of_seed.index)
-    peers = of_seed[np.isclose(of_seed["kNN"], same, atol=1e-4)].drop(columns=[*systems.OURS, *systems.BASELINES])
+    peers = of_seed[np.isclose(of_seed["kNN"], same, atol=1e-4)]
+    peers = peers.drop(columns=[*systems.OURS, *systems.BASELINES], errors="ignore")
     average = peers.groupby(level="pair").mean().dropna(how="all")
     return pd.DataFrame({"method": average.idxmax(axis=1), "pcc": average.max(axis=1)})
 
