@@ -83,8 +83,9 @@ def _show_genes(free: pd.DataFrame, page: Page) -> None:
 
 
 def _on_rivals(free: pd.DataFrame) -> str:
-    """Say what the strongest rival is, and which one is told more than the others."""
-    without = [pair for pair, rows in free.groupby("pair", sort=False) if GIVEN_LABELS not in set(rows["method"])]
+    """Say how ridge is fitted, and which rival is told more than the others."""
+    methods = free.groupby("pair", sort=False)["method"].agg(set)
+    without = [pair for pair, found in methods.items() if "kNN" in found and GIVEN_LABELS not in found]
     text = (
         '"Ridge" learns every gene from the panel in the reference; "+ mean of the visible panel" adds that mean, with '
         "a weight. Penalty, weight and slope are those that predict the panel's own genes best, in five folds of the "

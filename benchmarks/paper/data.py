@@ -5,9 +5,9 @@ from __future__ import annotations
 import anndata as ad
 import numpy as np
 import pandas as pd
-from _pairs import DATA, Pair
+from _pairs import DATA, MAX_REFERENCE, Pair
 from benchmarks.paper._page import Page
-from benchmarks.paper._study import Study
+from benchmarks.paper._study import Study, all_studies
 
 from stimpute import datasets, pp
 
@@ -78,11 +78,21 @@ def show(results: pd.DataFrame, page: Page) -> None:
     page.table(sources.reindex(counts.index).fillna(""), "Tissue (all of the mouse), technology and source")
     page.table(counts, "What the files hold, and what the studies use of it", digits=1)
     page.text(
-        f"The studies draw {Study.n_cells} cells of a section where they do not say otherwise, and use the genes that "
-        "both datasets have; a reference keeps all its genes.",
+        f"The studies draw at most {Study.n_cells} cells of a section and {MAX_REFERENCE} of a reference. They use the "
+        f"genes that both datasets have; a reference keeps all its genes. {_on_all_cells()}",
         _on_references(counts),
         _on_vectors(counts),
     )
+
+
+def _on_all_cells() -> str:
+    """Name the studies that use all cells of a section."""
+    found = []
+    for study in all_studies().values():
+        pairs = study.pairs if study.n_cells is None else study.all_cells
+        if pairs and study.title != STUDY.title:
+            found.append(f"{study.title} ({', '.join(pairs)})")
+    return f"All cells of a section are used in: {'; '.join(found)}." if found else ""
 
 
 def _on_references(counts: pd.DataFrame) -> str:
