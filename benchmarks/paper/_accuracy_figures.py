@@ -102,8 +102,9 @@ def _caption(free: pd.DataFrame, others: pd.DataFrame) -> str:
         return text
     without = [SHORT.get(pair, pair) for pair in others.index[others["pcc"].isna()]]
     return (
-        f"{text} The best other system is the one with the highest mean on a pair among those that were run on the "
-        "same cells and folds." + (f" {', '.join(without)}: none was run on these cells." if without else "")
+        f"{text} The best other system is the published one with the highest mean on a pair, of those that were run on "
+        "the same cells and folds, some with fewer seeds."
+        + (f" {', '.join(without)}: none was run on these cells." if without else "")
     )
 
 
