@@ -101,11 +101,11 @@ def _caption(free: pd.DataFrame, others: pd.DataFrame) -> str:
     if others["pcc"].isna().all():
         return text
     without = [SHORT.get(pair, pair) for pair in others.index[others["pcc"].isna()]]
-    return (
-        f"{text} The best other system is the published one with the highest mean on a pair, of those that were run on "
-        "the same cells and folds, some with fewer seeds."
-        + (f" {', '.join(without)}: none was run on these cells." if without else "")
+    text += (
+        " The best other system is the published one with the highest mean on a pair, of those that were run on the "
+        "same cells and folds, some with fewer seeds."
     )
+    return text + (f" {', '.join(without)}: none was run on these cells." if without else "")
 
 
 def draw_boxes(free: pd.DataFrame, page: Page) -> None:
