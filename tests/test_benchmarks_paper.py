@@ -71,8 +71,9 @@ def accuracy(pair, seed, part):
 
 
 def data(pair, seed, part):
-    columns = ["cells", "genes", "median count per cell", "median genes per cell", "zeros", "shared genes"]
-    return with_numbers(grid(data=["spatial", "reference"]), columns, seed)
+    columns = ["cells", "genes", "median count per cell", "median genes per cell", "zeros"]
+    used = {"cells used": 100, "genes used": 10, "of these with a vector": 5}
+    return with_numbers(grid(data=["spatial", "reference"]), columns, seed).assign(**used)
 
 
 def nulls(pair, seed, part):
@@ -340,3 +341,60 @@ def test_page_with_a_pair_of_the_paper(paper, tmp_path, monkeypatch, only_text):
     assert "osmFISH_Zeisel" in (tmp_path / "paper" / "accuracy.md").read_text()
     claims = {verdict["claim"]: verdict["evidence"] for verdict in written.verdicts}
     assert any("Xenium_GSM5051495 was measured" in evidence for evidence in claims.values())
+
+
+@pytest.fixture(scope="module")
+def fold(paper):
+    """One fold of the synthetic tissue."""
+    from stimpute import datasets, tl
+
+    tissue = datasets.synthetic_tissue(n_cells=150, n_reference=200)
+    return tl.gene_folds(tissue.spatial, tissue.reference)[0]
+
+
+def test_ridge_chooses_its_settings_without_the_held_out_genes(fold):
+    from dataclasses import replace
+
+    from benchmarks.paper._rivals import WEIGHTS, ridge, ridge_and_panel_mean, ridge_scores
+
+    from stimpute.tl.metrics import pcc
+
+    predicted = ridge_and_panel_mean(fold)
+    assert predicted.shape == fold.truth.shape
+    assert np.array_equal(predicted, ridge_and_panel_mean(replace(fold, truth=np.zeros_like(fold.truth))))
+    reached = [pcc(fold.truth, scores).mean() for scores in ridge_scores(fold, WEIGHTS)]
+    assert np.mean(reached) < pcc(fold.truth, predicted).mean() <= max(reached) + 0.01
+    assert pcc(fold.truth, ridge(fold)).mean() > 0.2
+
+
+def test_composition_of_the_reference_is_shifted(fold):
+    from benchmarks.paper.needs import _clusters, other_proportions
+
+    labels = _clusters(fold)
+    most = (labels == np.bincount(labels).argmax()).sum()
+    others = len(labels) - most
+    left = [level.change(fold, np.random.default_rng(0)).reference.n_obs for level in other_proportions(fold)]
+    assert others <= left[1] <= left[0] < len(labels)
+    assert most <= left[2] < most + others / 2
+
+
+def test_best_other_system_counts_where_the_cells_are_the_same(paper, tmp_path, monkeypatch):
+    _, cache, studies = paper
+    from benchmarks.paper._accuracy_figures import best_others
+    from benchmarks.paper._study import Task
+
+    monkeypatch.setattr(cache, "RESULTS", tmp_path)
+    for pair in ("OSMFISH", "STARMAP_V1"):
+        keep(cache, Task("systems", pair, 0, "kNN"))
+    measured = cache.read("systems", studies["systems"])
+    knn = measured[(measured["method"] == "kNN") & measured["gene"].notna()].assign(axis="gene")
+    assert list(best_others(knn).index) == ["OSMFISH", "STARMAP_V1"]
+    assert set(best_others(knn)["method"]) == {"SpaGE"}
+    other_cells = knn.assign(pcc=knn["pcc"].where(knn["pair"] == "OSMFISH", knn["pcc"] + 0.01))
+    assert list(best_others(other_cells).index) == ["OSMFISH"]
+
+
+def test_null_rows_and_true_rows_have_the_same_cells(paper):
+    *_, studies = paper
+    assert studies["nulls"].all_cells == studies["accuracy"].all_cells
+    assert studies["nulls"].n_cells == studies["accuracy"].n_cells

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,10 +14,14 @@ from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.neighbors import NearestNeighbors
 
+from stimpute import tl
 from stimpute.data._knn import nearest_by_cosine
 from stimpute.tl import BASELINES, GeneFold
 
-PENALTIES = np.logspace(0, 4, 9)
+PENALTIES = np.logspace(0, 6, 13)  # of the regression in the reference
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)  # of the mean of the panel, where the regression has 1
+N_INNER = 5  # folds of the panel, in which both are chosen
+OWN_PENALTIES = np.logspace(0, 4, 9)  # of a gene learned from itself
 N_NEIGHBORS = 50
 N_COMPONENTS = 30
 N_SPATIAL_NEIGHBORS = 10
@@ -40,28 +45,48 @@ def with_levels(fold: GeneFold, z_score: np.ndarray) -> np.ndarray:
     return (mean + std * z_score).clip(0)
 
 
-def ridge_scores(fold: GeneFold) -> np.ndarray:
-    """Regress each gene on the standardized panel in the reference, and apply that to the section."""
-    data = fold.dense
-    model = RidgeCV(PENALTIES).fit(standardized(data.reference), standardized(data.targets))
-    return model.predict(standardized(data.spatial)).reshape(len(data.spatial), -1)
-
-
 def panel_mean_scores(fold: GeneFold) -> np.ndarray:
     """Take the mean of the standardized panel, shape (n_cells, 1), with standard deviation 1."""
     return standardized(standardized(fold.dense.spatial).mean(1, keepdims=True))
 
 
-def ridge(fold: GeneFold) -> np.ndarray:
-    """Predict by the regression alone."""
-    return with_levels(fold, ridge_scores(fold))
+def ridge_scores(fold: GeneFold, weights: Sequence[float]) -> Iterator[np.ndarray]:
+    """Regress each gene on the panel in the reference, apply that to the section, and add the mean of the panel.
+
+    There is one result for each penalty and weight. All genes are divided by one number, so that what the reference
+    knows little of is nearer to the mean of the panel.
+    """
+    data = fold.dense
+    inputs, panel = standardized(data.reference), standardized(data.spatial)
+    products, targets = inputs.T @ inputs, inputs.T @ standardized(data.targets)
+    shared = panel_mean_scores(fold)
+    for penalty in PENALTIES:
+        scores = panel @ np.linalg.solve(products + penalty * np.eye(len(products)), targets)
+        scores = scores / max(scores.std(0).mean(), 1e-9)
+        yield from (scores + weight * shared for weight in weights)
+
+
+def ridge(fold: GeneFold, weights: Sequence[float] = (0.0,)) -> np.ndarray:
+    """Regress on the panel in the reference; the folds of the panel decide on penalty, weight and slope."""
+    n_folds = min(N_INNER, fold.spatial.n_vars // 2)
+    setups = {"spatial_setup": fold.spatial_setup, "reference_setup": fold.reference_setup}
+    found = 0.0
+    for inner in tl.gene_folds(fold.spatial, fold.reference, n_folds=n_folds, **setups):
+        truth = standardized(inner.truth)
+        found = found + np.array(
+            [
+                (tl.metrics.pcc(truth, scores).sum(), (truth * scores).sum(), (scores**2).sum())
+                for scores in ridge_scores(inner, weights)
+            ]
+        )
+    best = found[:, 0].argmax()
+    slope = max(found[best, 1], 0) / found[best, 2]
+    return with_levels(fold, slope * next(islice(ridge_scores(fold, weights), best, None)))
 
 
 def ridge_and_panel_mean(fold: GeneFold) -> np.ndarray:
-    """Add the mean of the panel to the regression, both with the same standard deviation."""
-    scores = ridge_scores(fold)
-    spread = scores.std(0)
-    return with_levels(fold, spread * standardized(standardized(scores) + panel_mean_scores(fold)))
+    """Add the mean of the panel to the regression."""
+    return ridge(fold, WEIGHTS)
 
 
 def panel_mean(fold: GeneFold) -> np.ndarray:
@@ -150,7 +175,7 @@ def own_values(fold: GeneFold) -> np.ndarray:
     inputs = np.hstack([panel, niche])
     result = np.empty(fold.truth.shape)
     for train, test in KFold(5, shuffle=True, random_state=0).split(inputs):
-        linear = RidgeCV(PENALTIES).fit(inputs[train], fold.truth[train])
+        linear = RidgeCV(OWN_PENALTIES).fit(inputs[train], fold.truth[train])
         result[test] = linear.predict(inputs[test]).reshape(len(test), -1) / 2
         for gene, target in enumerate(fold.truth[train].T):
             best = np.sort(np.argsort(-np.abs(standardized(inputs[train]).T @ target))[:MAX_INPUTS])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 from _methods import Predict, baselines, stimpute
@@ -32,7 +34,7 @@ def methods_of(part: str, pair: Pair, seed: int) -> dict[str, Predict]:
         }
     found = {**baselines(), **{name: of_function(rival) for name, rival in RIVALS.items()}}
     if "cell_type" in pair.reference.obs:
-        found["mean of the matched given type"] = of_function(lambda fold: matched_type_mean(fold, labels))
+        found["mean of the matched type (given labels)"] = of_function(lambda fold: matched_type_mean(fold, labels))
     return found
 
 
@@ -43,9 +45,11 @@ def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
     labels = cell_types(pair)
     tables = []
     for name, method in methods_of(part.removesuffix(PUBLISHED), pair, seed).items():
+        start = time.process_time()
         held = predict(folds, method)
-        table = summarize(held, name, labels)
-        table = table.merge(_further_columns(held), on="gene", how="left").assign(totals=totals)
+        cpu_seconds = time.process_time() - start
+        table = summarize(held, name, labels).assign(totals=totals, cpu_seconds=cpu_seconds)
+        table = table.merge(_further_columns(held), on="gene", how="left")
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import scanpy as sc
 from _methods import baselines, stimpute
 from _pairs import Pair
-from benchmarks.paper._needs_page import ALL, show
+from benchmarks.paper._needs_page import ALL, MOST, OTHERS, show
 from benchmarks.paper._predictions import folds
 from benchmarks.paper._study import Study
 from scipy import sparse
@@ -39,17 +39,18 @@ class Level:
     recipes: tuple[str, ...] = ("crossfit", "paper")
 
 
-def measure(pair: Pair, seed: int) -> pd.DataFrame:
-    """Score the same hidden genes with less and less data."""
+def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
+    """Score the same hidden genes with less and less data, or with other proportions of cells."""
+    levels = PARTS[part]
     rows = []
     drawn = folds(pair, seed)
     for fold in drawn[: min(2, -(-MIN_GENES // len(drawn[0].targets)))]:
-        rows += _measure_fold(fold, seed)
+        rows += _measure_fold(fold, seed, levels)
     groups = pd.DataFrame(rows).groupby(["needs", "level", "method"], sort=False)
     return groups.mean(numeric_only=True).reset_index()
 
 
-def _measure_fold(fold: GeneFold, seed: int) -> Iterator[dict]:
+def _measure_fold(fold: GeneFold, seed: int, levels: Callable[[GeneFold], Iterator[Level]]) -> Iterator[dict]:
     """Score every level, and on the same cells what is predicted with all data."""
     with_all: dict[str, np.ndarray] = {}
     for level in [Level(ALL, ALL, lambda fold, rng: fold), *levels(fold)]:
@@ -77,7 +78,7 @@ def _scores(fold: GeneFold, predicted: np.ndarray) -> pd.Series:
     return table.groupby("metric")["value"].mean()
 
 
-def levels(fold: GeneFold) -> Iterator[Level]:
+def less_data(fold: GeneFold) -> Iterator[Level]:
     """Make all levels that are less than what the data have."""
     for n in (5, 10, 20, 50, 100):
         if n < fold.spatial.n_vars:
@@ -94,6 +95,13 @@ def levels(fold: GeneFold) -> Iterator[Level]:
         yield Level("noise in positions, cell distances", str(distance), moved(distance), ("crossfit",))
     for n in (4, 2, 1):
         yield Level("clusters of the reference, of 8", str(n), fewer_clusters(n))
+
+
+def other_proportions(fold: GeneFold) -> Iterator[Level]:
+    """Thin the most frequent cluster of the reference, or all others."""
+    for share in (0.1, 0.01):
+        yield Level(MOST, f"{share:.0%}", thinned_clusters(share, most_frequent=True))
+    yield Level(OTHERS, "10%", thinned_clusters(0.1, most_frequent=False))
 
 
 def fewer_genes(n: int) -> Change:
@@ -160,15 +168,32 @@ def fewer_clusters(n: int) -> Change:
     """Keep the cells of `n` of eight clusters of the reference, drawn at random."""
 
     def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
-        normalized = ad.AnnData(fold.reference.X.copy())
-        sc.pp.normalize_total(normalized)
-        sc.pp.log1p(normalized)
-        sc.pp.pca(normalized, n_comps=min(20, min(normalized.shape) - 1), random_state=0)
-        found = KMeans(N_CLUSTERS, n_init=3, random_state=0).fit_predict(normalized.obsm["X_pca"])
+        found = _clusters(fold)
         kept = np.isin(found, rng.permutation(N_CLUSTERS)[:n])
         return replace(fold, reference=_with_molecules(fold, np.flatnonzero(kept)))
 
     return change
+
+
+def thinned_clusters(share: float, *, most_frequent: bool) -> Change:
+    """Keep a share of the cells of the most frequent of eight clusters, or of those of the others."""
+
+    def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
+        found = _clusters(fold)
+        thinned = (found == np.bincount(found).argmax()) == most_frequent
+        kept = ~thinned | (rng.random(len(found)) < share)
+        return replace(fold, reference=_with_molecules(fold, np.flatnonzero(kept)))
+
+    return change
+
+
+def _clusters(fold: GeneFold) -> np.ndarray:
+    """Cluster the cells of the reference, shape (n_cells,)."""
+    normalized = ad.AnnData(fold.reference.X.copy())
+    sc.pp.normalize_total(normalized)
+    sc.pp.log1p(normalized)
+    sc.pp.pca(normalized, n_comps=min(20, min(normalized.shape) - 1), random_state=0)
+    return KMeans(N_CLUSTERS, n_init=3, random_state=0).fit_predict(normalized.obsm["X_pca"])
 
 
 def _with_molecules(fold: GeneFold, kept: np.ndarray) -> ad.AnnData:
@@ -178,10 +203,12 @@ def _with_molecules(fold: GeneFold, kept: np.ndarray) -> ad.AnnData:
     return fold.reference[kept[total[kept] > 0]].copy()
 
 
+PARTS = {"less data": less_data, "other proportions": other_proportions}
 STUDY = Study(
     title="What the method needs",
     paper="",
     question="How does accuracy depend on the number of genes and cells, on depth, on positions and on composition?",
     measure=measure,
     show=show,
+    parts=tuple(PARTS),
 )

@@ -9,9 +9,9 @@ import pandas as pd
 import scipy.sparse as sp
 from _methods import baselines, stimpute
 from _pairs import Pair
-from benchmarks.paper import _cache, accuracy
+from benchmarks.paper import _cache, accuracy, reliability
 from benchmarks.paper._accuracy_page import in_order
-from benchmarks.paper._compare import add_verdict, means, paired, wide
+from benchmarks.paper._compare import add_verdict, paired, with_deviation
 from benchmarks.paper._held_out import cell_types, make_folds, of_function, predict, summarize
 from benchmarks.paper._page import Page
 from benchmarks.paper._rivals import RIVALS
@@ -20,6 +20,7 @@ from benchmarks.paper._study import Study
 from stimpute import tl
 
 ORDER = 20
+TRUE = "true data"
 REFERENCE, SECTION = "reference values of the gene permuted", "genes of the section permuted"
 PLAIN = ("kNN", "ridge", "ridge + mean of the visible panel")
 
@@ -59,18 +60,38 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "With the reference values of the held-out genes permuted over the reference cells, only their mean and "
         "variance are known. What is left of the correlation needs no information on the gene: it is what all genes of "
         "a cell have in common. With every gene of the section permuted over the cells by itself, a cell has no type; "
-        "what is left comes from the total that all genes of a cell are divided by."
+        "what is left comes from the total that all genes of a cell are divided by.",
+        _on_other_nulls(),
     )
-    _show_nulls(true.merge(results[["pair", "seed"]].drop_duplicates()), results, page)
+    _show_nulls(true, results, page)
     _judge(true, results, page)
 
 
+def _on_other_nulls() -> str:
+    """Say why the study of reliability has other numbers where all cells exchanged their values."""
+    exchanged = _cache.read("reliability", reliability.STUDY)
+    if not len(exchanged):
+        return ""
+    exchanged = exchanged[(exchanged["method"] == "crossfit") & (exchanged["exchanged"] == 1)]
+    found = "; ".join(f"{pair} {pcc:.3f}" for pair, pcc in exchanged.groupby("pair", sort=False)["pcc"].mean().items())
+    return (
+        "Such a number depends on how one permutes. Here log-normalized values are permuted. The study of reliability "
+        "exchanges the counts before they are normalized, so that a value is divided by the total of another cell, and "
+        "asks for noisy copies beside the gene. Where all cells exchanged their values, `crossfit` has a PCC there of "
+        f"{found}. Another seed changes such a number, too (± in the table)."
+    )
+
+
 def _show_nulls(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
-    both = pd.concat([true.assign(null="true data"), results], ignore_index=True)
+    """Write a row per method and null, from the seeds with which all of them were measured."""
+    both = pd.concat([true.assign(null=TRUE), results], ignore_index=True)
     both = in_order(both[both["method"].isin(("crossfit", "paper", *PLAIN))])
-    table = wide(means(both, ["pcc"], ["pair", "method", "null"])["pcc"], "null")
-    names = [name for name in ("true data", REFERENCE, SECTION) if name in table]
-    page.table(table[names], "Mean PCC with the true data, and with permuted data, on the same seeds")
+    keys = ["pair", "method", "seed"]
+    n_measured = both.groupby(keys)["null"].nunique()
+    whole = n_measured[n_measured == both["null"].nunique()].reset_index()[keys]
+    if len(whole):
+        table = with_deviation(both.merge(whole), "pcc", ["method", "null"])
+        page.table(table, "Mean PCC (± standard deviation over seeds), rows of a method on the same cells and seeds")
 
 
 def _judge(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
@@ -87,5 +108,6 @@ STUDY = Study(
     question="How much of a correlation is left when the data cannot say anything of the gene?",
     measure=measure,
     show=show,
+    all_cells=accuracy.STUDY.all_cells,  # the true rows come from there
     parts=tuple(f"{name}; {null}" for null in (REFERENCE, SECTION) for name in ("crossfit", "paper", "plain")),
 )

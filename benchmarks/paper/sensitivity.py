@@ -46,6 +46,13 @@ CROSSFIT: dict[str, list[Any]] = {
     "masked_share": [(0.1, 0.3), (0.3, 0.7)],
     "ridge": [0.3, 3.0],
 }
+NOT_VARIED = (
+    "The first row has the defaults and seed 0, as have all rows that do not say otherwise. The seed decides on the "
+    "folds and on the training; its rows are from the study of accuracy, and a difference as small as theirs may be "
+    "chance. Not varied, because the recipes have no such option: the layers of the autoencoders (one each way in "
+    "`paper`, as in eq. 1 to 3; their width is `n_latent`), and in `paper` the learning rates of its two networks by "
+    "themselves (the paper has the same for both, and `lr` changes both)."
+)
 PARTS = tuple([f"paper; {name}" for name in PAPER] + [f"crossfit; {name}" for name in CROSSFIT])
 
 
@@ -86,17 +93,23 @@ def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
 
 def show(results: pd.DataFrame, page: Page) -> None:
     """Write one table per recipe: the default beside the other values."""
+    page.text(NOT_VARIED)
     base = _cache.read("accuracy", accuracy.STUDY)
     if len(base):
-        base = base[(base["totals"] == "input") & (base["seed"] == 0) & base["pair"].isin(results["pair"])]
+        base = base[(base["totals"] == "input") & base["pair"].isin(results["pair"])]
+    seeds = base.assign(option="seed", value=base["seed"].astype(str)) if len(base) else base
+    base = base[base["seed"] == 0]
     for recipe in ("paper", "crossfit"):
         rows = means(results[results["method"] == recipe], METRICS, ["pair", "option", "value"]).reset_index()
         if not len(rows):
             continue
+        rows["value"] = rows["value"].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
         defaults = pd.DataFrame()
         if len(base):
             defaults = means(base[base["method"] == recipe], METRICS, ["pair"]).reset_index()
             defaults = defaults.assign(option="(defaults)", value="")
+            of_seeds = means(seeds[seeds["method"] == recipe], METRICS, ["pair", "option", "value"]).reset_index()
+            defaults = pd.concat([defaults, of_seeds[of_seeds["value"] != "0"]])
         long = pd.concat([defaults, rows]).set_index(["option", "value", "pair"])
         shown = pd.concat([wide(long[metric], "pair").add_prefix(f"{metric.upper()} ") for metric in METRICS], axis=1)
         page.table(shown, f"`{recipe}`: one hyperparameter changed at a time, leak-free totals", folded=True)
