@@ -43,13 +43,13 @@ RULE = (
 
 
 def missing(genes: pd.DataFrame) -> str:
-    """Name the real pairs, and the rivals that were not measured on them."""
+    """Name the rivals that were not measured on a real pair."""
     measured = set(zip(genes["method"], genes["pair"], strict=True))
     texts = []
     for pair in (pair for pair in genes["pair"].unique() if pair != SIMULATED):
         names = [name.split(" (")[0] for name in RIVALS if (name, pair) not in measured]
         if names:
-            texts.append(f"{pair} {', '.join(names)}")
+            texts.append(f"{', '.join(names)} on {pair}")
     return "; ".join(texts) or "none"
 
 
@@ -57,7 +57,7 @@ def add_verdicts(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
     """Compare both recipes with all rivals, and judge the paper's other sentences on Fig. 2, S2 and S6."""
     page.text(RULE)
     genes, cells = (table[table["pair"] != SIMULATED] for table in (genes, cells))
-    note = f"; not measured on {missing(genes)}"
+    note = f"; not measured: {missing(genes)}"
     _judge_paper(genes, cells, page, note)
     _judge_others(genes, cells, page)
     _judge_speed(cells, page)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from benchmarks.paper._compare import with_deviation
+from benchmarks.paper._compare import SIMULATED, with_deviation
 from benchmarks.paper._systems_claims import CROSSFIT, NAMES, PAPER, RIVALS, add_verdicts, missing
 from matplotlib.figure import Figure
 
@@ -44,7 +44,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
     results = results.drop(index=failed.index)
     results = results.sort_values("method", key=lambda names: names.map(order), kind="stable")
     cells, genes = results[results["gene"].isna()], results[results["gene"].notna()]
-    page.text(INPUTS, f"Not measured, with the settings that a system asks for: on {missing(genes)}.")
+    page.text(INPUTS, f"Not measured, with the settings that a system asks for: {missing(genes)}.")
     for column in DRAWN:
         page.table(with_deviation(genes, column), f"Mean {LABELS[column]} over genes (± standard deviation over seeds)")
     for column in ("css", "pcc"):
@@ -56,7 +56,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
     page.table(table, "Intervals of 90 %: share of all values and of values above zero that they cover, mean width")
     if len(failed):
         page.table(failed[["pair", "seed", "method", "error"]].set_index("pair"), "Not run")
-    caption = "CSS, MSE and PCC per gene, mean over seeds, for each pair and system; the recipes are blue."
+    caption = "CSS, MSE and PCC per gene, mean over seeds, for each real pair and system; the recipes are blue."
     page.figure(_boxes(genes), "systems", caption)
     add_verdicts(genes, cells, page)
 
@@ -102,9 +102,9 @@ def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
 
 
 def _boxes(genes: pd.DataFrame) -> Figure:
-    genes = genes[~genes["method"].isin(METHODS[-2:])]
+    genes = genes[(genes["pair"] != SIMULATED) & ~genes["method"].isin(METHODS[-2:])]
     pairs = list(genes["pair"].unique())
-    figure = Figure(figsize=(2.9 * len(pairs), 2.9 * len(DRAWN)), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(pairs), 2.4 * len(DRAWN)), layout="constrained")
     axes = figure.subplots(len(DRAWN), len(pairs), squeeze=False)
     for row, column in zip(axes, DRAWN, strict=True):
         for ax, pair in zip(row, pairs, strict=True):
