@@ -57,18 +57,23 @@ def add_verdicts(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
     """Compare both recipes with all rivals, and judge the paper's other sentences on Fig. 2, S2 and S6."""
     page.text(RULE)
     genes, cells = (table[table["pair"] != SIMULATED] for table in (genes, cells))
-    note = f"; not measured: {missing(genes)}"
-    _judge_paper(genes, cells, page, note)
+    _judge_paper(genes, cells, page)
     _judge_others(genes, cells, page)
     _judge_speed(cells, page)
-    _judge_crossfit(genes, cells, page, note)
+    _judge_crossfit(genes, cells, page)
 
 
-def _judge_paper(genes: pd.DataFrame, cells: pd.DataFrame, page: Page, note: str) -> None:
+def _note(genes: pd.DataFrame, column: str = "pcc") -> str:
+    """Name the rivals for which a column is missing."""
+    return f"; not measured: {missing(genes.reindex(columns=['pair', 'method', column]).dropna())}"
+
+
+def _judge_paper(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
+    note = _note(genes)
     for column, (text, where) in GENE_CLAIMS.items():
         claim = f"stImpute (`paper`) predicts better than every other system that was measured ({text})"
         tests = _paired(genes, column, PAPER, RIVALS)
-        _add(page, claim, where, tests, note)
+        _add(page, claim, where, tests, _note(genes, column))
         if len(tests):
             page.table(show_tests(tests), f"`paper` compared with others, gene by gene: {text}", folded=True)
     claim = "stImpute (`paper`) predicts better than every other system that was measured (CSS by cell)"
@@ -127,17 +132,17 @@ def _add_speed(page: Page, claim: str, seconds: pd.DataFrame, others: list[str],
         page.verdict(claim, "Fig. S6", judge(yes, pairs), evidence)
 
 
-def _judge_crossfit(genes: pd.DataFrame, cells: pd.DataFrame, page: Page, note: str) -> None:
+def _judge_crossfit(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
     claim = "`crossfit` predicts better than every other system that was measured"
     texts = {"pcc": "PCC by gene", **{column: text for column, (text, _) in GENE_CLAIMS.items()}}
     for column, text in texts.items():
         tests = _paired(genes, column, CROSSFIT, (PAPER, *RIVALS))
-        _add(page, f"{claim} ({text})", "docs", tests, note)
+        _add(page, f"{claim} ({text})", "docs", tests, _note(genes, column))
         if column in ("pcc", "mse_calibrated") and len(tests):
             page.table(show_tests(tests), f"`crossfit` compared with others, gene by gene: {text}", folded=True)
     for column, text in (("cell_css", "CSS by cell"), ("cell_pcc", "PCC by cell")):
         found = differences(cells, column, CROSSFIT, (PAPER, *RIVALS))
-        _add_of_cells(page, f"{claim} ({text})", "docs", found, note)
+        _add_of_cells(page, f"{claim} ({text})", "docs", found, _note(genes))
 
 
 def _paired(genes: pd.DataFrame, column: str, first: str, others: list[str] | tuple[str, ...]) -> pd.DataFrame:

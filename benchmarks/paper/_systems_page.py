@@ -104,7 +104,7 @@ def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
 def _boxes(genes: pd.DataFrame) -> Figure:
     genes = genes[(genes["pair"] != SIMULATED) & ~genes["method"].isin(METHODS[-2:])]
     pairs = list(genes["pair"].unique())
-    figure = Figure(figsize=(2.6 * len(pairs), 2.4 * len(DRAWN)), layout="constrained")
+    figure = Figure(figsize=(2.4 * len(pairs), 2.2 * len(DRAWN)), layout="constrained")
     axes = figure.subplots(len(DRAWN), len(pairs), squeeze=False)
     for row, column in zip(axes, DRAWN, strict=True):
         for ax, pair in zip(row, pairs, strict=True):
