@@ -33,7 +33,8 @@ LEVELS = """**Levels.** CSS and MSE depend on the level of a gene, which any sys
 genes. The second number is that after the calibration of the [study of accuracy](accuracy.md), the same for all: mean
 and standard deviation of a gene are regressed on those of its prediction and of its reference values, and one slope
 scales the shape. All is fitted on the genes of the other folds, so that the measured values of a hidden gene enter only
-as far as the predictions of the other genes were made with them. A row has one number where it was not measured again.
+as far as the predictions of the other genes were made with them. A row has one number where it was not measured again,
+and the second number can rest on fewer seeds than the first.
 What then differs between two rows is shape. A system that has good levels of its own can lose by it."""
 
 
