@@ -398,3 +398,33 @@ def test_null_rows_and_true_rows_have_the_same_cells(paper):
     *_, studies = paper
     assert studies["nulls"].all_cells == studies["accuracy"].all_cells
     assert studies["nulls"].n_cells == studies["accuracy"].n_cells
+
+
+def test_a_claim_against_peers_is_judged_where_all_of_them_were_measured(paper):
+    from benchmarks.paper._against_peers import PEERS, judge_complete
+
+    rows = [(pair, peer) for pair in ("OSMFISH", "STARMAP_V1") for peer in PEERS]
+    results = pd.DataFrame([*rows, ("OSMFISH_VISP", PEERS[0])], columns=["pair", "method"])
+    better = results.assign(better=results["pair"] != "OSMFISH_VISP").set_index(["pair", "method"])["better"]
+    verdict, missing = judge_complete(better, results)
+    assert verdict == "holds"
+    assert f"without {', '.join(PEERS[1:])} on OSMFISH_VISP" in missing
+    few = results[results["pair"] != "STARMAP_V1"]
+    assert judge_complete(better[results["pair"].to_numpy() != "STARMAP_V1"], few)[0] == "too few data"
+
+
+def test_a_system_that_is_not_installed_is_no_result(paper, monkeypatch, tmp_path):
+    from peers import _measure
+
+    *_, studies = paper
+    failed = type("Done", (), {"returncode": 1, "stderr": "Traceback\nModuleNotFoundError: No module named 'tissue'"})
+    monkeypatch.setattr(_measure, "PARTS", tmp_path)
+    monkeypatch.setattr(_measure, "folds_of", lambda pair, seed: [None] * _measure.N_FOLDS)
+    monkeypatch.setattr(_measure, "write_fold", lambda folder, fold: folder.mkdir())
+    monkeypatch.setattr(_measure.subprocess, "run", lambda *given, **options: failed)
+    pair = type("Pair", (), {"name": "OSMFISH"})
+    with pytest.raises(_measure.NotInstalledError, match="--install"):
+        studies["systems"].measure(pair, 0, "spage")
+    assert not list(tmp_path.rglob("*.error"))
+    failed.stderr = "RuntimeError: no CUDA"
+    assert list(studies["systems"].measure(pair, 0, "spage")["error"]) == ["RuntimeError: no CUDA"]

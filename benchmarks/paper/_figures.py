@@ -10,7 +10,14 @@ from benchmarks.paper._predictions import CONTROL, MEASURED
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLORS = {MEASURED: "k", "paper": "#d95f02", "crossfit": "#1f5f8b", "kNN": "0.5", "SpaGE": "#5aae61"}
+COLORS = {
+    MEASURED: "k",
+    "paper": "#d95f02",
+    "crossfit": "#1f5f8b",
+    "kNN": "0.5",
+    "SpaGE": "#5aae61",
+    "stPlus": "#7b3294",
+}
 OTHER = "0.75"
 LEGEND = 2.0  # inches
 MAX_TYPES = 10  # that have a color of their own

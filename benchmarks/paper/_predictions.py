@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import scanpy as sc
-from _methods import Predict, adapter, baselines, stimpute
+from _methods import Predict, baselines, stimpute
 from _pairs import Pair
+from peers import _measure
 from references import read_reference
 from scipy import sparse
 
@@ -20,25 +19,23 @@ from stimpute.tl import GeneFold
 
 MEASURED = "measured"
 RECIPES = ("paper", "crossfit")
-PEERS = ("kNN", "SpaGE")
+OURS = "ours and kNN"  # the part of a study that needs no other environment
+SYSTEMS = {"SpaGE": "spage", "stPlus": "stplus"}  # stPlus is the paper's second best
+PARTS = (OURS, *SYSTEMS)
+PEERS = ("kNN", *SYSTEMS)
 CONTROL = ", reference permuted"
 LARGER_REFERENCES = {"OSMFISH": "OSMFISH/reference_mop500"}  # where the reference has no gene but those of the section
 N_UNMEASURED = 2000
-SPAGE = Path(__file__).resolve().parents[1] / "peers" / "spage.py"
 
 
 def methods(seed: int) -> dict[str, Predict]:
-    """Make both recipes, two peers that take no time, and the controls.
+    """Make both recipes, kNN, and the controls.
 
-    SpaGE is left out where it is not installed. In a control the reference values of the genes to predict are permuted
-    among the cells, each gene by itself: what is still found does not come from what the reference knows of them.
+    In a control the reference values of the genes to predict are permuted among the cells, each gene by itself: what is
+    still found does not come from what the reference knows of them.
     """
     made = {name: stimpute(name, seed=seed) for name in RECIPES}
     made["kNN"] = baselines()["kNN"]
-    try:
-        made |= adapter(SPAGE)
-    except ImportError as error:
-        print(f"SpaGE is left out: {error}. Install tissue-sc.", file=sys.stderr)
     return made | {f"{name}{CONTROL}": _permuted_first(made[name], seed) for name in RECIPES}
 
 
@@ -72,16 +69,24 @@ def with_proteins(reference: ad.AnnData, pair: Pair) -> ad.AnnData:
     return reference
 
 
-def held_out(pair: Pair, seed: int) -> ad.AnnData:
-    """Predict every measured gene with its fold held out.
+def _predict(folds: Sequence[GeneFold], seed: int, part: str) -> list[dict[str, np.ndarray]]:
+    """Predict folds by the methods of a part: one dictionary per fold. A system has a process of its own."""
+    if part in SYSTEMS:
+        answers = _measure.answers(SYSTEMS[part], list(folds), seed)
+        return [{part: np.nan_to_num(answer.prediction["expression"])} for answer in answers]
+    return [{name: predict(fold).expression for name, predict in methods(seed).items()} for fold in folds]
+
+
+def held_out(pair: Pair, seed: int, part: str = OURS) -> ad.AnnData:
+    """Predict every measured gene with its fold held out, by the methods of a part.
 
     Returns
     -------
     The measurement, log-normalized, and one layer per method, cells × genes.
     """
     parts = []
-    for fold in folds(pair, seed):
-        layers = {name: predict(fold).expression for name, predict in methods(seed).items()}
+    made = folds(pair, seed)
+    for fold, layers in zip(made, _predict(made, seed, part), strict=True):
         parts.append(ad.AnnData(fold.truth, layers=layers).copy())
         parts[-1].var_names = fold.targets
         parts[-1].obs_names = fold.spatial.obs_names
@@ -127,12 +132,12 @@ def _variability(reference: ad.AnnData):
     return sc.pp.highly_variable_genes(normalized, inplace=False).set_axis(reference.var_names)["dispersions_norm"]
 
 
-def unmeasured(pair: Pair, seed: int, always: Sequence[str] = ()) -> ad.AnnData | None:
+def unmeasured(pair: Pair, seed: int, always: Sequence[str] = (), part: str = OURS) -> ad.AnnData | None:
     """Predict genes that were not measured; one layer per method, cells × genes. None if there are none."""
     fold = unmeasured_fold(pair, always)
     if fold is None:
         return None
-    layers = {name: predict(fold).expression for name, predict in methods(seed).items()}
+    [layers] = _predict([fold], seed, part)
     predicted = ad.AnnData(next(iter(layers.values())), layers=layers, obs=pair.spatial.obs)
     predicted.var_names = fold.targets
     return predicted

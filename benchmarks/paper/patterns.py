@@ -10,7 +10,7 @@ import pandas as pd
 import scanpy as sc
 from _pairs import Pair
 from benchmarks.paper._patterns_page import show
-from benchmarks.paper._predictions import MEASURED, RECIPES, by_method, held_out
+from benchmarks.paper._predictions import MEASURED, OURS, PARTS, RECIPES, by_method, held_out
 from benchmarks.paper._study import Study
 from sklearn.neighbors import kneighbors_graph
 
@@ -23,14 +23,15 @@ N_NEIGHBORS = 6
 MAPS = (MEASURED, *RECIPES)
 
 
-def measure(pair: Pair, seed: int) -> pd.DataFrame:
-    """Score the genes of the paper's maps, compare regions, and with the first seed keep the maps."""
-    predicted = held_out(pair, seed)
+def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
+    """Score the genes of the paper's maps, compare regions, and keep the maps of our part with seed 0."""
+    predicted = held_out(pair, seed, part)
     predicted = predicted[:, [gene for gene in GENES if gene in predicted.var_names]].copy()
     tables = [pd.DataFrame(_scores(predicted)).assign(part="scores")]
     if "region" in predicted.obs:
-        tables.append(_regions(predicted))
-    if seed == 0:
+        measured = {MEASURED: predicted.X} if part == OURS else {}
+        tables.append(_regions(predicted, measured | by_method(predicted)))
+    if seed == 0 and part == OURS:
         tables.append(_maps(predicted))
     return pd.concat(tables)
 
@@ -73,10 +74,10 @@ def _within(truth: np.ndarray, guess: np.ndarray, types: np.ndarray) -> float:
     return float(centered.corr().to_numpy()[0, 1])
 
 
-def _regions(predicted: ad.AnnData) -> pd.DataFrame:
+def _regions(predicted: ad.AnnData, matrices: dict[str, np.ndarray]) -> pd.DataFrame:
     """Average every gene in every region."""
     tables = []
-    for name, values in {MEASURED: predicted.X, **by_method(predicted)}.items():
+    for name, values in matrices.items():
         table = pd.DataFrame(values, columns=predicted.var_names, index=predicted.obs_names)
         means = table.groupby(predicted.obs["region"].astype(str)).mean().rename_axis("region").reset_index()
         tables.append(means.melt(id_vars="region", var_name="gene", value_name="mean").assign(method=name))
@@ -103,4 +104,5 @@ STUDY = Study(
     show=show,
     pairs=("OSMFISH_VISP", "OSMFISH", "STARMAP_V1"),
     n_cells=None,
+    parts=PARTS,
 )

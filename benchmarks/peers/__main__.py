@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,8 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from peers import _measure
 from peers._environments import install
-from peers._exchange import Answer
-from peers._score import score
+from peers._score import held_out, score_genes
 
 PAIRS = ("MERFISH_HYPOTHALAMUS", "STARMAP_V1", "SYNTHETIC", "OSMFISH", "OSMFISH_VISP")
 
@@ -30,7 +28,7 @@ def main() -> None:
     """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--install", action="store_true", help="make the environment, and do nothing else")
-    parser.add_argument("--systems", nargs="+", choices=_measure.SYSTEMS, default=_measure.USUAL)
+    parser.add_argument("--systems", nargs="+", choices=_measure.SYSTEMS, default=_measure.SYSTEMS)
     parser.add_argument("--pair", nargs="+", choices=PAIRS, default=list(PAIRS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="number of processes")
@@ -58,12 +56,9 @@ def main() -> None:
 def try_one(system: str, pair: str, seed: int, n_cells: int) -> None:
     """Show the scores of one fold."""
     fold = _measure.folds_of(pair, seed, n_cells)[0]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "answer.npz"
-        _measure.ask(system, [fold], seed, [path])
-        answer = Answer.read(path)
-    means = score([fold], [answer]).groupby("method").mean(numeric_only=True)
-    print(pair, means.T.round(3).to_string(), answer.cost["versions"], sep="\n", flush=True)
+    [answer] = _measure.answers(system, [fold], seed)
+    means = score_genes(held_out([fold], [answer])).mean()
+    print(pair, answer.cost["name"], means.round(3).to_string(), answer.cost["versions"], sep="\n", flush=True)
 
 
 def _measure_and_say(job: tuple[str, str, int, list[int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -22,13 +23,22 @@ from stimpute.tl import GeneFold
 PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
 PEERS = ("spage", "tissue", "transimp", "gimvi_60", "novosparc", "tangram", "uniport_3000", "gimvi", "stplus")
-USUAL = (*OURS, *PEERS)  # those that take longest last
-RARE = ("uniport",)  # an hour for the folds of one seed: measured only where it is asked for
-SYSTEMS = (*USUAL, *RARE)
+SYSTEMS = (*OURS, *PEERS, "uniport")  # those that take longest last; uniPort takes an hour for the folds of one seed
+VARIANTS = ("tissue", "gimvi_60", "uniport_3000")  # SpaGE with intervals, and systems that were trained for less
 COSTLY = ("paper", "gimvi_60", "novosparc", "tangram", "gimvi", "stplus", "uniport_3000", "uniport")
 LOCK = Lock()
 N_CELLS = 1000
 N_FOLDS = 5
+NOT_INSTALLED = "ModuleNotFoundError"
+
+
+class NotInstalledError(RuntimeError):
+    """The packages of a system are not there, which says nothing of the system."""
+
+
+def name_of(system: str) -> str:
+    """Read the name of a peer from its file, without what it imports."""
+    return re.search('^NAME = "(.+)"$', (HERE / f"{system}.py").read_text(), re.MULTILINE)[1]
 
 
 def path_of(system: str, pair: str, seed: int, fold: int) -> Path:
@@ -64,9 +74,20 @@ def ask(system: str, folds: list[GeneFold], seed: int, paths: list[Path]) -> Non
             if answer.exists():
                 shutil.move(answer, path)
     if done.returncode:
+        error = last_line(done.stderr)
+        if error.startswith(NOT_INSTALLED):
+            raise NotInstalledError(f"{system}: {error}. Run `python -m benchmarks.peers --install`.")
         failed = next(path for path in paths if not path.exists())
         failed.with_suffix(".error").write_text(done.stderr)
-        raise RuntimeError(f"{system} failed: {last_line(done.stderr)}")
+        raise RuntimeError(f"{system} failed: {error}")
+
+
+def answers(system: str, folds: list[GeneFold], seed: int) -> list[Answer]:
+    """Let a system predict folds in a process of its own, and keep nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{fold.number}.npz" for fold in folds]
+        ask(system, folds, seed, paths)
+        return [Answer.read(path) for path in paths]
 
 
 def missing(system: str, pair: str, seed: int) -> list[list[int]]:

@@ -1,0 +1,40 @@
+"""Judge claims of the paper against its rivals, on the pairs where these were measured."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from benchmarks.paper._compare import SIMULATED, judge
+from benchmarks.paper._predictions import PEERS
+from benchmarks.paper._scalars import describe, differences
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+    from benchmarks.paper._study import Verdict
+
+RIVALS = ", ".join(PEERS[:-1]) + f" and {PEERS[-1]}"
+
+
+def add_verdict_against_peers(page: Page, claim: str, where: str, results: pd.DataFrame, column: str) -> None:
+    """Add "`paper` is better than each of `PEERS`"; a pair on which one of them is missing is shown, and not judged."""
+    results = results[results["pair"] != SIMULATED]
+    found = differences(results, column, "paper", PEERS)
+    if len(found):
+        verdict, missing = judge_complete(found["better"], results)
+        page.verdict(f"{claim} than those of {RIVALS}", where, verdict, describe(found) + missing)
+
+
+def judge_complete(is_so: pd.Series, results: pd.DataFrame) -> tuple[Verdict, str]:
+    """Judge the pairs on which all peers were measured, and name the peers that are missing on the others.
+
+    `is_so` has the level `pair` in its index.
+    """
+    pairs_without = defaultdict(list)
+    for pair, methods in results.groupby("pair", sort=False)["method"].unique().items():
+        pairs_without[", ".join(peer for peer in PEERS if peer not in methods)].append(pair)
+    rows = is_so[is_so.index.get_level_values("pair").isin(pairs_without.pop("", []))]
+    texts = [f"without {peers} on {', '.join(pairs)}" for peers, pairs in pairs_without.items()]
+    text = f"; too few rivals, not judged: {'; '.join(texts)}" if texts else ""
+    return judge(list(rows), rows.index.get_level_values("pair")), text

@@ -1,0 +1,176 @@
+"""Judge what the paper says of its own accuracy and speed, and of the other systems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from benchmarks.paper import _scalars
+from benchmarks.paper._compare import (
+    SIMULATED,
+    add_verdict_without_test,
+    describe,
+    is_better,
+    judge,
+    paired,
+    show_tests,
+    wide,
+)
+from benchmarks.paper._scalars import MARGIN, differences
+from peers import _measure
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+
+CROSSFIT, PAPER = "stimpute, crossfit", "stimpute, paper"
+NAMES = {system: _measure.name_of(system) for system in _measure.SYSTEMS if system not in _measure.OURS}
+PEERS = tuple(name for system, name in NAMES.items() if system not in _measure.VARIANTS)
+RIVALS = ("kNN", *PEERS)
+SPAGE, TRANSIMP, STPLUS, GIMVI, TANGRAM, NOVOSPARC, UNIPORT = (
+    NAMES[system] for system in ("spage", "transimp", "stplus", "gimvi", "tangram", "novosparc", "uniport")
+)
+GENE_CLAIMS = {
+    "css": ("CSS by gene", "Fig. 2b"),
+    "mse": ("MSE by gene, and so by cell", "Fig. 2c, 2d"),
+    "mse_calibrated": ("MSE by gene, all calibrated alike", "asked here"),
+}
+AS_FAST = 2  # times the CPU seconds of another system
+RULE = (
+    "By gene, verdicts rest on paired tests over genes, with the correction of Holm. By cell there is one number per "
+    f"pair and seed: a system is better if it is ahead by more than {MARGIN} with every seed. Two systems are similar "
+    f"on a pair if their means differ by at most {MARGIN}. A claim on one system needs two pairs with that system."
+)
+
+
+def missing(genes: pd.DataFrame) -> str:
+    """Name the rivals that were not measured on a real pair."""
+    measured = set(zip(genes["method"], genes["pair"], strict=True))
+    texts = []
+    for pair in (pair for pair in genes["pair"].unique() if pair != SIMULATED):
+        names = [name.split(" (")[0] for name in RIVALS if (name, pair) not in measured]
+        if names:
+            texts.append(f"{', '.join(names)} on {pair}")
+    return "; ".join(texts) or "none"
+
+
+def add_verdicts(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
+    """Compare both recipes with all rivals, and judge the paper's other sentences on Fig. 2, S2 and S6."""
+    page.text(RULE)
+    genes, cells = (table[table["pair"] != SIMULATED] for table in (genes, cells))
+    _judge_paper(genes, cells, page)
+    _judge_others(genes, cells, page)
+    _judge_speed(cells, page)
+    _judge_crossfit(genes, cells, page)
+
+
+def _note(genes: pd.DataFrame, column: str = "pcc") -> str:
+    """Name the rivals for which a column is missing."""
+    return f"; not measured: {missing(genes.reindex(columns=['pair', 'method', column]).dropna())}"
+
+
+def _judge_paper(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
+    note = _note(genes)
+    for column, (text, where) in GENE_CLAIMS.items():
+        claim = f"stImpute (`paper`) predicts better than every other system that was measured ({text})"
+        tests = _paired(genes, column, PAPER, RIVALS)
+        _add(page, claim, where, tests, _note(genes, column))
+        if len(tests):
+            page.table(show_tests(tests), f"`paper` compared with others, gene by gene: {text}", folded=True)
+    claim = "stImpute (`paper`) predicts better than every other system that was measured (CSS by cell)"
+    _add_of_cells(page, claim, "Fig. 2a", differences(cells, "cell_css", PAPER, RIVALS), note)
+    others = [name for name in RIVALS if name != STPLUS]
+    claim = f"stImpute (`paper`) has a higher PCC than every other system but {STPLUS}"
+    _add(page, f"{claim} (by gene)", "Fig. S2", _paired(genes, "pcc", PAPER, others), note)
+    _add_of_cells(page, f"{claim} (by cell)", "Fig. S2", differences(cells, "cell_pcc", PAPER, others), note)
+    for table, column, text in ((genes, "pcc", "by gene"), (cells, "cell_pcc", "by cell")):
+        claim = f"stImpute (`paper`) is similar to {STPLUS} in PCC ({text})"
+        _add_similar(page, claim, "Fig. S2", differences(table, column, PAPER, [STPLUS]))
+
+
+def _judge_others(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
+    mse = wide(genes.groupby(["pair", "method"], sort=False)["mse"].mean(), "method")
+    if TANGRAM in mse:
+        others = [name for name in (PAPER, *PEERS) if name in mse and name != TANGRAM]
+        gains = mse[TANGRAM] - mse[others].max(axis=1)
+        claim = f"{TANGRAM} has the highest MSE of the systems of the paper's comparison"
+        add_verdict_without_test(page, claim, "Fig. 2c, 2d", gains, " above the next highest")
+    claim = f"{STPLUS} has a higher CSS than gimVI (by cell)"
+    _add_of_cells(page, claim, "Fig. 2a", differences(cells, "cell_css", STPLUS, [GIMVI]))
+    claim = f"gimVI has a lower MSE than {STPLUS}"
+    _add(page, claim, "Fig. 2c", _paired(genes, "mse", GIMVI, [STPLUS]))
+    for name in (UNIPORT, NOVOSPARC):
+        claim = f"stImpute (`paper`) has a higher CSS than {name} (by cell)"
+        _add_of_cells(page, claim, "Fig. 2a", differences(cells, "cell_css", PAPER, [name]))
+    claim = f"{SPAGE} and {TRANSIMP} are similar in CSS (by cell)"
+    _add_similar(page, claim, "Fig. 2a", differences(cells, "cell_css", SPAGE, [TRANSIMP]))
+
+
+def _judge_speed(cells: pd.DataFrame, page: Page) -> None:
+    """Compare CPU seconds: the paper measured samples of up to 1.3 million cells."""
+    seconds = cells[cells["device"] == "cpu"].groupby(["pair", "method"], sort=False)["cpu_seconds"].mean()
+    seconds = wide(seconds, "method")
+    claim = f"The speed of stImpute (`paper`) is like that of gimVI and {STPLUS}, or better"
+    claim += f" (rule: at most {AS_FAST} times their CPU seconds)"
+    _add_speed(page, claim, seconds, [GIMVI, STPLUS], at_most=AS_FAST)
+    claim = f"stImpute (`paper`) is slower than {TRANSIMP} (CPU seconds)"
+    _add_speed(page, claim, seconds, [TRANSIMP], at_most=None)
+
+
+def _add_speed(page: Page, claim: str, seconds: pd.DataFrame, others: list[str], at_most: float | None) -> None:
+    """Judge the ratio of CPU seconds: at most so much, or above 1."""
+    if PAPER not in seconds:
+        return
+    pairs, yes, texts = [], [], []
+    for other in (name for name in others if name in seconds):
+        for pair, both in seconds[[PAPER, other]].dropna().iterrows():
+            ratio = both[PAPER] / both[other]
+            pairs.append(pair)
+            yes.append(ratio <= at_most if at_most else ratio > 1)
+            texts.append(f"{pair}: {both[PAPER]:.0f} s against {both[other]:.0f} s of {other}")
+    if yes:
+        evidence = f"{'; '.join(texts)}; {_measure.N_CELLS} cells at most, one thread"
+        page.verdict(claim, "Fig. S6", judge(yes, pairs), evidence)
+
+
+def _judge_crossfit(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
+    claim = "`crossfit` predicts better than every other system that was measured"
+    texts = {"pcc": "PCC by gene", **{column: text for column, (text, _) in GENE_CLAIMS.items()}}
+    for column, text in texts.items():
+        tests = _paired(genes, column, CROSSFIT, (PAPER, *RIVALS))
+        _add(page, f"{claim} ({text})", "docs", tests, _note(genes, column))
+        if column in ("pcc", "mse_calibrated") and len(tests):
+            page.table(show_tests(tests), f"`crossfit` compared with others, gene by gene: {text}", folded=True)
+    for column, text in (("cell_css", "CSS by cell"), ("cell_pcc", "PCC by cell")):
+        found = differences(cells, column, CROSSFIT, (PAPER, *RIVALS))
+        _add_of_cells(page, f"{claim} ({text})", "docs", found, _note(genes))
+
+
+def _paired(genes: pd.DataFrame, column: str, first: str, others: list[str] | tuple[str, ...]) -> pd.DataFrame:
+    return paired(genes.reindex(columns=["pair", "seed", "method", "gene", column]), column, first, others)
+
+
+def _add(page: Page, claim: str, where: str, tests: pd.DataFrame, note: str = "") -> None:
+    """Add "the first is better", judged from paired tests."""
+    if len(tests):
+        verdict = judge(list(is_better(tests)), tests.index.get_level_values("pair"))
+        page.verdict(claim, where, verdict, describe(tests) + note)
+    else:
+        page.verdict(claim, where, "not measured yet", "")
+
+
+def _add_of_cells(page: Page, claim: str, where: str, found: pd.DataFrame, note: str = "") -> None:
+    """Add "the first is better", judged from one number per pair and seed."""
+    _add_scalars(page, claim, where, found, found["better"], note)
+
+
+def _add_similar(page: Page, claim: str, where: str, found: pd.DataFrame) -> None:
+    """Add "both are similar": their means differ by at most the margin."""
+    _add_scalars(page, claim, where, found, found["difference"].abs() <= MARGIN, "")
+
+
+def _add_scalars(page: Page, claim: str, where: str, found: pd.DataFrame, yes: pd.Series, note: str) -> None:
+    if len(found):
+        verdict = judge(list(yes), found.index.get_level_values("pair"))
+        page.verdict(claim, where, verdict, _scalars.describe(found) + note)
+    else:
+        page.verdict(claim, where, "not measured yet", "")

@@ -1,0 +1,122 @@
+"""Write the section on the systems of the paper's comparison: tables and a figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from benchmarks.paper._compare import SIMULATED, with_deviation
+from benchmarks.paper._systems_claims import CROSSFIT, NAMES, PAPER, RIVALS, add_verdicts, missing
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from benchmarks.paper._page import Page
+
+METHODS = (CROSSFIT, PAPER, *RIVALS, *NAMES.values(), "reference mean, calibrated", "constant")
+LABELS = {"pcc": "PCC", "spearman": "Spearman", "css": "CSS", "mse": "MSE", "ssim": "SSIM", "r2": "R²"}
+DETAILS = {**LABELS, "pcc_within": "PCC within types", "rmse_z": "RMSE of z", "js": "JS"}
+BY_CELL = ("css", "pcc", "spearman", "ssim")
+DRAWN = ("css", "mse", "pcc")
+COST = {"cpu_seconds": "CPU seconds", "peak_gib": "GiB"}
+INTERVALS = ["coverage", "above_zero", "width"]
+
+INPUTS = """Every system sees the counts of the training genes, the positions of the cells and the whole reference, in a
+process of its own that never reads the truth. Each gets the kind of input and the settings that its documentation asks
+for; `benchmarks/peers/` has one file per system that says which. Deviations: uniPort sees the 2000 most variable genes
+of the reference; SpaGE is the code that `tissue-sc` brings; gimVI's frequencies are brought to log-normalized values,
+and TISSUE starts from them. Rows that name fewer epochs or iterations than a system's default are shown, but no verdict
+rests on them, nor on TISSUE, whose values are those of SpaGE. CPU seconds are for the five folds of one seed, with the
+processes that a system starts, without the time to import it; memory is the peak of the process. The constants have no
+correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all values."""
+LEVELS = """**Levels.** CSS and MSE depend on the level of a gene, which any system could calibrate on the measured
+genes. The second number is that after the calibration of the [study of accuracy](accuracy.md), the same for all: mean
+and standard deviation of a gene are regressed on those of its prediction and of its reference values, and one slope
+scales the shape. All is fitted on the genes of the other folds, so that the measured values of a hidden gene enter only
+as far as the predictions of the other genes were made with them. A row has one number where it was not measured again,
+and the second number can rest on fewer seeds than the first.
+What then differs between two rows is shape. A system that has good levels of its own can lose by it."""
+
+
+def show(results: pd.DataFrame, page: Page) -> None:
+    """Write the tables of accuracy, of calibrated levels, of intervals and of errors, one figure, and verdicts."""
+    failed = results[results["error"].notna()] if "error" in results else results[:0]
+    order = {name: number for number, name in reversed(list(enumerate(METHODS)))}
+    results = results.drop(index=failed.index)
+    results = results.sort_values("method", key=lambda names: names.map(order), kind="stable")
+    cells, genes = results[results["gene"].isna()], results[results["gene"].notna()]
+    page.text(INPUTS, f"Not measured, with the settings that a system asks for: {missing(genes)}.")
+    for column in DRAWN:
+        page.table(with_deviation(genes, column), f"Mean {LABELS[column]} over genes (± standard deviation over seeds)")
+    for column in ("css", "pcc"):
+        page.table(with_deviation(cells, f"cell_{column}"), f"Mean {LABELS[column]} over cells")
+    _show_details(genes, cells, page)
+    _show_calibrated(genes, page)
+    intervals = cells.reindex(columns=["pair", "method", *INTERVALS]).dropna()
+    table = intervals.groupby(["pair", "method"], sort=False)[INTERVALS].mean()
+    page.table(table, "Intervals of 90 %: share of all values and of values above zero that they cover, mean width")
+    if len(failed):
+        page.table(failed[["pair", "seed", "method", "error"]].set_index("pair"), "Not run")
+    caption = "CSS, MSE and PCC per gene, mean over seeds, for each real pair and system; the recipes are blue."
+    page.figure(_boxes(genes), "systems", caption)
+    add_verdicts(genes, cells, page)
+
+
+def _show_details(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
+    """Write mean and median of all metrics, and the cost; empty where it was not computed."""
+    names = [f"cell_{metric}" for metric in BY_CELL]
+    cells = cells.reindex(columns=[*cells, *(name for name in names if name not in cells)])
+    for pair in genes["pair"].unique():
+        by_gene = genes[genes["pair"] == pair].reindex(columns=["method", *DETAILS]).groupby("method", sort=False)
+        table = _both(by_gene.mean(), by_gene.median()).rename(columns=DETAILS)
+        page.table(table, f"{pair}, by gene: mean / median over genes and seeds", folded=True)
+        here = cells[cells["pair"] == pair].groupby("method", sort=False)
+        medians = here.mean(numeric_only=True).reindex(columns=[f"{name}_median" for name in names])
+        table = _both(here[names].mean(), medians.set_axis(names, axis=1))
+        table = table.rename(columns=lambda name: LABELS[name.removeprefix("cell_")])
+        on_cpu = cells[(cells["pair"] == pair) & (cells["device"] == "cpu")].groupby("method", sort=False)
+        table = table.join(on_cpu[list(COST)].mean().rename(columns=COST)).join(here["seed"].nunique().rename("seeds"))
+        page.table(table, f"{pair}, by cell: mean / median over cells, mean over seeds; and the cost", folded=True)
+
+
+def _both(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Write two numbers into each cell of a table, one where there is only one, and none where there is none."""
+    columns = {
+        name: [
+            " / ".join(f"{value:.3f}" for value in pair if pd.notna(value))
+            for pair in zip(first[name], second[name], strict=True)
+        ]
+        for name in first
+    }
+    return pd.DataFrame(columns, index=first.index)
+
+
+def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
+    page.text(LEVELS)
+    for column in ("mse", "css"):
+        columns = [column, f"{column}_calibrated"]
+        means = genes.reindex(columns=["pair", "method", *columns]).groupby(["pair", "method"], sort=False).mean()
+        tables = [means[name].unstack("pair").reindex(genes["method"].unique()) for name in columns]
+        tables = [table[list(genes["pair"].unique())] for table in tables]
+        caption = f"Mean {LABELS[column]} over genes: as predicted / calibrated alike"
+        page.table(_both(*tables), caption, folded=column == "css")
+
+
+def _boxes(genes: pd.DataFrame) -> Figure:
+    genes = genes[(genes["pair"] != SIMULATED) & ~genes["method"].isin(METHODS[-2:])]
+    pairs = list(genes["pair"].unique())
+    figure = Figure(figsize=(2.4 * len(pairs), 2.2 * len(DRAWN)), layout="constrained")
+    axes = figure.subplots(len(DRAWN), len(pairs), squeeze=False)
+    for row, column in zip(axes, DRAWN, strict=True):
+        for ax, pair in zip(row, pairs, strict=True):
+            by_gene = genes[genes["pair"] == pair].pivot_table(index="gene", columns="method", values=column)
+            order = by_gene.median().sort_values(ascending=column != "mse").index
+            values = [by_gene[name].dropna() for name in order]
+            boxes = ax.boxplot(values, vert=False, patch_artist=True, showfliers=False)
+            for box, name in zip(boxes["boxes"], order, strict=True):
+                box.set_facecolor("tab:blue" if name in (CROSSFIT, PAPER) else "lightgray")
+            ax.set_yticks(np.arange(1, len(order) + 1), order, fontsize=6)
+            ax.tick_params(axis="x", labelsize=6)
+            ax.set_xscale("log" if column == "mse" else "linear")
+            ax.set_title(f"{pair}: {LABELS[column]}", fontsize=8)
+    return figure
