@@ -9,6 +9,7 @@ import pandas as pd
 from benchmarks.paper import _cache, systems
 from benchmarks.paper._compare import means, wide
 from benchmarks.paper._study import PAIRS
+from benchmarks.paper._systems_claims import PEERS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -85,7 +86,7 @@ def best_others(free: pd.DataFrame) -> pd.DataFrame:
     of_seed = genes.groupby(["pair", "seed", "method"])["pcc"].mean().unstack()
     same = means(free[free["method"] == "kNN"], ["pcc"], ["pair", "seed"])["pcc"].reindex(of_seed.index)
     peers = of_seed[np.isclose(of_seed["kNN"], same, atol=1e-4)]
-    peers = peers.drop(columns=[*systems.OURS, *systems.BASELINES], errors="ignore")
+    peers = peers[peers.columns.intersection(PEERS, sort=False)]
     average = peers.groupby(level="pair").mean().dropna(how="all")
     return pd.DataFrame({"method": average.idxmax(axis=1), "pcc": average.max(axis=1)})
 

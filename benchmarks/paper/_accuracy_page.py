@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from benchmarks.paper._accuracy_figures import draw_boxes, draw_front
 from benchmarks.paper._compare import (
+    ASKED_HERE,
     add_verdict,
     add_verdict_without_test,
     means,
@@ -202,12 +203,12 @@ def _judge_paper(free: pd.DataFrame, page: Page) -> None:
     rivals = [name for name in RIVALS if name in set(free["method"])]
     for column in ("css", "mse", "pcc"):
         claim = f"The paper's method predicts genes better than plain rivals ({LABELS[column]} by gene)"
-        add_verdict(page, claim, "Fig. 2, S2", paired(free, column, "paper", rivals))
+        add_verdict(page, claim, ASKED_HERE, paired(free, column, "paper", rivals))
         claim = f"The paper's method is better than plain rivals cell by cell ({LABELS[column]})"
         gains = _lead_in_cells(free, column, "paper", rivals)
-        add_verdict_without_test(page, claim, "Fig. 2, S2", gains, " against the best of them")
+        add_verdict_without_test(page, claim, ASKED_HERE, gains, " against the best of them")
     claim = "The CSS of the paper's method shows that genes are predicted (it is above that of one constant)"
-    add_verdict(page, claim, "Fig. 2", paired(free, "css", "paper", ["constant"]))
+    add_verdict(page, claim, ASKED_HERE, paired(free, "css", "paper", ["constant"]))
 
 
 def _lead_in_cells(free: pd.DataFrame, column: str, first: str, others: list[str]) -> pd.Series:

@@ -22,19 +22,23 @@ def add_verdict_against_peers(page: Page, claim: str, where: str, results: pd.Da
     results = results[results["pair"] != SIMULATED]
     found = differences(results, column, "paper", PEERS)
     if len(found):
-        verdict, missing = judge_complete(found["better"], results)
+        verdict, missing = judge_complete(found["better"], results, found["worse"])
         page.verdict(f"{claim} than those of {RIVALS}", where, verdict, describe(found) + missing)
 
 
-def judge_complete(is_so: pd.Series, results: pd.DataFrame) -> tuple[Verdict, str]:
+def judge_complete(
+    is_so: pd.Series, results: pd.DataFrame, is_opposite: pd.Series | None = None
+) -> tuple[Verdict, str]:
     """Judge the pairs on which all peers were measured, and name the peers that are missing on the others.
 
-    `is_so` has the level `pair` in its index.
+    `is_so` and `is_opposite`, which comparisons support the opposite, have the level `pair` in their index.
     """
     pairs_without = defaultdict(list)
     for pair, methods in results.groupby("pair", sort=False)["method"].unique().items():
         pairs_without[", ".join(peer for peer in PEERS if peer not in methods)].append(pair)
-    rows = is_so[is_so.index.get_level_values("pair").isin(pairs_without.pop("", []))]
+    is_complete = is_so.index.get_level_values("pair").isin(pairs_without.pop("", []))
+    rows = is_so[is_complete]
+    opposite = None if is_opposite is None else list(is_opposite[is_complete])
     texts = [f"without {peers} on {', '.join(pairs)}" for peers, pairs in pairs_without.items()]
     text = f"; too few rivals, not judged: {'; '.join(texts)}" if texts else ""
-    return judge(list(rows), rows.index.get_level_values("pair")), text
+    return judge(list(rows), rows.index.get_level_values("pair"), opposite), text

@@ -69,7 +69,7 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
     claim = "The predictions of `paper` identify cell populations better (type accuracy)"
     add_verdict_against_peers(page, claim, "Abstract", results, accuracy)
     claim = "What the reference knows of a gene helps to identify cell populations (`paper`, type accuracy)"
-    add_verdict(page, claim, "Abstract", differences(results, accuracy, "paper", [f"paper{CONTROL}"]))
+    add_verdict(page, claim, ASKED_HERE, differences(results, accuracy, "paper", [f"paper{CONTROL}"]))
     claim = "Types are found better in the predictions of `crossfit` than in those of others (type accuracy)"
     add_verdict(page, claim, ASKED_HERE, differences(results, accuracy, "crossfit", ["paper", *peers]))
     claim = "Imputed genes tell types apart better than the same genes measured (`crossfit`, type accuracy)"

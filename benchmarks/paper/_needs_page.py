@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from benchmarks.paper._compare import wide
+from benchmarks.paper._compare import real, wide
 from benchmarks.paper._figures import line, panels
 from benchmarks.paper._scalars import ASKED_HERE, count_seeds, judge
 
@@ -79,6 +79,7 @@ def _draw(of_pair: pd.DataFrame, ax: Axes, need: str) -> None:
 
 def _lost(results: pd.DataFrame, need: str, level: str) -> pd.Series:
     """Compute the PCC that `crossfit` loses at a level, by pair; pairs where it was refused are left out."""
+    results = real(results)
     chosen = results[
         (results["needs"] == need) & (results["level"].astype(str) == level) & (results["method"] == "crossfit")
     ]

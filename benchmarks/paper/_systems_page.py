@@ -9,6 +9,7 @@ import pandas as pd
 from benchmarks.paper._compare import SIMULATED, with_deviation
 from benchmarks.paper._systems_claims import CROSSFIT, NAMES, PAPER, RIVALS, add_verdicts, missing
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -117,6 +118,8 @@ def _boxes(genes: pd.DataFrame) -> Figure:
                 box.set_facecolor("tab:blue" if name in (CROSSFIT, PAPER) else "lightgray")
             ax.set_yticks(np.arange(1, len(order) + 1), order, fontsize=6)
             ax.tick_params(axis="x", labelsize=6)
-            ax.set_xscale("log" if column == "mse" else "linear")
+            if column == "mse":
+                ax.set_xscale("log")
+                ax.xaxis.set_minor_formatter(NullFormatter())
             ax.set_title(f"{pair}: {LABELS[column]}", fontsize=8)
     return figure

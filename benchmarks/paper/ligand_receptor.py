@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from _pairs import Pair
+from benchmarks.paper._compare import real
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import MEASURED, by_method, held_out
 from benchmarks.paper._scalars import ASKED_HERE, judge, seeds_of
@@ -114,7 +115,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
 
 
 def _judge(results: pd.DataFrame, page: Page) -> None:
-    random = results[results["genes"] == RANDOM]
+    random = real(results[results["genes"] == RANDOM])
     ours = random[random["method"] == "crossfit"].groupby("pair", sort=False)["of these measured"].mean().dropna()
     if len(ours):
         text = "; ".join(

@@ -11,7 +11,7 @@ from _methods import baselines, stimpute
 from _pairs import Pair
 from benchmarks.paper import _cache, accuracy, reliability
 from benchmarks.paper._accuracy_page import in_order
-from benchmarks.paper._compare import add_verdict, paired, with_deviation
+from benchmarks.paper._compare import ASKED_HERE, add_verdict, paired, with_deviation
 from benchmarks.paper._held_out import cell_types, make_folds, of_function, predict, summarize
 from benchmarks.paper._page import Page
 from benchmarks.paper._rivals import RIVALS
@@ -99,7 +99,7 @@ def _judge(true: pd.DataFrame, results: pd.DataFrame, page: Page) -> None:
         null = results[(results["method"] == name) & (results["null"] == REFERENCE)].assign(method="its null row")
         tests = paired(pd.concat([true[true["method"] == name], null]), "pcc", name)
         claim = f"`{name}` learns about the gene from the reference (PCC above its null row)"
-        add_verdict(page, claim, "docs" if name == "crossfit" else "Fig. 2", tests)
+        add_verdict(page, claim, "docs" if name == "crossfit" else ASKED_HERE, tests)
 
 
 STUDY = Study(

@@ -8,7 +8,7 @@ from _methods import stimpute
 from _pairs import Pair
 from benchmarks.paper import _cache, accuracy, systems
 from benchmarks.paper._accuracy_page import in_order
-from benchmarks.paper._compare import SIMULATED, add_verdict_without_test, wide
+from benchmarks.paper._compare import ASKED_HERE, SIMULATED, add_verdict_without_test, wide
 from benchmarks.paper._held_out import make_folds
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import SYSTEMS
@@ -120,10 +120,12 @@ def _judge(frame: pd.DataFrame, metric: str, page: Page) -> None:
         half = f"The more reliable half of the genes of `{method}`"
         metric_name = metric.upper()
         gain = table["own"] - everything
-        add_verdict_without_test(page, f"{half} has a higher {metric_name} than all genes", where, gain)
+        is_of_paper = method == "paper" and metric != "css"
+        claim = f"{half} has a higher {metric_name} than all genes"
+        add_verdict_without_test(page, claim, ASKED_HERE if is_of_paper else where, gain)
         lead = table["own"] - table["reference mean"]
         claim = f"{half} has a higher {metric_name} than the half with the higher reference mean"
-        add_verdict_without_test(page, claim, where, lead)
+        add_verdict_without_test(page, claim, ASKED_HERE if method == "paper" else where, lead)
 
 
 def _show_noise_of_predictions(genes: pd.DataFrame, page: Page) -> None:

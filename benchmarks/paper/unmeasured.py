@@ -76,7 +76,7 @@ def _judge(at_default: pd.DataFrame, page: Page) -> None:
     found = at_default[at_default["genes"] == next(iter(MATRICES))]
     control = differences(found, "ari", "paper", [f"paper{CONTROL}"])
     claim = "What the reference knows of the unmeasured genes is what makes their clusters agree (`paper`, ARI)"
-    add_verdict(page, claim, "Fig. S9", control)
+    add_verdict(page, claim, ASKED_HERE, control)
 
 
 STUDY = Study(
