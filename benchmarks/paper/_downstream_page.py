@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import pandas as pd
 from benchmarks.paper._against_peers import add_verdict_against_peers
-from benchmarks.paper._compare import real, wide
+from benchmarks.paper._compare import judge, real, wide
 from benchmarks.paper._figures import color, panels
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS
-from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, judge, peers_of, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, peers_of, seeds_of
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -80,8 +80,8 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
     higher = ours["Moran's I higher"]
     text = "; ".join(f"{pair}: higher for {share:.0%} of the genes" for pair, share in higher.items())
     claim = "Moran's I of an imputed gene is not that of the gene: imputation raises it (`crossfit`; most genes)"
-    page.verdict(claim, "docs", judge(list(higher > 0.5)), text)
+    page.verdict(claim, "docs", judge(list(higher > 0.5), higher.index), text)
     false = ours["false markers"].dropna()
     text = "; ".join(f"{pair}: {share:.0%}" for pair, share in false.items())
     claim = f"Tests on imputed genes call false markers (`crossfit`; rule: more than {MANY_FALSE:.0%} of the calls)"
-    page.verdict(claim, ASKED_HERE, judge(list(false > MANY_FALSE)), text)
+    page.verdict(claim, ASKED_HERE, judge(list(false > MANY_FALSE), false.index), text)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from benchmarks.paper._compare import real, wide
+from benchmarks.paper._compare import judge, real, wide
 from benchmarks.paper._figures import line, panels
-from benchmarks.paper._scalars import ASKED_HERE, count_seeds, judge
+from benchmarks.paper._scalars import ASKED_HERE, count_seeds
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -102,4 +102,5 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
         if len(lost):
             where = "docs" if need == GENES else ASKED_HERE
             text = "; ".join(f"{pair}: {value:+.3f} lost" for pair, value in lost.items())
-            page.verdict(f"{claim} (rule: loses more than {LOSS} PCC)", where, judge(list(lost > LOSS)), text)
+            verdict = judge(list(lost > LOSS), lost.index)
+            page.verdict(f"{claim} (rule: loses more than {LOSS} PCC)", where, verdict, text)

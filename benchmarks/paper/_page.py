@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from benchmarks.paper import _cache
 from benchmarks.paper._claims import add_claims
-from benchmarks.paper._compare import ALL_PAIRS, ASKED_HERE, is_too_few
+from benchmarks.paper._compare import ASKED_HERE
 from benchmarks.paper._study import Study, Verdict, all_studies, tasks_of
 from matplotlib.figure import Figure
 
@@ -23,10 +23,8 @@ NO_SUMMARY = (
     "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 "
     "is no better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
 )
-JUDGED = ("holds", "holds in part", "mixed", "does not hold")
-ORDER = (*JUDGED, "too few data", "cannot be tested", "not measured yet")
+ORDER = ("holds", "holds in part", "mixed", "does not hold", "too few data", "cannot be tested", "not measured yet")
 OWN = "docs"
-ANY_PAIR = re.compile(rf"\b({'|'.join(ALL_PAIRS)})\b")
 
 
 @dataclass
@@ -85,14 +83,11 @@ class Page:
             self.text(figure_text(f"../{FIGURES}/{name}.png", caption))
 
     def verdict(self, claim: str, source: str, verdict: Verdict, evidence: str) -> None:
-        """Add a claim to the table of verdicts; where its evidence names too few sections, nothing is judged.
+        """Add a claim to the table of verdicts.
 
         It is one of the paper (`source="Fig. 2"`), of these docs (`source="docs"`), or of nobody
         (`source="asked here"`).
         """
-        named = ANY_PAIR.findall(evidence)
-        if verdict in JUDGED and named and is_too_few(named):
-            verdict = "too few data"
         self.verdicts.append({"claim": claim, "where": source, "verdict": verdict, "evidence": evidence})
 
 

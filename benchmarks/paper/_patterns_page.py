@@ -8,10 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from benchmarks.paper._against_peers import RIVALS, judge_complete
-from benchmarks.paper._compare import wide
+from benchmarks.paper._compare import judge, wide
 from benchmarks.paper._figures import scatter
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES
-from benchmarks.paper._scalars import ASKED_HERE, judge, peers_of, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, peers_of, seeds_of
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -103,7 +103,7 @@ def _show_regions(regions: pd.DataFrame, page: Page) -> None:
         claim = (
             f"Imputed Rorb has additional expression on the top curve (rule: {EXCESS} times the measured share, pia)"
         )
-        page.verdict(claim, "Fig. 4a", judge(is_so), text)
+        page.verdict(claim, "Fig. 4a", judge(is_so, [pair for pair, *_ in verdicts]), text)
 
 
 def _judge(found: pd.DataFrame, page: Page) -> None:
@@ -126,7 +126,7 @@ def _judge_column(
     """Judge whether a column is within limits for every pair and gene."""
     if len(rows):
         text = "; ".join(f"{row['pair']}, {row['gene']}: {row[column]:.2f}" for _, row in rows.iterrows())
-        page.verdict(claim, where, judge(list(rows[column].between(*limits))), text)
+        page.verdict(claim, where, judge(list(rows[column].between(*limits)), rows["pair"]), text)
 
 
 def _judge_best(chosen: pd.DataFrame, names: str, where: str, page: Page) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from benchmarks.paper import _compare
 from benchmarks.paper._compare import ASKED_HERE as ASKED_HERE
-from benchmarks.paper._compare import MAX_DESCRIBED, real, wide
+from benchmarks.paper._compare import MAX_DESCRIBED, judge, real, wide
 from benchmarks.paper._predictions import PEERS
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
-    from benchmarks.paper._study import Verdict
 
 MARGIN = 0.02
 RULE = (
@@ -70,20 +68,11 @@ def differences(
     return pd.DataFrame(rows, columns=columns).set_index(["pair", "compared with"])
 
 
-def judge(is_so: Sequence[bool]) -> Verdict:
-    """Judge a claim from what was found in every comparison; the page sees whether these are enough."""
-    if not len(is_so):
-        return "cannot be tested"
-    if all(is_so):
-        return "holds"
-    return "holds in part" if any(is_so) else "does not hold"
-
-
 def add_verdict(page: Page, claim: str, where: str, found: pd.DataFrame) -> None:
     """Add a claim and its verdict to the page, if anything was compared."""
     if len(found):
         pairs = found.index.get_level_values("pair")
-        page.verdict(claim, where, _compare.judge(list(found["better"]), pairs, list(found["worse"])), describe(found))
+        page.verdict(claim, where, judge(list(found["better"]), pairs, list(found["worse"])), describe(found))
 
 
 def describe(found: pd.DataFrame) -> str:

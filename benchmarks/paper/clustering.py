@@ -11,11 +11,11 @@ import pandas as pd
 import scanpy as sc
 from _pairs import Pair
 from benchmarks.paper._against_peers import add_verdict_against_peers
-from benchmarks.paper._compare import real
+from benchmarks.paper._compare import judge, real
 from benchmarks.paper._figures import MAX_TYPES, OTHER, line, panels, scatter
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import CONTROL, MEASURED, OURS, PARTS, RECIPES, by_method, held_out
-from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, judge, peers_of, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, peers_of, seeds_of
 from benchmarks.paper._study import Study
 from matplotlib.axes import Axes
 
@@ -147,7 +147,7 @@ def _judge(found: pd.DataFrame, page: Page) -> None:
     best = best.groupby("pair", sort=False).max()
     text = "; ".join(f"{pair}: at best {ari:.3f}" for pair, ari in best.items())
     claim = f"Agreement is low even for measured genes, at every resolution (rule: ARI below {LOW})"
-    page.verdict(claim, "Fig. S16", judge(list(best < LOW)), text)
+    page.verdict(claim, "Fig. S16", judge(list(best < LOW), best.index), text)
     ours = differences(at_default, "ari", "crossfit", ["paper", *peers])
     add_verdict(page, "Clusters by `crossfit` agree better than those of others (ARI)", ASKED_HERE, ours)
     panel = differences(at_default, "ari", "crossfit", [MEASURED])

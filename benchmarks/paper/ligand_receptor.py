@@ -8,10 +8,10 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 from _pairs import Pair
-from benchmarks.paper._compare import real
+from benchmarks.paper._compare import judge, real
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import MEASURED, by_method, held_out
-from benchmarks.paper._scalars import ASKED_HERE, judge, seeds_of
+from benchmarks.paper._scalars import ASKED_HERE, seeds_of
 from benchmarks.paper._study import Study
 from scipy.stats import spearmanr
 
@@ -124,7 +124,7 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
         claim = (
             "Ligand-receptor scores of imputed genes are not to be trusted (rule: fewer than 80% of the calls measured)"
         )
-        page.verdict(claim, "docs", judge(list(ours < TRUSTED)), text)
+        page.verdict(claim, "docs", judge(list(ours < TRUSTED), ours.index), text)
     known = results[results["genes"] != RANDOM]["genes"].unique()
     if not len(known):
         text = "None of the pairs that were measured has both genes of a known ligand and receptor."
