@@ -9,6 +9,7 @@ import re
 import resource
 import subprocess
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def measure(task: Task, study: Study) -> None:
         "commit": commit.strip(),
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
+        "cells": pair.spatial.n_obs,
         "cpu_seconds": round(time.process_time() - start[1], 1),
         "wall_seconds": round(time.time() - start[0], 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
@@ -57,9 +59,9 @@ def is_measured(task: Task) -> bool:
 
 
 def read(name: str, study: Study) -> pd.DataFrame:
-    """Read all tables of a study that were measured, with the columns `pair` and `seed` first; empty if none was."""
+    """Read all tables of a study that are kept, with the columns `pair` and `seed` first; empty if there is none."""
     tables = []
-    for task in tasks_of(name, study):
+    for task in tasks_of(name, replace(study, one_seed=())):
         if is_measured(task):
             table = pd.read_csv(path_of(task))
             table.insert(0, "pair", task.pair)
@@ -70,7 +72,7 @@ def read(name: str, study: Study) -> pd.DataFrame:
 
 def coverage(name: str, study: Study) -> pd.DataFrame:
     """Tell which seeds were measured: one row per part, one column per pair, empty where there is none."""
-    done = [task for task in tasks_of(name, study) if is_measured(task)]
+    done = [task for task in tasks_of(name, replace(study, one_seed=())) if is_measured(task)]
     table = pd.DataFrame("", index=pd.Index(study.parts, name="part"), columns=list(study.pairs))
     for part in study.parts:
         for pair in study.pairs:

@@ -145,26 +145,27 @@ def _contents(page: Page, studies: dict[str, Study]) -> list[str]:
 def _write_section(name: str, study: Study, results: pd.DataFrame, page: Page) -> None:
     page.begin(name)
     page.text(f"# {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
-    _say_what_is_missing(name, study, page)
+    _say_what_was_measured(name, study, page)
     study.show(results, page)
     commits = ", ".join(_cache.commits(name))
-    page.text(f"`python -m benchmarks.paper {name}`, commit {commits}.")
+    seeds = ", ".join(str(seed) for seed in sorted(results["seed"].unique()))
+    page.text(f"`python -m benchmarks.paper {name}`, seed{'s' if ',' in seeds else ''} {seeds}, commit {commits}.")
 
 
-def _say_what_is_missing(name: str, study: Study, page: Page) -> None:
-    """Name pairs of which nothing was measured, and list the seeds of all parts."""
+def _say_what_was_measured(name: str, study: Study, page: Page) -> None:
+    """Name the seeds if there are several, part by part where they differ, and what was not measured."""
     tasks = [task for task in tasks_of(name, study) if task.pair in study.pairs or _cache.is_measured(task)]
-    n_measured = sum(_cache.is_measured(task) for task in tasks)
-    if n_measured == len(tasks):
+    measured = [task for task in tasks if _cache.is_measured(task)]
+    seeds = sorted({task.seed for task in measured})
+    if len(measured) == len(tasks) and len(seeds) == 1:
         return
+    text = "One seed." if len(seeds) == 1 else f"Seeds {', '.join(map(str, seeds))}."
+    if len(measured) < len(tasks):
+        text = f"**Measured in part**: {len(measured)} of {len(tasks)} runs. {text}"
     coverage = _cache.coverage(name, study)
     without = [pair for pair in coverage if not coverage[pair].any()]
-    seeds = sorted({task.seed for task in tasks if _cache.is_measured(task)})
-    text = f"**Measured in part**: {n_measured} of {len(tasks)} runs; seeds {', '.join(map(str, seeds))}."
-    if len(seeds) == 1:
-        text = text.replace("seeds", "one seed,")
     page.text(text + (f" Nothing yet on {', '.join(without)}." if without else ""))
-    if len(study.parts) > 1:
+    if len(study.parts) > 1 and coverage.stack().nunique() > 1:
         page.table(coverage, "Seeds that were measured, by part and pair", folded=True)
 
 

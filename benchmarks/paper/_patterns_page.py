@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from benchmarks.paper._against_peers import RIVALS, judge_complete
+from benchmarks.paper._against_peers import judge_complete, listed
 from benchmarks.paper._compare import judge, wide
 from benchmarks.paper._figures import scatter
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES
@@ -145,5 +145,5 @@ def _judge_best(chosen: pd.DataFrame, names: str, where: str, page: Page) -> Non
             f"{pair}, {gene}: CSS {row['css']:.2f} ({other['css']:.2f}), MSE {row['mse']:.2f} ({other['mse']:.2f})"
         )
     verdict, missing = judge_complete(is_best, chosen)
-    claim = f"{names}: `paper` has a higher CSS and a lower MSE than {RIVALS}"
+    claim = f"{names}: `paper` has a higher CSS and a lower MSE than {listed(PEERS)}"
     page.verdict(claim, where, verdict, "; ".join(rows) + f"; the best peer in brackets{missing}")

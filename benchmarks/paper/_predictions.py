@@ -22,6 +22,7 @@ RECIPES = ("paper", "crossfit")
 OURS = "ours and kNN"  # the part of a study that needs no other environment
 SYSTEMS = {"SpaGE": "spage", "stPlus": "stplus"}  # stPlus is the paper's second best
 PARTS = (OURS, *SYSTEMS)
+FURTHER = {"TransImp": "transimp", "gimVI": "gimvi", "Tangram": "tangram"}  # for studies in which the paper shows them
 PEERS = ("kNN", *SYSTEMS)
 CONTROL = ", reference permuted"
 LARGER_REFERENCES = {"OSMFISH": "OSMFISH/reference_mop500"}  # where the reference has no gene but those of the section
@@ -69,10 +70,10 @@ def with_proteins(reference: ad.AnnData, pair: Pair) -> ad.AnnData:
     return reference
 
 
-def _predict(folds: Sequence[GeneFold], seed: int, part: str) -> list[dict[str, np.ndarray]]:
+def _predict(pair: Pair, folds: list[GeneFold], seed: int, part: str) -> list[dict[str, np.ndarray]]:
     """Predict folds by the methods of a part: one dictionary per fold. A system has a process of its own."""
-    if part in SYSTEMS:
-        answers = _measure.answers(SYSTEMS[part], list(folds), seed)
+    if system := (SYSTEMS | FURTHER).get(part):
+        answers = _measure.kept(system, pair.name, seed, folds) or _measure.answers(system, folds, seed)
         return [{part: np.nan_to_num(answer.prediction["expression"])} for answer in answers]
     return [{name: predict(fold).expression for name, predict in methods(seed).items()} for fold in folds]
 
@@ -86,13 +87,14 @@ def held_out(pair: Pair, seed: int, part: str = OURS) -> ad.AnnData:
     """
     parts = []
     made = folds(pair, seed)
-    for fold, layers in zip(made, _predict(made, seed, part), strict=True):
+    for fold, layers in zip(made, _predict(pair, made, seed, part), strict=True):
         parts.append(ad.AnnData(fold.truth, layers=layers).copy())
         parts[-1].var_names = fold.targets
         parts[-1].obs_names = fold.spatial.obs_names
     predicted = ad.concat(parts, axis=1)
     predicted.obs = pair.spatial.obs.copy()
-    predicted.obsm["spatial"] = np.asarray(pair.spatial.obsm["spatial"])[:, :2]
+    if "spatial" in pair.spatial.obsm:  # which a pair of the paper may lack
+        predicted.obsm["spatial"] = np.asarray(pair.spatial.obsm["spatial"])[:, :2]
     return predicted[:, sorted(predicted.var_names)].copy()
 
 
@@ -137,7 +139,7 @@ def unmeasured(pair: Pair, seed: int, always: Sequence[str] = (), part: str = OU
     fold = unmeasured_fold(pair, always)
     if fold is None:
         return None
-    [layers] = _predict([fold], seed, part)
+    [layers] = _predict(pair, [fold], seed, part)
     predicted = ad.AnnData(next(iter(layers.values())), layers=layers, obs=pair.spatial.obs)
     predicted.var_names = fold.targets
     return predicted

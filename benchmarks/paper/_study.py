@@ -44,6 +44,8 @@ class Study:
         the section: text, tables, figures and verdicts. It measures nothing.
     pairs, seeds
         What it is measured on.
+    one_seed
+        Pairs, parts, and parts of one pair ("STARMAP_V1 tangram") that are measured with the first seed only.
     n_cells
         Number of spatial cells to draw; None for all.
     all_cells
@@ -59,6 +61,7 @@ class Study:
     show: Callable[[pd.DataFrame, Page], None]
     pairs: tuple[str, ...] = PAIRS
     seeds: tuple[int, ...] = (0, 1, 2)
+    one_seed: tuple[str, ...] = ()
     n_cells: int | None = 1000
     all_cells: tuple[str, ...] = ()
     parts: tuple[str, ...] = ("",)
@@ -80,7 +83,13 @@ class Task:
 def tasks_of(name: str, study: Study) -> list[Task]:
     """List the tasks of a study; those on the pairs of the paper need files that somebody saved."""
     pairs = (*study.pairs, *PAPER_PAIRS) if REAL_PAIRS[0] in study.pairs else study.pairs
-    return [Task(name, pair, seed, part) for pair in pairs for seed in study.seeds for part in study.parts]
+    return [
+        Task(name, pair, seed, part) for pair in pairs for part in study.parts for seed in _seeds(study, pair, part)
+    ]
+
+
+def _seeds(study: Study, pair: str, part: str) -> tuple[int, ...]:
+    return study.seeds[:1] if {pair, part, f"{pair} {part}"} & set(study.one_seed) else study.seeds
 
 
 def all_studies() -> dict[str, Study]:

@@ -14,8 +14,8 @@ from benchmarks.paper._against_peers import add_verdict_against_peers
 from benchmarks.paper._compare import judge, real
 from benchmarks.paper._figures import MAX_TYPES, OTHER, line, panels, scatter
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import CONTROL, MEASURED, OURS, PARTS, RECIPES, by_method, held_out
-from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, peers_of, seeds_of
+from benchmarks.paper._predictions import CONTROL, FURTHER, MEASURED, OURS, PARTS, PEERS, RECIPES, by_method, held_out
+from benchmarks.paper._scalars import ASKED_HERE, MARGIN, RULE, add_verdict, describe, differences, peers_of, seeds_of
 from benchmarks.paper._study import Study
 from matplotlib.axes import Axes
 
@@ -29,20 +29,20 @@ DEFAULT = 1.0  # resolution of Leiden in scanpy
 LOW = 0.5
 METRICS = {"ari": "ARI", "fmi": "FMI", "completeness": "completeness", "ami": "AMI"}
 MAP_PAIR = "MERFISH_HYPOTHALAMUS"
+MAPPED = (MEASURED, "paper", "crossfit", *FURTHER)  # Fig. 3c
 
 
 def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
-    """Cluster cells by every method's predictions, and in our part by the measured genes; with seed 0, draw a map."""
+    """Cluster cells by every method's predictions, and in our part by the measured genes; make a map of one pair."""
     predicted = held_out(pair, seed, part)
-    tables = [scores(predicted, name, values, seed) for name, values in by_method(predicted).items()]
-    if part != OURS:
-        return pd.concat(tables)
-    tables.append(scores(predicted, MEASURED, predicted.X, seed))
-    permuted = predicted.copy()
-    permuted.obs["cell_type"] = np.random.default_rng(seed).permutation(permuted.obs["cell_type"].astype(str))
-    tables.append(scores(permuted, LABELS_PERMUTED, predicted.X, seed))
-    if seed == 0:
-        tables += [_umap(predicted, name) for name in (MEASURED, "paper", "crossfit")]
+    matrices = by_method(predicted) | ({MEASURED: predicted.X} if part == OURS else {})
+    tables = [scores(predicted, name, values, seed) for name, values in matrices.items()]
+    if part == OURS:
+        permuted = predicted.copy()
+        permuted.obs["cell_type"] = np.random.default_rng(seed).permutation(permuted.obs["cell_type"].astype(str))
+        tables.append(scores(permuted, LABELS_PERMUTED, predicted.X, seed))
+    if pair.name == MAP_PAIR:
+        tables += [_umap(predicted, name, values) for name, values in matrices.items() if name in MAPPED]
     return pd.concat(tables)
 
 
@@ -57,8 +57,8 @@ def scores(cells: ad.AnnData, name: str, values: np.ndarray, seed: int, suffix: 
     return wide.rename_axis(columns=None).assign(part="scores", method=name)
 
 
-def _umap(predicted: ad.AnnData, name: str) -> pd.DataFrame:
-    matrix = ad.AnnData(predicted.X if name == MEASURED else predicted.layers[name], obs=predicted.obs)
+def _umap(predicted: ad.AnnData, name: str, values: np.ndarray) -> pd.DataFrame:
+    matrix = ad.AnnData(values, obs=predicted.obs)
     sc.pp.pca(matrix, n_comps=min(30, min(matrix.shape) - 1), random_state=0)
     sc.pp.neighbors(matrix, use_rep="X_pca", transformer="sklearn", random_state=0)
     sc.tl.umap(matrix, random_state=0)
@@ -124,20 +124,20 @@ def _show_map(maps: pd.DataFrame, page: Page) -> None:
             cells = of_method[of_method["cell_type"] == name]
             scatter(ax, cells["x"], cells["y"], color=plt.get_cmap("tab10")(number), label=name)
 
-    figure = panels(list(maps["method"].unique()), 3, draw, (2.6, 2.6))
-    text = (
-        f"UMAP of the measured and of the predicted genes, {pair}, {N_DRAWN} cells at most, colored by type (Fig. 3c)."
-    )
+    measured = set(maps["method"])
+    figure = panels([name for name in MAPPED if name in measured], 3, draw, (2.6, 2.6))
+    text = f"UMAP of measured and predicted genes, {pair}, {N_DRAWN} cells at most, colored by type (Fig. 3c)."
     page.figure(figure, "clustering_umap", text)
     plt.close(figure)
 
 
 def _judge(found: pd.DataFrame, page: Page) -> None:
     at_default = found[found["resolution"] == DEFAULT]
-    peers = peers_of(found)
+    peers = [*peers_of(found), *(name for name in FURTHER if name in set(found["method"]))]
     for column, where in (("ari", "Fig. 3a"), ("fmi", "Fig. 3b"), ("completeness", "Fig. S8")):
         claim = f"Clusters of genes predicted by `paper` agree better with cell types ({METRICS[column]})"
-        add_verdict_against_peers(page, claim, where, at_default, column)
+        add_verdict_against_peers(page, claim, where, at_default, column, (*PEERS, *FURTHER))
+    _judge_others(at_default, page)
     control = differences(at_default, "ari", "paper", [f"paper{CONTROL}"])
     claim = "What the reference knows of the predicted genes helps to tell cell types apart (`paper`, ARI)"
     add_verdict(page, claim, ASKED_HERE, control)
@@ -154,11 +154,26 @@ def _judge(found: pd.DataFrame, page: Page) -> None:
     add_verdict(page, "Clusters by `crossfit` agree better than those of the measured genes (ARI)", ASKED_HERE, panel)
 
 
+def _judge_others(at_default: pd.DataFrame, page: Page) -> None:
+    """Judge what the paper says of the clusters and the maps of other systems."""
+    alike = differences(at_default, "ari", "SpaGE", ["TransImp"])
+    if len(alike):
+        verdict = judge(list(alike["difference"].abs() <= MARGIN), alike.index.get_level_values("pair"))
+        page.verdict("SpaGE and TransImp have similar clusters (ARI)", "Fig. 3a", verdict, describe(alike))
+    better = pd.concat([differences(at_default, "ari", name, ["Tangram"]) for name in ("SpaGE", "TransImp")])
+    add_verdict(page, "Clusters by SpaGE and by TransImp agree better than those by Tangram (ARI)", "Fig. 3a", better)
+    blended = ["Tangram", "gimVI"]
+    apart = pd.concat([differences(at_default, "ari", name, blended) for name in ("paper", "TransImp")])
+    claim = "`paper` and TransImp tell types apart that Tangram and gimVI blend (the paper: in maps; here: ARI)"
+    add_verdict(page, claim, "Fig. 3c", apart)
+
+
 STUDY = Study(
     title="Clusters of predicted genes",
     paper="Fig. 3, S8, S16",
     question="Do clusters of cells by predicted genes, each predicted while it was hidden, agree with the cell types?",
     measure=measure,
     show=show,
-    parts=PARTS,
+    seeds=(0,),
+    parts=(*PARTS, *FURTHER),
 )

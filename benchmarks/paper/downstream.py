@@ -135,5 +135,6 @@ STUDY = Study(
     question="Are types, markers, domains and spatially variable genes found in predicted genes as in measured ones?",
     measure=measure,
     show=show,
+    seeds=(0,),
     parts=PARTS,
 )

@@ -137,5 +137,6 @@ STUDY = Study(
     question="Would a ligand-receptor analysis of predicted genes find what it finds in measured ones?",
     measure=measure,
     show=show,
+    seeds=(0,),
     pairs=("OSMFISH", "MERFISH_HYPOTHALAMUS", "STARMAP_V1", "SYNTHETIC"),
 )

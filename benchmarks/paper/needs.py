@@ -210,5 +210,6 @@ STUDY = Study(
     question="How does accuracy depend on the number of genes and cells, on depth, on positions and on composition?",
     measure=measure,
     show=show,
+    seeds=(0,),
     parts=tuple(PARTS),
 )

@@ -11,7 +11,7 @@ from _methods import baselines, stimpute
 from _pairs import Pair
 from benchmarks.paper import _cache, accuracy, reliability
 from benchmarks.paper._accuracy_page import in_order
-from benchmarks.paper._compare import ASKED_HERE, add_verdict, paired, with_deviation
+from benchmarks.paper._compare import ASKED_HERE, SIMULATED, add_verdict, paired, with_deviation
 from benchmarks.paper._held_out import cell_types, make_folds, of_function, predict, summarize
 from benchmarks.paper._page import Page
 from benchmarks.paper._rivals import RIVALS
@@ -108,6 +108,8 @@ STUDY = Study(
     question="How much of a correlation is left when the data cannot say anything of the gene?",
     measure=measure,
     show=show,
+    seeds=(0, 1),
+    one_seed=(SIMULATED,),
     all_cells=accuracy.STUDY.all_cells,  # the true rows come from there
     parts=tuple(f"{name}; {null}" for null in (REFERENCE, SECTION) for name in ("crossfit", "paper", "plain")),
 )

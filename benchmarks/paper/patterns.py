@@ -102,6 +102,7 @@ STUDY = Study(
     question="Do the maps of Rorb, Slc32a1, Aldoc and Gfap look as measured?",
     measure=measure,
     show=show,
+    seeds=(0,),
     pairs=("OSMFISH_VISP", "OSMFISH", "STARMAP_V1"),
     n_cells=None,
     parts=PARTS,

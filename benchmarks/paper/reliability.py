@@ -172,5 +172,6 @@ STUDY = Study(
     measure=measure,
     show=show,
     seeds=(0,),
+    all_cells=accuracy.STUDY.all_cells,
     parts=("crossfit",),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from _pairs import Pair
+from benchmarks.paper._compare import SIMULATED
 from benchmarks.paper._study import Study
 from benchmarks.paper._systems_page import show
 from peers import _measure
@@ -33,6 +34,7 @@ STUDY = Study(
     measure=measure,
     parts=_measure.SYSTEMS,
     show=show,
+    one_seed=(SIMULATED, *_measure.TRAINED_LESS, "uniport", "STARMAP_V1 tangram"),  # the slow ones
     n_cells=_measure.N_CELLS,
     pairs=("OSMFISH", "OSMFISH_VISP", "MERFISH_HYPOTHALAMUS", "STARMAP_V1", "SYNTHETIC"),
 )

@@ -85,6 +85,7 @@ STUDY = Study(
     question="Do clusters of cells by genes that only the reference has agree with the cell types?",
     measure=measure,
     show=show,
+    seeds=(0,),
     pairs=(*REAL_PAIRS, "SYNTHETIC"),
     parts=PARTS,
 )

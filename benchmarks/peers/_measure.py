@@ -24,7 +24,8 @@ PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
 PEERS = ("spage", "tissue", "transimp", "gimvi_60", "novosparc", "tangram", "uniport_3000", "gimvi", "stplus")
 SYSTEMS = (*OURS, *PEERS, "uniport")  # those that take longest last; uniPort takes an hour for the folds of one seed
-VARIANTS = ("tissue", "gimvi_60", "uniport_3000")  # SpaGE with intervals, and systems that were trained for less
+TRAINED_LESS = ("gimvi_60", "uniport_3000")
+VARIANTS = ("tissue", *TRAINED_LESS)  # SpaGE with intervals, and systems that were trained for less
 COSTLY = ("paper", "gimvi_60", "novosparc", "tangram", "gimvi", "stplus", "uniport_3000", "uniport")
 LOCK = Lock()
 N_CELLS = 1000
@@ -88,6 +89,19 @@ def answers(system: str, folds: list[GeneFold], seed: int) -> list[Answer]:
         paths = [Path(folder) / f"{fold.number}.npz" for fold in folds]
         ask(system, folds, seed, paths)
         return [Answer.read(path) for path in paths]
+
+
+def kept(system: str, pair: str, seed: int, folds: list[GeneFold]) -> list[Answer]:
+    """Read the answers that were kept for these folds; none where one is missing, or is of other cells or genes."""
+    paths = [path_of(system, pair, seed, fold.number) for fold in folds]
+    if not all(path.exists() for path in paths):
+        return []
+    measured = [folds_of(pair, seed)[fold.number] for fold in folds]
+    is_same = all(
+        list(one.targets) == list(other.targets) and one.spatial.obs_names.equals(other.spatial.obs_names)
+        for one, other in zip(folds, measured, strict=True)
+    )
+    return [Answer.read(path) for path in paths] if is_same else []
 
 
 def missing(system: str, pair: str, seed: int) -> list[list[int]]:
