@@ -27,7 +27,7 @@ NAMES = {system: _measure.name_of(system) for system in _measure.SYSTEMS if syst
 PEERS = tuple(name for system, name in NAMES.items() if system not in _measure.VARIANTS)
 RIVALS = ("kNN", *PEERS)
 SPAGE, TRANSIMP, STPLUS, GIMVI, TANGRAM, NOVOSPARC, UNIPORT = (
-    NAMES[system] for system in ("spage", "transimp", "stplus", "gimvi", "tangram", "novosparc", "uniport")
+    NAMES[system] for system in ("spage", "transimp_lr", "stplus", "gimvi", "tangram", "novosparc", "uniport")
 )
 GENE_CLAIMS = {
     "css": ("CSS by gene", "Fig. 2b"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from _methods import Prepare, ablations, permuted_proteins, stimpute
 from _pairs import Pair
 from benchmarks.paper._ablations_page import CONTROLS, ONLY_MASKING, show
+from benchmarks.paper._calibrate import calibrated
 from benchmarks.paper._compare import SIMULATED
-from benchmarks.paper._held_out import cell_types, make_folds, predict, summarize
+from benchmarks.paper._held_out import cell_types, make_folds, predict, score_genes, summarize
 from benchmarks.paper._study import Study
 from benchmarks.paper._variants import CoEmbedding, WithoutGraph, WithoutMasks
 
@@ -24,6 +26,8 @@ PAPER = {
     "paper, co-embedding": {"recipe": CoEmbedding(mmd_weight=0.0)},
     "paper, co-embedding with MMD": {"recipe": CoEmbedding(mmd_weight=1.0)},
     "paper, PERMUTED vectors": {"prepare": "permuted vectors"},
+    "paper, centered vectors": {"prepare": "centered vectors"},
+    "paper, centered and PERMUTED vectors": {"prepare": "centered and permuted vectors"},
     "paper, PERMUTED co-expression": {"prepare": "permuted graph", "relations": [PERMUTED_COEXPRESSION]},
     "paper, RANDOM weights": {"prepare": "random", "relations": ["random"]},
     "paper, EQUAL weights": {"prepare": "equal", "relations": ["equal"]},
@@ -31,10 +35,24 @@ PAPER = {
 CROSSFIT = (*ablations(0), ONLY_MASKING)
 
 
+def center(reference: ad.AnnData) -> ad.AnnData:
+    """Subtract the mean vector from the protein vectors, whose cosines are nearly equal without."""
+    reference = reference.copy()
+    vectors = np.array(reference.varm["protein"])
+    has_protein = reference.var["has_protein"].to_numpy()
+    vectors[has_protein] -= vectors[has_protein].mean(0)
+    reference.varm["protein"] = vectors
+    return reference
+
+
 def preparation(name: str, shared: list[str], seed: int) -> Prepare:
     """Return the change of the reference that a control needs."""
     if name == "permuted vectors":
         return permuted_proteins(seed)
+    if name == "centered vectors":
+        return center
+    if name == "centered and permuted vectors":
+        return lambda reference: permuted_proteins(seed)(center(reference))
 
     def prepare(reference):
         random = np.random.default_rng(seed)
@@ -62,7 +80,9 @@ def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
         if "prepare" in options:
             options["prepare"] = preparation(options["prepare"], list(pair.spatial.var_names), seed)
         method = stimpute(seed=seed, **options)
-    return summarize(predict(make_folds(pair, seed), method), part, cell_types(pair))
+    held = predict(make_folds(pair, seed), method)
+    of_calibrated = score_genes(calibrated(held))[["css", "mse"]].add_suffix("_calibrated")
+    return summarize(held, part, cell_types(pair)).merge(of_calibrated.reset_index(), on="gene", how="left")
 
 
 STUDY = Study(

@@ -156,15 +156,15 @@ def _judge(found: pd.DataFrame, page: Page) -> None:
 
 def _judge_others(at_default: pd.DataFrame, page: Page) -> None:
     """Judge what the paper says of the clusters and the maps of other systems."""
-    alike = differences(at_default, "ari", "SpaGE", ["TransImp"])
+    alike = differences(at_default, "ari", "SpaGE", ["TransImpLR"])
     if len(alike):
         verdict = judge(list(alike["difference"].abs() <= MARGIN), alike.index.get_level_values("pair"))
-        page.verdict("SpaGE and TransImp have similar clusters (ARI)", "Fig. 3a", verdict, describe(alike))
-    better = pd.concat([differences(at_default, "ari", name, ["Tangram"]) for name in ("SpaGE", "TransImp")])
-    add_verdict(page, "Clusters by SpaGE and by TransImp agree better than those by Tangram (ARI)", "Fig. 3a", better)
+        page.verdict("SpaGE and TransImpLR have similar clusters (ARI)", "Fig. 3a", verdict, describe(alike))
+    better = pd.concat([differences(at_default, "ari", name, ["Tangram"]) for name in ("SpaGE", "TransImpLR")])
+    add_verdict(page, "Clusters by SpaGE and by TransImpLR agree better than those by Tangram (ARI)", "Fig. 3a", better)
     blended = ["Tangram", "gimVI"]
-    apart = pd.concat([differences(at_default, "ari", name, blended) for name in ("paper", "TransImp")])
-    claim = "`paper` and TransImp tell types apart that Tangram and gimVI blend (the paper: in maps; here: ARI)"
+    apart = pd.concat([differences(at_default, "ari", name, blended) for name in ("paper", "TransImpLR")])
+    claim = "`paper` and TransImpLR tell types apart that Tangram and gimVI blend (the paper: in maps; here: ARI)"
     add_verdict(page, claim, "Fig. 3c", apart)
 
 

@@ -22,11 +22,12 @@ from stimpute.tl import GeneFold
 
 PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
-PEERS = ("spage", "tissue", "transimp", "gimvi_60", "novosparc", "tangram", "uniport_3000", "gimvi", "stplus")
-SYSTEMS = (*OURS, *PEERS, "uniport")  # those that take longest last; uniPort takes an hour for the folds of one seed
+FAST = ("spage", "tissue", "transimp", "transimp_lr")
+SLOW = ("gimvi_60", "novosparc", "tangram", "uniport_3000", "gimvi", "stplus", "uniport")
+SYSTEMS = (*OURS, *FAST, *SLOW)  # those that take longest last; uniPort takes an hour for the folds of one seed
 TRAINED_LESS = ("gimvi_60", "uniport_3000")
 VARIANTS = ("tissue", *TRAINED_LESS)  # SpaGE with intervals, and systems that were trained for less
-COSTLY = ("paper", "gimvi_60", "novosparc", "tangram", "gimvi", "stplus", "uniport_3000", "uniport")
+COSTLY = ("paper", *SLOW)
 LOCK = Lock()
 N_CELLS = 1000
 N_FOLDS = 5

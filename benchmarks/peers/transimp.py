@@ -1,6 +1,7 @@
 """TransImp (Qiao and Huang 2024), transpa: its defaults, which map clusters of the reference to cells.
 
-The clusters are those of its own function `leiden_cluster`; the spatial term is off, as it is by default.
+The clusters are those of its own function `leiden_cluster`; the spatial term is off, as it is by default. The variant
+of the paper, with all cells and a map of low rank, is `transimp_lr.py`.
 """
 
 import contextlib
@@ -21,19 +22,23 @@ PACKAGES = ("transpa",)
 
 
 def predict(fold, seed=0):
-    """Log-normalized frames in."""
-    spatial, reference = normalized_pair(fold)
+    """Cluster the reference, and map its clusters."""
     _, everything = normalized_pair(fold, fold.reference.var_names)
     classes, names = leiden_cluster(everything, normalize=False)
+    return impute(fold, seed, classes=np.asarray(classes), ct_list=list(names))
+
+
+def impute(fold, seed, **options):
+    """Log-normalized frames in."""
+    spatial, reference = normalized_pair(fold)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
         predicted = expTransImp(
             df_ref=reference.to_df(),
             df_tgt=spatial.to_df(),
             train_gene=list(spatial.var_names),
             test_gene=list(fold.targets),
-            classes=np.asarray(classes),
-            ct_list=list(names),
             device=torch.device(device()),
             seed=seed,
+            **options,
         )
     return predicted.cpu().numpy() if torch.is_tensor(predicted) else predicted
