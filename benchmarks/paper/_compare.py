@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from benchmarks.paper._study import PAIRS, PAPER_PAIRS
-from scipy.stats import wilcoxon
+from scipy.stats import rankdata, wilcoxon
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -78,7 +78,7 @@ def paired(
     Returns
     -------
     Rows pair and other method; columns `difference` (mean over genes), `low` and `high` (its 95 % interval, from the
-    deviation over genes), `better` (share of the genes), `p`, `genes`, `seeds`.
+    deviation over genes), `better` (share of the genes), `ranks` (the sum of the signed ranks), `p`, `genes`, `seeds`.
     """
     genes = results[results["axis"] == "gene"] if "axis" in results else results
     genes = real(genes)
@@ -94,18 +94,19 @@ def paired(
                 n_seeds = difference.index.get_level_values("seed").nunique()
                 by_gene = difference.groupby(level="gene").mean().to_numpy()
                 rows.append((pair, other, *_test(by_gene), len(by_gene), n_seeds))
-    columns = ["pair", "compared with", "difference", "low", "high", "better", "p", "genes", "seeds"]
+    columns = ["pair", "compared with", "difference", "low", "high", "better", "ranks", "p", "genes", "seeds"]
     found = pd.DataFrame(rows, columns=columns)
     found["p"] = holm(found["p"].to_numpy())
     return found.set_index(["pair", "compared with"])
 
 
-def _test(difference: np.ndarray) -> tuple[float, float, float, float, float]:
-    """Compute the mean, its 95 % interval, the share above zero and the p value of Wilcoxon."""
+def _test(difference: np.ndarray) -> tuple[float, ...]:
+    """Compute the mean, its 95 % interval, the share above zero, and the signed ranks and p value of Wilcoxon."""
     mean = difference.mean()
     half = 1.96 * difference.std(ddof=1) / np.sqrt(len(difference)) if len(difference) > 1 else np.nan
     p = wilcoxon(difference).pvalue if np.any(difference != 0) else 1.0
-    return mean, mean - half, mean + half, (difference > 0).mean(), p
+    ranks = (rankdata(np.abs(difference)) * np.sign(difference)).sum()
+    return mean, mean - half, mean + half, (difference > 0).mean(), ranks, p
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -174,23 +175,27 @@ def _add_judged(
 def add_verdict_without_test(
     page: Page, claim: str, where: str, gains: pd.Series, unit: str = "", least: float = 0
 ) -> None:
-    """Add a claim that holds where a number is above `least`; `gains` has one number per pair, means over seeds."""
+    """Add a claim that holds where a number is above `least`; `gains` has one number per pair, means over seeds.
+
+    A number below `-least` supports the opposite. A negative `least` is a loss that is allowed, and has no opposite.
+    """
     gains = gains.drop(SIMULATED, errors="ignore").dropna()
     if len(gains):
         evidence = "; ".join(f"{pair}: {gain:+.3f}" for pair, gain in gains.items())
         is_so = gains > least
         text = f"{evidence}{unit} ({is_so.sum()} of {len(gains)}, no test)"
-        page.verdict(claim, where, judge(list(is_so), gains.index), text)
+        is_opposite = list(gains < -least) if least >= 0 else None
+        page.verdict(claim, where, judge(list(is_so), gains.index, is_opposite), text)
 
 
 def is_better(tests: pd.DataFrame) -> pd.Series:
-    """Tell in which rows of :func:`paired` the first method is significantly better."""
-    return (tests["difference"] > 0) & (tests["p"] < ALPHA)
+    """Tell in which rows of :func:`paired` the first method is significantly better, by its mean and by ranks."""
+    return (tests["difference"] > 0) & (tests["ranks"] > 0) & (tests["p"] < ALPHA)
 
 
 def is_worse(tests: pd.DataFrame) -> pd.Series:
-    """Tell in which rows of :func:`paired` the first method is significantly worse."""
-    return (tests["difference"] < 0) & (tests["p"] < ALPHA)
+    """Tell in which rows of :func:`paired` the first method is significantly worse, by its mean and by ranks."""
+    return (tests["difference"] < 0) & (tests["ranks"] < 0) & (tests["p"] < ALPHA)
 
 
 def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:

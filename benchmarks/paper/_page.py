@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 from benchmarks.paper import _cache
 from benchmarks.paper._claims import add_claims
-from benchmarks.paper._compare import ASKED_HERE
 from benchmarks.paper._study import Study, Verdict, all_studies, tasks_of
+from benchmarks.paper._verdicts import OWN, count, evidence, tables, to_markdown
 from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -23,8 +23,7 @@ NO_SUMMARY = (
     "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 "
     "is no better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
 )
-ORDER = ("holds", "holds in part", "mixed", "does not hold", "too few data", "cannot be tested", "not measured yet")
-OWN = "docs"
+CLAIMS = "claims"  # the page of the claims that no study measures
 
 
 @dataclass
@@ -37,10 +36,10 @@ class Page:
         Folder of the docs, where figures are saved.
     studies
         Text of the page of each study.
-    parts
-        Text of the page that is being written.
+    study
+        The study whose page is being written.
     verdicts
-        Claims with their verdicts.
+        Claims with their verdicts, and the studies that judged them.
     summary
         What was found on the paper's central claim: the first lines of the page with the verdicts.
     front
@@ -49,18 +48,18 @@ class Page:
 
     docs: Path = DOCS
     studies: dict[str, list[str]] = field(default_factory=dict)
-    parts: list[str] = field(default_factory=list)
+    study: str = CLAIMS
     verdicts: list[dict[str, str]] = field(default_factory=list)
     summary: str = NO_SUMMARY
     front: str = ""
 
     def begin(self, study: str) -> None:
         """Begin the page of a study."""
-        self.parts = self.studies[study] = []
+        self.study = study
 
     def text(self, *paragraphs: str) -> None:
         """Add paragraphs."""
-        self.parts += [f"{paragraph}\n" for paragraph in paragraphs]
+        self.studies.setdefault(self.study, []).extend(f"{paragraph}\n" for paragraph in paragraphs)
 
     def table(self, table: pd.DataFrame, caption: str, digits: int = 3, *, folded: bool = False) -> None:
         """Add a table; an index is shown as its first columns. A folded table is shown when the caption is clicked."""
@@ -83,30 +82,18 @@ class Page:
             self.text(figure_text(f"../{FIGURES}/{name}.png", caption))
 
     def verdict(self, claim: str, source: str, verdict: Verdict, evidence: str) -> None:
-        """Add a claim to the table of verdicts.
+        """Add a claim to the table of verdicts, and its evidence to the page of the study.
 
         It is one of the paper (`source="Fig. 2"`), of these docs (`source="docs"`), or of nobody
         (`source="asked here"`).
         """
-        self.verdicts.append({"claim": claim, "where": source, "verdict": verdict, "evidence": evidence})
+        row = {"claim": claim, "where": source, "verdict": verdict, "evidence": evidence, "study": self.study}
+        self.verdicts.append(row)
 
 
 def figure_text(path: str, caption: str) -> str:
     """Write the directive of a figure."""
     return f"```{{figure}} {path}\n:alt: {caption}\n\n{caption}\n```"
-
-
-def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
-    """Write a table without its index: as many decimals in every row, and nothing where there is no value."""
-    shown = table.astype(object)
-    for position in range(table.shape[1]):
-        column = table.iloc[:, position]
-        if pd.api.types.is_float_dtype(column):
-            decimals = 0 if (column.dropna() % 1 == 0).all() else digits
-            texts = [f"{value:.{decimals}f}" for value in column]
-            shown.isetitem(position, texts)
-    shown = shown.where(table.notna().to_numpy(), "")
-    return shown.to_markdown(index=False, disable_numparse=True)
 
 
 def write_page(docs: Path = DOCS) -> Page:
@@ -123,10 +110,14 @@ def write_page(docs: Path = DOCS) -> Page:
         else:
             command = f"`python -m benchmarks.paper {name}`"
             page.verdict(study.title, study.paper or OWN, "not measured yet", command)
+    page.begin(CLAIMS)
+    page.text("# Claims that no study measures", "They are judged from [other results](../results.md), or cannot be.")
     add_claims(page, measured)
-    introduction = INTRODUCTION.read_text().replace("{summary}", f"{page.summary}\n\n{page.front}".strip())
-    (docs / "paper.md").write_text("\n".join([introduction, *_contents(page, studies), *_verdicts(page)]))
+    head = f"{page.summary}\n\n{page.front}\n\n{count(page.verdicts)}"
+    introduction = INTRODUCTION.read_text().replace("{summary}", head)
+    (docs / "paper.md").write_text("\n".join([introduction, *_contents(page, studies), *tables(page.verdicts)]))
     for name, parts in page.studies.items():
+        parts += evidence(page.verdicts, name)
         (docs / STUDIES / f"{name}.md").write_text("\n".join(parts))
     return page
 
@@ -134,10 +125,10 @@ def write_page(docs: Path = DOCS) -> Page:
 def _contents(page: Page, studies: dict[str, Study]) -> list[str]:
     """List the studies with their questions, and the parts of the paper that they redo."""
     lines = ["## The studies\n"]
-    for name in page.studies:
-        study = studies[name]
+    for name, study in studies.items():
         source = f" ({study.paper} of the paper)" if study.paper else ""
-        lines.append(f"- [{study.title}]({STUDIES}/{name}.md){source}")
+        if name in page.studies:
+            lines.append(f"- [{study.title}]({STUDIES}/{name}.md){source}")
     paths = [f"{STUDIES}/{name}" for name in page.studies]
     return [*lines, "", "```{toctree}", ":hidden:", "", *paths, "```", ""]
 
@@ -167,24 +158,3 @@ def _say_what_was_measured(name: str, study: Study, page: Page) -> None:
     page.text(text + (f" Nothing yet on {', '.join(without)}." if without else ""))
     if len(study.parts) > 1 and coverage.stack().nunique() > 1:
         page.table(coverage, "Seeds that were measured, by part and pair", folded=True)
-
-
-def _verdicts(page: Page) -> list[str]:
-    table = pd.DataFrame(page.verdicts, columns=["claim", "where", "verdict", "evidence"])
-    table = table.sort_values("verdict", key=lambda column: column.map(ORDER.index), kind="stable")
-    is_other = table["where"].isin([OWN, ASKED_HERE])
-    parts = ["## Verdicts\n"]
-    parts += _verdicts_of("Claims of the paper", table[~is_other])
-    for title, source in (("Claims of these docs", OWN), ("Questions asked here", ASKED_HERE)):
-        parts += _verdicts_of(title, table[table["where"] == source].drop(columns="where"))
-    return parts
-
-
-def _verdicts_of(title: str, chosen: pd.DataFrame) -> list[str]:
-    """Write one table of verdicts, with their numbers."""
-    judged = chosen[chosen["verdict"] != ORDER[-1]]
-    counts = judged["verdict"].value_counts().reindex(ORDER).dropna().astype(int)
-    counted = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    parts = [f"### {title}\n", f"{len(judged)} rows: {counted}.\n", to_markdown(judged), ""]
-    missing = chosen.loc[chosen["verdict"] == ORDER[-1], "claim"]
-    return [*parts, f"Not measured yet: {'; '.join(missing)}.\n"] if len(missing) else parts
