@@ -36,6 +36,7 @@ CONTROLS = {
     "paper, EQUAL weights": "equal weights",
     "paper, no GNN": "no network at all",
 }
+DECIDING = (NO_PROTEINS, PERMUTED)
 ONLY_MASKING = "crossfit, only masking undone"
 NO_GRAPH = "crossfit, attention only (no gene graph)"
 CENTERED, CENTERED_PERMUTED = "paper, centered vectors", "paper, centered and PERMUTED vectors"
@@ -147,9 +148,7 @@ def _judge(everything: pd.DataFrame, page: Page) -> None:
     plain, permuted = "crossfit, co-expression as plain relation", "crossfit, PERMUTED co-expression"
     claim = "A permuted relation still helps, compared with no relation (permuted co-expression, PCC)"
     add_verdict(page, claim, "docs", paired(everything, "pcc", permuted, [NO_GRAPH]))
-    claim = (
-        "WHICH genes are co-expressed matters (plain co-expression against its permutation, PCC; our docs: on one pair)"
-    )
+    claim = "WHICH genes are co-expressed matters (plain co-expression against its permutation, PCC)"
     add_verdict(page, claim, "docs", paired(everything, "pcc", plain, [permuted]))
 
 
@@ -164,7 +163,10 @@ def _summarize(everything: pd.DataFrame, page: Page) -> None:
         for column in METRICS
     }
     without, control = (
-        pd.concat([tests[CONTROLS[variant], column] for column in METRICS]) for variant in (NO_PROTEINS, PERMUTED)
+        pd.concat(
+            [found for (words, _), found in tests.items() if words == CONTROLS[variant] and len(found)] or [EMPTY]
+        )
+        for variant in (NO_PROTEINS, PERMUTED)
     )
     if not (len(without) and len(control)):
         return
@@ -175,7 +177,7 @@ def _summarize(everything: pd.DataFrame, page: Page) -> None:
         outcome = "is reproduced"
     few = is_too_few(control.index.get_level_values("pair"))
     data = "On the one section that was measured so far" if few else "With the data that we have"
-    counted = [_count(tests, CONTROLS[variant]) for variant in (NO_PROTEINS, PERMUTED)]
+    counted = [_count(tests, CONTROLS[variant]) for variant in DECIDING]
     page.summary = "\n".join(
         [
             f"**{data}, the central claim of the paper {outcome} by our implementation.** The claim is that a gene "
@@ -194,7 +196,9 @@ def _summarize(everything: pd.DataFrame, page: Page) -> None:
 def _count(tests: dict[tuple[str, str], pd.DataFrame], words: str) -> str:
     """Count the pairs on which ESM-2 is better than one control, metric by metric."""
     counts = [(column, tests[words, column]) for column in METRICS]
-    return ", ".join(f"{is_better(found).sum()} of {len(found)} pairs ({LABELS[column]})" for column, found in counts if len(found))
+    return ", ".join(
+        f"{is_better(found).sum()} of {len(found)} pairs ({LABELS[column]})" for column, found in counts if len(found)
+    )
 
 
 def _write_gains(tests: dict[tuple[str, str], pd.DataFrame]) -> str:

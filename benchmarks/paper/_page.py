@@ -21,7 +21,7 @@ INTRODUCTION = Path(__file__).parent / "introduction.md"
 NO_SUMMARY = (
     '**The central claim of the paper is not tested yet with `recipe="paper"`**: that a gene network made from a '
     "protein language model (ESM-2) improves imputation (`python -m benchmarks.paper ablations`). In `crossfit`, ESM-2 "
-    "is no better than its own permutation on any of three pairs ([results](results.md), section Ablations)."
+    "is no better than its own permutation on any of three pairs ([ablations](paper/ablations.md))."
 )
 CLAIMS = "claims"  # the page of the claims that no study measures
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from benchmarks.paper._compare import SIMULATED, with_deviation
 from benchmarks.paper._systems_claims import CROSSFIT, NAMES, PAPER, RIVALS, add_verdicts, missing
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+from peers import _measure
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -22,11 +24,17 @@ DRAWN = ("css", "mse", "pcc")
 COST = {"cpu_seconds": "CPU seconds", "peak_gib": "GiB"}
 INTERVALS = ["coverage", "above_zero", "width"]
 
+PINS = Path(_measure.__file__).parent / "requirements.txt"
+
 INPUTS = """Every system sees the counts of the training genes, the positions of the cells and the whole reference, in a
 process of its own that never reads the truth. Each gets the kind of input and the settings that its documentation asks
 for; `benchmarks/peers/` has one file per system that says which. Deviations: uniPort sees the 2000 most variable genes
-of the reference; SpaGE is the code that `tissue-sc` brings; gimVI's frequencies are brought to log-normalized values,
-and TISSUE starts from them. Rows that name fewer epochs or iterations than a system's default are shown, but no verdict
+of the reference; SpaGE is the code that `tissue-sc` brings, and TISSUE makes intervals for its predictions; gimVI's
+frequencies are brought to log-normalized values; stPlus takes all other genes where there are fewer than it would draw;
+TransImp maps clusters of the reference, which is its default, and TransImpLR all its cells by a map of low rank, which
+is the variant of the paper's comparison; values that are no number count as 0. Tangram adds up the cells that it maps
+to a cell of the section, as its own function does, so that its values grow with the number of reference cells; that is
+most of its error. Rows that name fewer epochs or iterations than a system's default are shown, but no verdict
 rests on them, nor on TISSUE, whose values are those of SpaGE. CPU seconds are for the five folds of one seed, with the
 processes that a system starts, without the time to import it; memory is the peak of the process. The constants have no
 correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all values."""
@@ -46,7 +54,12 @@ def show(results: pd.DataFrame, page: Page) -> None:
     results = results.drop(index=failed.index)
     results = results.sort_values("method", key=lambda names: names.map(order), kind="stable")
     cells, genes = results[results["gene"].isna()], results[results["gene"].notna()]
-    page.text(INPUTS, f"Not measured, with the settings that a system asks for: {missing(genes)}.")
+    releases = ", ".join(line for line in PINS.read_text().splitlines() if "==" in line)
+    page.text(
+        INPUTS,
+        f"Releases: {releases}; gimVI is that of scvi-tools.",
+        f"Not measured, with the settings that a system asks for: {missing(genes)}.",
+    )
     for column in DRAWN:
         page.table(with_deviation(genes, column), f"Mean {LABELS[column]} over genes (± standard deviation over seeds)")
     for column in ("css", "pcc"):

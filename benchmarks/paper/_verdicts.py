@@ -42,8 +42,12 @@ def tables(verdicts: list[dict[str, str]]) -> list[str]:
 def evidence(verdicts: list[dict[str, str]], study: str) -> list[str]:
     """Write the verdicts of one study with their evidence."""
     rows = [row for row in verdicts if row["study"] == study and row["verdict"] != ORDER[-1]]
-    texts = [f"- {row['claim']} ({row['where']}): **{row['verdict']}**. {row['evidence']}." for row in rows]
+    texts = [f"- {row['claim']} ({row['where']}): **{row['verdict']}**. {_sentence(row['evidence'])}" for row in rows]
     return ["## Verdicts\n", *texts, ""] if texts else []
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _by_source(verdicts: list[dict[str, str]]) -> dict[str, pd.DataFrame]:

@@ -113,7 +113,7 @@ def _on_vectors(counts: pd.DataFrame) -> str:
     text = "; ".join(f"{pair} {row['of these with a vector']} of {row['genes used']}" for pair, row in few.iterrows())
     return (
         f"Pairs in which not every shared gene has a protein vector: {text or 'none'}. The other genes fall back on "
-        "co-expression, so that a comparison with and without ESM-2 on such a pair is one of a part of its genes. The "
+        "co-expression, so that on such a pair ESM-2 is tested on some of the genes only. The "
         "vectors of all real pairs are those that the authors published with their code (ESM-2, 3 billion parameters, "
         "2560 numbers per gene). They are the representation of the last residue, not the mean over residues that is "
         "usual; 13 genes differ between the published tables, and a few paralogs share one vector. We did not compute "
