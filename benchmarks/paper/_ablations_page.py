@@ -162,12 +162,8 @@ def _summarize(everything: pd.DataFrame, page: Page) -> None:
         for variant, words in CONTROLS.items()
         for column in METRICS
     }
-    without, control = (
-        pd.concat(
-            [found for (words, _), found in tests.items() if words == CONTROLS[variant] and len(found)] or [EMPTY]
-        )
-        for variant in (NO_PROTEINS, PERMUTED)
-    )
+    found = [[rows for (words, _), rows in tests.items() if words == CONTROLS[name] and len(rows)] for name in DECIDING]
+    without, control = (pd.concat(rows) if rows else pd.DataFrame() for rows in found)
     if not (len(without) and len(control)):
         return
     outcome = "is reproduced in part"

@@ -324,6 +324,17 @@ def test_a_truncated_model_is_a_clear_error(saved, tmp_path, kept):
         StImputeModel.load(path, adata=False, reference=False)
 
 
+@pytest.mark.parametrize("part", ["model_state_dict", "attr_dict"])
+def test_a_model_file_without_one_of_its_parts_is_a_clear_error(saved, tmp_path, part):
+    content = torch.load(saved / "model.pt", weights_only=False)
+    del content[part]
+    path = tmp_path / "model"
+    path.mkdir()
+    torch.save(content, path / "model.pt")
+    with pytest.raises(ValueError, match="cannot be read"):
+        StImputeModel.load(path, adata=False, reference=False)
+
+
 @pytest.mark.parametrize("argument", ["adata", "reference"])
 def test_truncated_data_beside_a_model_are_a_clear_error(model, tmp_path, argument):
     path = tmp_path / "model"

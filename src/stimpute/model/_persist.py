@@ -89,7 +89,7 @@ def readable(dir_path: str | Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+    except (OSError, EOFError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
         raise ValueError(
             f"The model in {dir_path} cannot be read: {error}. The file is truncated, or not one that `model.save()` "
             "wrote. Copy it again, or train and save anew."
