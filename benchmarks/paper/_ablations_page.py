@@ -45,7 +45,6 @@ CLAIMS = {
     "ESM-2 improves the prediction (against co-expression)": (NO_PROTEINS, "Fig. 5a"),
     "ESM-2 says which genes are related (against permuted vectors)": (PERMUTED, ASKED_HERE),
     "The gene graph says which genes are related (against equal weights)": ("paper, EQUAL weights", ASKED_HERE),
-    "Vectors as they are do better than centered ones": (CENTERED, ASKED_HERE),
     "L_sim improves the prediction": ("paper, no L_sim", "S13"),
     "L_res improves the prediction": ("paper, no L_res", "S13"),
 }
