@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,6 +19,7 @@ COLORS = {
     "paper": "#d95f02",
     "crossfit": "#1f5f8b",
     "kNN": "0.5",
+    "ridge": "#a6761d",
     "SpaGE": "#5aae61",
     "stPlus": "#7b3294",
 }
@@ -73,7 +75,9 @@ def over_genes(rows: pd.DataFrame, column: str, by: list[str]) -> pd.DataFrame:
     return of_seed.groupby(level=by, sort=False).mean().dropna(subset="mean").reset_index()
 
 
-def dots(table: pd.DataFrame, lines: pd.DataFrame | None = None, row_height: float = 0.2) -> Figure:
+def dots(
+    table: pd.DataFrame, lines: pd.DataFrame | None = None, row_height: float = 0.2, *, side_by_side: bool = False
+) -> Figure:
     """Draw means as dots with error bars: a column of panels per pair, and a row of panels per metric.
 
     Parameters
@@ -85,28 +89,30 @@ def dots(table: pd.DataFrame, lines: pd.DataFrame | None = None, row_height: flo
         Vertical lines, one per pair, metric and method, with the columns `label` and `mean`.
     row_height
         Inches for a line of dots.
+    side_by_side
+        Put all panels into one row; all metrics have the same lines of dots.
     """
     pairs = sorted(table["pair"].unique(), key=ALL_PAIRS.index)
-    metrics, rows = table["metric"].unique(), list(table["row"].unique())
-    height = len(metrics) * (len(rows) * row_height + 0.6) + 0.3
-    figure = Figure(figsize=(1.4 + 1.5 * len(pairs), height), layout="constrained")
-    grid = figure.subplots(len(metrics), len(pairs), squeeze=False, sharey=True)
+    rows = {metric: list(names.unique()) for metric, names in table.groupby("metric", sort=False)["row"]}
     series = list(table["series"].unique())
-    for of_metric, metric in zip(grid, metrics, strict=True):
-        for ax, pair in zip(of_metric, pairs, strict=True):
-            for name, of_series in table[(table["pair"] == pair) & (table["metric"] == metric)].groupby("series"):
-                _dot(ax, of_series, rows, series.index(name), len(series))
-            if lines is not None:
-                for _, line in lines[(lines["pair"] == pair) & (lines["metric"] == metric)].iterrows():
-                    ax.axvline(line["mean"], color=color(line["method"]), label=line["label"], linewidth=1, zorder=0)
-            ax.set_xlabel(metric, fontsize=8)
-            ax.set_yticks(range(len(rows)), rows, fontsize=7)
-            ax.set_ylim(len(rows) - 0.4, -0.6)
-            ax.tick_params(axis="x", labelsize=7)
-            ax.grid(axis="y", color="0.93", linewidth=0.5)
-            ax.spines[["top", "right"]].set_visible(False)
-    for ax, pair in zip(grid[0], pairs, strict=True):
-        ax.set_title(SHORT.get(pair, pair), fontsize=8)
+    heights = [len(names) * row_height + 0.6 for names in rows.values()][: 1 if side_by_side else None]
+    n_columns = len(pairs) * len(rows) // len(heights)
+    figure = Figure(figsize=(1.4 + 1.5 * n_columns, sum(heights) + 0.3), layout="constrained")
+    grid = figure.subplots(len(heights), n_columns, squeeze=False, sharey="row", height_ratios=heights)
+    for ax, (metric, pair) in zip(grid.flat, product(rows, pairs), strict=True):
+        here = table[(table["pair"] == pair) & (table["metric"] == metric)]
+        for name, of_series in here.groupby("series"):
+            _dot(ax, of_series, rows[metric], series.index(name), len(series))
+        if lines is not None:
+            for _, line in lines[(lines["pair"] == pair) & (lines["metric"] == metric)].iterrows():
+                ax.axvline(line["mean"], color=color(line["method"]), label=line["label"], linewidth=1, zorder=0)
+        ax.set_xlabel(metric, fontsize=8)
+        ax.set_title(SHORT.get(pair, pair) if ax in grid[0] else "", fontsize=8)
+        ax.set_yticks(range(len(rows[metric])), rows[metric], fontsize=7)
+        ax.set_ylim(len(rows[metric]) - 0.4, -0.6)
+        ax.tick_params(axis="x", labelsize=7)
+        ax.grid(axis="y", color="0.93", linewidth=0.5)
+        ax.spines[["top", "right"]].set_visible(False)
     _legend(figure, grid, series)
     return figure
 
@@ -132,6 +138,5 @@ def _legend(figure: Figure, grid: np.ndarray, series: list[str]) -> None:
             style = {"marker": MARKERS[number % len(MARKERS)], "markerfacecolor": face, "markersize": 4}
             handles[name] = Line2D([], [], color="k", linestyle="", **style)
     if handles:
-        figure.legend(
-            handles.values(), handles.keys(), loc="outside upper center", ncols=4, fontsize=7, frameon=False
-        )
+        where = {"loc": "outside upper center", "ncols": 4}
+        figure.legend(handles.values(), handles.keys(), fontsize=7, frameon=False, **where)

@@ -218,4 +218,3 @@ def _show_exchanged(results: pd.DataFrame, page: Page) -> None:
         fall = reliability.xs(method, level="method")
         claim = f"The reliability of `{method}` falls when the reference values of a gene are exchanged (none to all)"
         add_verdict_without_test(page, claim, "docs", fall.iloc[:, 0] - fall.iloc[:, -1])
-
