@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from benchmarks.paper._compare import SIMULATED, judge, real, wide
 from benchmarks.paper._figures import line, panels
@@ -76,8 +75,8 @@ def _draw(of_pair: pd.DataFrame, ax: Axes, need: str) -> None:
         ax.plot(curve.index, curve["pcc"], marker=".", label=method, **style)
         ax.plot(curve.index, curve["pcc, all data"], **{**style, "linestyle": ":", "linewidth": 1})
     ax.set_xscale("log")
-    positions = np.sort(rows["position"].unique())
-    ax.set_xticks(positions, [f"{position:g}" for position in positions], fontsize=6)
+    levels = rows.groupby("position")["level"].first()
+    ax.set_xticks(levels.index, levels, fontsize=6)
     ax.minorticks_off()
     ax.set_ylabel("PCC", fontsize=8)
 

@@ -130,20 +130,16 @@ def _judge_others(means: pd.DataFrame, page: Page) -> None:
     """Judge what the paper says of the maps of other systems."""
     others = means[means["method"].isin(SYSTEMS)]
     names = " and ".join(SYSTEMS)
+    similar = f"show a pattern similar to the measured one (rule: PCC of at least {PATTERN})"
+    too_much = "predict too much of it (rule: mean above the measured one)"
     for gene, column, where, claim, least in (
-        (
-            "Rorb",
-            "pcc",
-            "Fig. 4a",
-            f"show a pattern similar to the measured one (rule: PCC of at least {PATTERN})",
-            PATTERN,
-        ),
-        ("Slc32a1", MEAN, "Fig. 4b", "predict too much of it (rule: mean above the measured one)", 1),
+        ("Rorb", "pcc", "Fig. 4a", similar, PATTERN),
+        ("Slc32a1", MEAN, "Fig. 4b", too_much, 1),
     ):
         rows = others[others["gene"] == gene]
         if len(rows):
             text = "; ".join(f"{row['pair']}, {row['method']}: {row[column]:.2f}" for _, row in rows.iterrows())
-            page.verdict(f"{gene}: {names} {claim}", where, judge(list(rows[column] >= least), rows["pair"]), text)
+            page.verdict(f"{gene}: {names} {claim}", where, judge(list(rows[column] > least), rows["pair"]), text)
 
 
 def _judge_column(

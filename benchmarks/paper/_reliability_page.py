@@ -109,7 +109,8 @@ def _draw(frame: pd.DataFrame, page: Page) -> None:
         "Mean of all genes (hollow) and of the half with the higher score, by score, with the 95 % interval over genes "
         "of one seed; means over seeds (Fig. 2e)."
     )
-    page.figure(dots(table, row_height=0.26), "reliability", caption)
+    if len(table):
+        page.figure(dots(table, row_height=0.26), "reliability", caption)
 
 
 def _show_ranks(frame: pd.DataFrame, page: Page) -> None:

@@ -69,6 +69,7 @@ def _draw(common: pd.DataFrame, everything: pd.DataFrame, page: Page) -> None:
     of_genes = over_genes(common, "pcc", keys).assign(metric="PCC by gene")
     of_cells = everything[everything["axis"] == OVER_COMMON]
     of_cells = of_cells.groupby([*keys, "gene"], sort=False)["css"].mean().unstack("gene")
+    of_cells = of_cells.reindex(columns=["mean", "lower quarter", "upper quarter"])
     half = (of_cells["upper quarter"] - of_cells["lower quarter"]) / 2
     of_cells = pd.DataFrame({"mean": of_cells["mean"], "half": half}).reset_index().assign(metric="CSS by cell")
     table = pd.concat([of_genes, of_cells])
@@ -78,7 +79,8 @@ def _draw(common: pd.DataFrame, everything: pd.DataFrame, page: Page) -> None:
         "The genes that every share holds out, by method (S3). By gene: mean with its 95 % interval over genes. By "
         "cell: mean; the bar is as long as the distance between the quarters of the cells."
     )
-    page.figure(dots(table), "reserved", caption)
+    if len(table):
+        page.figure(dots(table), "reserved", caption)
 
 
 def _show_new_cells(new: pd.DataFrame, by: list[str], page: Page) -> None:

@@ -33,6 +33,6 @@ def without_the_gene(results: pd.DataFrame, columns: dict[str, str]) -> str:
         return ""
     return (
         f"Predictions from a permuted reference reach what the measured genes reach, or at most {MARGIN} less: "
-        f"{'; '.join(found)}. So there this score needs nothing of what the reference knows of a gene, and a high one "
-        "does not show that genes were predicted."
+        f"{'; '.join(found)}. On these pairs the score needs nothing of what the reference knows of a gene, and a high "
+        "one does not show that genes were predicted."
     )

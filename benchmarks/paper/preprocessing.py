@@ -145,7 +145,8 @@ def _draw(results: pd.DataFrame, page: Page) -> None:
     table = over_genes(genes, "spearman", ["pair", "method", "preprocessing"])
     table = table.assign(row=table["method"], series=table["preprocessing"], metric="Spearman")
     caption = "Spearman's correlation by preprocessing: mean with its 95 % interval over genes (S4)."
-    page.figure(dots(table, row_height=0.3), "preprocessing", caption)
+    if len(table):
+        page.figure(dots(table, row_height=0.3), "preprocessing", caption)
 
 
 def _show_counts(results: pd.DataFrame, page: Page) -> None:
