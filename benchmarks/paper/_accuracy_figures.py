@@ -52,7 +52,7 @@ def draw_front(free: pd.DataFrame, page: Page) -> None:
     table[NULL] = _told_nothing().reindex(table.index)
     elsewhere = _other_cells(others.index[others["pcc"].isna()])
     for pair, row in elsewhere.iterrows():
-        table.loc[pair] = row.drop("method").reindex(table.columns)
+        table.loc[pair] = row.reindex(table.columns)
         others.loc[pair] = {"method": row["method"], "pcc": row[OTHER]}
     shown = [name for name in BARS if name in table and table[name].notna().any()]
     width = 0.8 / max(len(shown), 1)
@@ -76,7 +76,7 @@ def draw_front(free: pd.DataFrame, page: Page) -> None:
     axes.set_ylabel("mean PCC of held-out genes", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
-    page.figure(figure, "front", _caption(free, others, list(elsewhere.index)))
+    page.figure(figure, "front", _caption(free, others, elsewhere))
 
 
 def _told_nothing() -> pd.Series:
@@ -95,7 +95,8 @@ def _other_cells(pairs: pd.Index) -> pd.DataFrame:
 
     Returns
     -------
-    One row per pair; columns `crossfit`, `paper`, `kNN`, `OTHER`: mean PCC over the seeds of all four; `method`.
+    One row per pair; columns `crossfit`, `paper`, `kNN`, `OTHER`: mean PCC over the seeds of all four; `method`;
+    `seeds`, their number.
     """
     genes = _systems()
     rows = {}
@@ -104,8 +105,8 @@ def _other_cells(pairs: pd.Index) -> pd.DataFrame:
         peers = of_seed[of_seed.columns.intersection(PEERS, sort=False)].mean()
         if len(peers) and {CROSSFIT, PAPER, "kNN"} <= set(of_seed):
             columns = {CROSSFIT: "crossfit", PAPER: "paper", "kNN": "kNN", peers.idxmax(): OTHER}
-            whole = of_seed[list(columns)].dropna().rename(columns=columns).mean()
-            rows[pair] = {**whole, "method": peers.idxmax()}
+            whole = of_seed[list(columns)].dropna().rename(columns=columns)
+            rows[pair] = {**whole.mean(), "method": peers.idxmax(), "seeds": len(whole)}
     return pd.DataFrame.from_dict(rows, orient="index").dropna()
 
 
@@ -135,9 +136,10 @@ def best_others(free: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"method": average.idxmax(axis=1), "pcc": average.max(axis=1)})
 
 
-def _caption(free: pd.DataFrame, others: pd.DataFrame, elsewhere: list[str]) -> str:
+def _caption(free: pd.DataFrame, others: pd.DataFrame, elsewhere: pd.DataFrame) -> str:
     """Say what the figure shows, and on how many seeds it rests."""
     seeds = free[free["method"].isin(["paper", "crossfit"])].groupby("pair", sort=False)["seed"].nunique()
+    seeds.update(elsewhere.get("seeds", pd.Series(dtype=int)))
     counts = ", ".join(f"{SHORT.get(pair, pair)} {count}" for pair, count in seeds.items())
     text = (
         "Mean PCC of held-out genes, leak-free. The line is learned from the gene itself in other cells of the "
@@ -151,11 +153,11 @@ def _caption(free: pd.DataFrame, others: pd.DataFrame, elsewhere: list[str]) -> 
         " The best other system is the published one with the highest mean on a pair, of those that were run on the "
         "same cells and folds."
     )
-    if elsewhere:
+    if len(elsewhere):
         text += (
-            f" {', '.join(SHORT.get(pair, pair) for pair in elsewhere)}: all bars are from the study of systems, on "
-            f"{systems.STUDY.n_cells} cells and the seeds of the best other system, because the study of accuracy has "
-            "other cells; ridge and both lines were not measured on these."
+            f" {', '.join(SHORT.get(pair, pair) for pair in elsewhere.index)}: all bars are from the study of systems, "
+            f"on {systems.STUDY.n_cells} cells, because the study of accuracy has other cells; ridge and both lines "
+            "were not measured on these."
         )
     return text + (f" {', '.join(without)}: none was run on these cells." if without else "")
 
