@@ -206,8 +206,8 @@ def _show_exchanged(results: pd.DataFrame, page: Page) -> None:
     page.text(
         "A stronger check than noise on predictions: the reference values of a held-out gene are exchanged among a "
         "share of the reference cells, so that its prediction is wrong from the source. Only `crossfit` was measured "
-        "so. The noisy copies of a gene are genes without a protein vector, and the reference that has them brings no "
-        "vectors for the other genes either, so that the column without exchange differs a little from the accuracy."
+        "so. The noisy copies of a gene are added to the reference as further genes without a protein vector, and the "
+        "other genes of that reference have none either: the PCC without exchange need not be that of the accuracy."
     )
     table = results.groupby(["pair", "method", "exchanged"], sort=False)[["reliability", "pcc"]].mean()
     text = table.apply(lambda row: f"{row['reliability']:.3f} / {row['pcc']:.3f}", axis=1)
