@@ -9,9 +9,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from benchmarks.paper._against_peers import add_verdict_against_peers
 from benchmarks.paper._compare import judge, real, wide
-from benchmarks.paper._figures import color, panels
+from benchmarks.paper._figures import SHORT, color, panels
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS
 from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, peers_of, seeds_of
+from benchmarks.paper._without_the_gene import without_the_gene
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -36,6 +37,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "clusters as regions; empty without regions. `squidpy.gr.calculate_niche` clusters such means by Leiden or by "
         "a Gaussian mixture; k-means is simpler, and finds as many clusters for every method.",
         f"{seeds_of(results)} {RULE}",
+        without_the_gene(results, {"domain ARI": "domain ARI", "type accuracy": "type accuracy"}),
     )
     for pair, of_pair in results.groupby("pair", sort=False):
         about = of_pair.iloc[0]
@@ -45,13 +47,14 @@ def show(results: pd.DataFrame, page: Page) -> None:
     names = {"Moran's I rank": "Spearman with measured", "Moran's I higher": "share of genes above measured"}
     page.table(moran.rename(columns=names), "Moran's I: mean over genes, order of the genes, inflation")
     figure = panels(DRAWN, 3, partial(_draw, results), (2.7, 2.6))
-    page.figure(figure, "downstream", "What an analysis finds, per pair; measured genes in black.")
+    caption = "What an analysis finds, on the pairs where it was possible; measured genes in black, controls hollow."
+    page.figure(figure, "downstream", caption)
     plt.close(figure)
     _judge(real(results), page)
 
 
 def _draw(results: pd.DataFrame, ax: Axes, column: str) -> None:
-    table = wide(results.groupby(["pair", "method"], sort=False)[column].mean(), "method")
+    table = wide(results.groupby(["pair", "method"], sort=False)[column].mean(), "method").dropna(how="all")
     methods = [name for name in (MEASURED, "paper", f"paper{CONTROL}", "crossfit", *PEERS) if name in table]
     width = 0.8 / len(methods)
     for number, name in enumerate(methods):
@@ -59,6 +62,7 @@ def _draw(results: pd.DataFrame, ax: Axes, column: str) -> None:
         style = {"color": "w" if is_control else color(name), "edgecolor": color(name), "linewidth": 0.8}
         positions = [index + number * width for index in range(len(table))]
         ax.bar(positions, table[name], 0.9 * width, label=name, **style)
+    table = table.rename(index=SHORT)
     centers = [index + 0.4 - width / 2 for index in range(len(table))]
     ax.set_xticks(centers, table.index, rotation=25, ha="right", rotation_mode="anchor", fontsize=6)
 

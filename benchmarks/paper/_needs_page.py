@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from benchmarks.paper._compare import judge, real, wide
+from benchmarks.paper._compare import SIMULATED, judge, real, wide
 from benchmarks.paper._figures import line, panels
 from benchmarks.paper._scalars import ASKED_HERE, count_seeds
+from benchmarks.paper._study import PAIRS
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -20,6 +20,8 @@ ALL = "all"
 GENES = "shared genes"
 MOST = "share of the most frequent cluster"
 OTHERS = "share of the other clusters"
+MIN_LEVELS = 3  # of a panel; what has fewer is in the table only
+DRAWN = tuple(pair for pair in PAIRS if pair != SIMULATED)
 LOSS = 0.05  # of PCC that counts
 LOST = "crossfit: lost"
 
@@ -37,11 +39,13 @@ def show(results: pd.DataFrame, page: Page) -> None:
     )
     for pair, of_pair in results.groupby("pair", sort=False):
         page.table(_table(of_pair), f"{pair}: mean PCC of the hidden genes")
-        needs = [name for name in of_pair["needs"].unique() if name != ALL]
-        if needs:
+        n_levels = of_pair.groupby("needs", sort=False)["level"].nunique()
+        needs = list(n_levels.index[n_levels >= MIN_LEVELS])
+        if needs and pair in DRAWN:
             figure = panels(needs, 3, partial(_draw, of_pair), (2.6, 2.2))
             caption = (
-                f"{pair}: mean PCC of hidden genes against what the data offer. Dotted: with all data, same cells."
+                f"{pair}: mean PCC of hidden genes against what the data offer. Dotted: with all data, same cells. "
+                f"What was measured at fewer than {MIN_LEVELS} levels is in the table only."
             )
             page.figure(figure, f"needs_{pair.lower()}", caption)
             plt.close(figure)
@@ -71,8 +75,8 @@ def _draw(of_pair: pd.DataFrame, ax: Axes, need: str) -> None:
         ax.plot(curve.index, curve["pcc"], marker=".", label=method, **style)
         ax.plot(curve.index, curve["pcc, all data"], **{**style, "linestyle": ":", "linewidth": 1})
     ax.set_xscale("log")
-    positions = np.sort(rows["position"].unique())
-    ax.set_xticks(positions, [f"{position:g}" for position in positions], fontsize=6)
+    levels = rows.groupby("position")["level"].first()
+    ax.set_xticks(levels.index, levels, fontsize=6)
     ax.minorticks_off()
     ax.set_ylabel("PCC", fontsize=8)
 

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.paper._against_peers import judge_complete, listed
 from benchmarks.paper._compare import judge, wide
 from benchmarks.paper._figures import scatter
-from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES
+from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES, SYSTEMS
 from benchmarks.paper._scalars import ASKED_HERE, peers_of, seeds_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FIGURES = {"Fig. 4": ("Rorb", "Slc32a1"), "Fig. S12": ("Aldoc", "Gfap")}
 PATTERN = 0.3  # PCC
 LEVELS = (0.5, 2.0)  # predicted mean, divided by the measured one
 EXCESS = 1.2
-MEAN = "mean, predicted / measured"
+MEAN, SD = "mean, predicted / measured", "sd, predicted / measured"
 MAX_CELLS = 500  # that are drawn
 MAX_MAPS = 2  # pairs that are drawn
 COLORS = plt.get_cmap("viridis", 8)  # few, so that the picture is small
@@ -33,8 +33,9 @@ def show(results: pd.DataFrame, page: Page) -> None:
     page.text(
         "The four genes of the paper's maps, each predicted with its fold held out, on all cells. PCC within types is "
         "what is left when the mean of the given cell type is subtracted from both: a map that only shows where the "
-        "types are has 0. Moran's I is over the six nearest cells, imputed and measured; a higher one than measured is "
-        f"not a better one. {seeds_of(found)}"
+        "types are has 0. The ratios are those of the predicted mean and standard deviation (sd) over cells to the "
+        "measured ones: with a small sd, a map has little contrast. Moran's I is over the six nearest cells, imputed "
+        f"and measured; a higher one than measured is not a better one. {seeds_of(found)}"
     )
     for pair, of_pair in found.groupby("pair", sort=False):
         page.table(_table(of_pair), f"{pair}: single genes")
@@ -45,7 +46,8 @@ def show(results: pd.DataFrame, page: Page) -> None:
 
 def _table(of_pair: pd.DataFrame) -> pd.DataFrame:
     groups = of_pair[of_pair["method"].isin(SHOWN)].groupby(["gene", "method"], sort=False)
-    columns = {"css": "CSS", "mse": "MSE", "pcc": "PCC", "PCC within types": "PCC within types", MEAN: "mean, ratio"}
+    columns = {"css": "CSS", "mse": "MSE", "pcc": "PCC", "PCC within types": "PCC within types"}
+    columns |= {MEAN: "mean, ratio", SD: "sd, ratio"}
     table = groups[list(columns)].mean().rename(columns=columns)
     moran = groups[["Moran's I", "Moran's I measured"]].mean()
     table["Moran's I"] = [f"{a:.2f} ({b:.2f})" for a, b in moran.to_numpy()]
@@ -63,7 +65,7 @@ def _show_maps(maps: pd.DataFrame, page: Page) -> None:
         figure, axes = plt.subplots(
             len(genes),
             len(methods),
-            figsize=(1.4 * len(methods), 1.5 * len(genes)),
+            figsize=(1.4 * len(methods) + 0.5, 1.5 * len(genes)),
             squeeze=False,
             layout="constrained",
         )
@@ -72,12 +74,15 @@ def _show_maps(maps: pd.DataFrame, page: Page) -> None:
             for ax, name in zip(row, methods, strict=True):
                 order = np.argsort(values[f"{gene}, {name}"].to_numpy(), kind="stable")
                 drawn = values.iloc[order]
-                scatter(ax, drawn["x"], drawn["y"], c=drawn[f"{gene}, {name}"], vmin=0, vmax=top, cmap=COLORS)
+                colors = {"c": drawn[f"{gene}, {name}"], "vmin": 0, "vmax": top, "cmap": COLORS}
+                scatter(ax, drawn["x"], drawn["y"], antialiased=False, **colors)
                 ax.set_aspect("equal")
                 ax.set_title(f"{gene}, {name}", fontsize=8)
+            bar = figure.colorbar(ax.collections[0], ax=row, shrink=0.8, aspect=12)
+            bar.ax.tick_params(labelsize=6)
         caption = (
             f"{pair}: measured and imputed expression of the same {len(values)} cells. Each row has one color scale, "
-            "up to the 98th percentile of the measured values (Fig. 4, S12)."
+            "up to the 98th percentile of the measured values, log-normalized (Fig. 4, S12)."
         )
         page.figure(figure, f"patterns_{pair.lower()}", caption)
         plt.close(figure)
@@ -118,6 +123,23 @@ def _judge(found: pd.DataFrame, page: Page) -> None:
         low, high = LEVELS
         claim = f"{names}: neither over- nor under-expressed by `paper` (rule: mean {low} to {high} times the measured)"
         _judge_column(chosen[chosen["method"] == "paper"], MEAN, LEVELS, claim, where, page)
+    _judge_others(means, page)
+
+
+def _judge_others(means: pd.DataFrame, page: Page) -> None:
+    """Judge what the paper says of the maps of other systems."""
+    others = means[means["method"].isin(SYSTEMS)]
+    names = " and ".join(SYSTEMS)
+    similar = f"show a pattern similar to the measured one (rule: PCC of at least {PATTERN})"
+    too_much = "predict too much of it (rule: mean above the measured one)"
+    for gene, column, where, claim, least in (
+        ("Rorb", "pcc", "Fig. 4a", similar, PATTERN),
+        ("Slc32a1", MEAN, "Fig. 4b", too_much, 1),
+    ):
+        rows = others[others["gene"] == gene]
+        if len(rows):
+            text = "; ".join(f"{row['pair']}, {row['method']}: {row[column]:.2f}" for _, row in rows.iterrows())
+            page.verdict(f"{gene}: {names} {claim}", where, judge(list(rows[column] > least), rows["pair"]), text)
 
 
 def _judge_column(

@@ -10,10 +10,12 @@ import sys
 import numpy as np
 import pandas as pd
 from _pairs import Pair
-from benchmarks.paper._claims import add_cost, exponent
+from benchmarks.paper._claims import GB_PER_GIB, PAPER_GB, PAPER_MINUTES, add_cost, exponent
+from benchmarks.paper._figures import line
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import RECIPES
 from benchmarks.paper._study import Study
+from matplotlib.figure import Figure
 
 from stimpute.recipes._paper import GRAPH_EPOCHS_LARGE, GRAPH_EPOCHS_SMALL, SMALL_DATA
 
@@ -53,14 +55,16 @@ def show(results: pd.DataFrame, page: Page) -> None:
     """Write a table and verdicts."""
     page.text(
         f"Synthetic tissues, one thread; {N_GENES} unmeasured genes are imputed and written to a store. The paper's "
-        "largest section has 1,349,620 cells and took 961 minutes and 13.8 GB, on two graphics cards, with 377 genes. "
-        "CPU seconds here and minutes there are not the same thing, and only the growth can be compared. "
+        f"largest section has {LARGEST:,} cells and took {PAPER_MINUTES} minutes and {PAPER_GB} GB, on two graphics "
+        "cards, with 377 genes. CPU seconds here and minutes there are not the same thing, and only the growth can be "
+        "compared. "
         f"`paper` trains its graph network for {GRAPH_EPOCHS_SMALL} epochs on fewer than {SMALL_DATA:,} cells and for "
         f"{GRAPH_EPOCHS_LARGE} epochs from there on, as the text of the paper says, so that its cost has a step there."
     )
     table = results.set_index(["method", "cells"])[list(SHOWN)].rename(columns=SHOWN)
     page.table(table, "CPU seconds and peak memory of the process")
     costs = results.assign(seconds=results["train_seconds"] + results["impute_seconds"])
+    _draw(costs, page)
     of_paper, of_crossfit = (costs[costs["method"] == name].sort_values("cells") for name in RECIPES)
     if len(of_paper) > 1:
         add_cost(page, "paper", "S6, Discussion", "cannot be tested", extrapolate(of_paper))
@@ -72,6 +76,29 @@ def show(results: pd.DataFrame, page: Page) -> None:
             f"{last['cells']:,.0f} cells (0: they do not grow, 1: they are proportional to the cells). Larger sections "
             "are in the [results](../results.md), section A section from disk."
         )
+
+
+def _draw(costs: pd.DataFrame, page: Page) -> None:
+    """Draw seconds and memory against the number of cells, with the largest section of the paper."""
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    of_paper = {"seconds": ("seconds to train and impute", PAPER_MINUTES * 60)}
+    of_paper["peak_gib"] = ("peak memory, GiB", PAPER_GB / GB_PER_GIB)
+    for ax, (column, (label, value)) in zip(figure.subplots(1, 2), of_paper.items(), strict=True):
+        for name, of_method in costs.sort_values("cells").groupby("method", sort=False):
+            ax.plot(of_method["cells"], of_method[column], marker=".", label=f"{name}, one CPU thread", **line(name))
+        ax.plot(LARGEST, value, marker="*", color="k", linestyle="", label="the paper, two graphics cards")
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlabel("cells", fontsize=8)
+        ax.set_ylabel(label, fontsize=8)
+        ax.tick_params(labelsize=7)
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(*ax.get_legend_handles_labels(), fontsize=7, frameon=False, ncols=3, loc="outside upper center")
+    caption = (
+        "CPU seconds and peak memory against the number of cells, and what the paper reports for its largest section: "
+        "minutes of the clock, on other machines (Fig. S5, S6)."
+    )
+    page.figure(figure, "cost", caption)
 
 
 def extrapolate(costs: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from _methods import baselines, stimpute
 from _pairs import Pair
 from benchmarks.paper import _cache, accuracy
 from benchmarks.paper._compare import ASKED_HERE, add_verdict_without_test, judge, means, wide
+from benchmarks.paper._figures import dots, over_genes
 from benchmarks.paper._held_out import cell_types, make_folds, predict, summarize
 from benchmarks.paper._page import Page
 from benchmarks.paper._study import Study
@@ -126,6 +127,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "a constant on the same scale. Spearman's correlation is what can be compared across columns. Pooled size "
         "factors were written from the paper of scran; the reference was cut to its 2000 genes with the most counts."
     )
+    _draw(results, page)
     _show_counts(results, page)
     for column, label in (("spearman", "Spearman"), ("pcc", "PCC"), ("css", "CSS")):
         table = wide(means(results, [column], ["pair", "method", "preprocessing"])[column], "preprocessing")
@@ -135,6 +137,16 @@ def show(results: pd.DataFrame, page: Page) -> None:
     for name in ("paper", "crossfit"):
         if name in table.index.get_level_values("method") and DEFAULT in table:
             _judge(name, table.xs(name, level="method").drop("SYNTHETIC", errors="ignore").dropna(), page)
+
+
+def _draw(results: pd.DataFrame, page: Page) -> None:
+    """Draw Spearman's correlation, which does not depend on the scale."""
+    genes = results[(results["axis"] == "gene") & ~results["method"].isin(("constant", "reference mean, calibrated"))]
+    table = over_genes(genes, "spearman", ["pair", "method", "preprocessing"])
+    table = table.assign(row=table["method"], series=table["preprocessing"], metric="Spearman")
+    caption = "Spearman's correlation by preprocessing: mean with its 95 % interval over genes (S4)."
+    if len(table):
+        page.figure(dots(table, row_height=0.3), "preprocessing", caption)
 
 
 def _show_counts(results: pd.DataFrame, page: Page) -> None:

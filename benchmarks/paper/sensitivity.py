@@ -10,6 +10,7 @@ from _methods import Prepare, stimpute
 from _pairs import Pair
 from benchmarks.paper import _cache, accuracy
 from benchmarks.paper._compare import SIMULATED, judge, means, wide
+from benchmarks.paper._figures import dots, over_genes
 from benchmarks.paper._held_out import cell_types, make_folds, predict, summarize
 from benchmarks.paper._page import Page
 from benchmarks.paper._study import Study
@@ -103,7 +104,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         rows = means(results[results["method"] == recipe], METRICS, ["pair", "option", "value"]).reset_index()
         if not len(rows):
             continue
-        rows["value"] = rows["value"].map(lambda value: f"{value:g}" if isinstance(value, float) else str(value))
+        rows["value"] = rows["value"].map(_written)
         defaults = pd.DataFrame()
         if len(base):
             defaults = means(base[base["method"] == recipe], METRICS, ["pair"]).reset_index()
@@ -112,8 +113,37 @@ def show(results: pd.DataFrame, page: Page) -> None:
             defaults = pd.concat([defaults, of_seeds[of_seeds["value"] != "0"]])
         long = pd.concat([defaults, rows]).set_index(["option", "value", "pair"])
         shown = pd.concat([wide(long[metric], "pair").add_prefix(f"{metric.upper()} ") for metric in METRICS], axis=1)
+        _draw(recipe, results, seeds, page)
         page.table(shown, f"`{recipe}`: one hyperparameter changed at a time, leak-free totals", folded=True)
         _judge(recipe, rows, base, page)
+
+
+def _written(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _draw(recipe: str, results: pd.DataFrame, seeds: pd.DataFrame, page: Page) -> None:
+    """Draw every setting, below the defaults with each seed; kNN is a line."""
+    genes = results[(results["method"] == recipe) & (results["axis"] == "gene")]
+    genes = genes.assign(row=genes["option"] + " = " + genes["value"].map(_written))
+    of_seeds = seeds[(seeds["axis"] == "gene")] if len(seeds) else genes[:0]
+    of_seeds = of_seeds[of_seeds["pair"].isin(genes["pair"])]
+    defaults = of_seeds[of_seeds["method"] == recipe]
+    defaults = defaults.assign(row="defaults, seed " + defaults["seed"].astype(str))
+    knn = of_seeds[(of_seeds["method"] == "kNN") & (of_seeds["seed"] == 0)]
+    tables, lines = [], []
+    for metric in METRICS[:2]:
+        both = pd.concat([defaults, genes], ignore_index=True)
+        found = over_genes(both, metric, ["pair", "row", "method"])
+        tables.append(found.assign(metric=metric.upper(), series=recipe))
+        of_knn = knn.groupby(["pair", "method"], sort=False)[metric].mean().reset_index(name="mean")
+        lines.append(of_knn.assign(metric=metric.upper(), label="kNN"))
+    caption = (
+        f"`{recipe}`, one hyperparameter changed at a time: mean with its 95 % interval over genes; the line is kNN "
+        "(Fig. 5b, S15)."
+    )
+    figure = dots(pd.concat(tables), pd.concat(lines), row_height=0.13, side_by_side=True)
+    page.figure(figure, f"sensitivity_{recipe}", caption)
 
 
 def _judge(recipe: str, rows: pd.DataFrame, base: pd.DataFrame, page: Page) -> None:

@@ -17,7 +17,9 @@ from stimpute.tl import gene_folds
 
 ORDER = 51
 INPUTS = "measured, genes of the reference only"
-MATRICES = {"all genes, PCA": "", "50 most variable genes": " top 50"}
+N_VARIABLE = 50
+VARIABLE = f"{N_VARIABLE} most variable genes"
+MATRICES = {"all genes, PCA": "", VARIABLE: f" top {N_VARIABLE}"}
 
 
 def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
@@ -56,7 +58,8 @@ def show(results: pd.DataFrame, page: Page) -> None:
         f"{seeds_of(results)} {RULE}",
     )
     at_default = results[results["resolution"] == DEFAULT]
-    for pair, of_pair in at_default.groupby("pair", sort=False):
+    n_genes = at_default["n_genes"].mask(at_default["genes"] == VARIABLE, at_default["n_genes"].clip(upper=N_VARIABLE))
+    for pair, of_pair in at_default.assign(n_genes=n_genes).groupby("pair", sort=False):
         groups = of_pair.fillna({"genes": ""}).groupby(["method", "genes"], sort=False)
         columns = {"n_genes": "number of genes", **METRICS, "n_clusters": "clusters"}
         table = groups[list(columns)].mean().rename(columns=columns)

@@ -77,7 +77,8 @@ def made_up():
     yield "modules", modules, pd.concat([agreement, is_there, ranked])
     scored = table(
         by_method | {"gene": ["Rorb", "Gfap"]},
-        ["css", "mse", "pcc", "PCC within types", "mean, predicted / measured", "Moran's I", "Moran's I measured"],
+        ["css", "mse", "pcc", "PCC within types", "mean, predicted / measured", "sd, predicted / measured"]
+        + ["Moran's I", "Moran's I measured"],
         part="scores",
     )
     regions = table(by_method | {"gene": ["Rorb"], "region": ["Pia Layer 1", "Layer 4"]}, ["mean"], part="regions")
