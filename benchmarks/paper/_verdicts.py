@@ -47,7 +47,7 @@ def evidence(verdicts: list[dict[str, str]], study: str) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _by_source(verdicts: list[dict[str, str]]) -> dict[str, pd.DataFrame]:
