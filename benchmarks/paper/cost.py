@@ -113,8 +113,8 @@ def extrapolate(costs: pd.DataFrame) -> str:
     hours = last["seconds"] * (LARGEST / last["cells"]) ** grown / 3600
     return (
         f"{measured} Exponent {grown:.2f} from {alike['cells'].min():,.0f} to {alike['cells'].max():,.0f} cells, which "
-        f"have as many epochs. Extrapolated from there, not measured: {hours:.1f} CPU hours for {LARGEST:,} cells on one "
-        "thread; sizes this small do not allow to extrapolate the memory."
+        f"have as many epochs. Extrapolated from there, not measured: {hours:.1f} CPU hours for {LARGEST:,} cells on "
+        "one thread; sizes this small do not allow to extrapolate the memory."
     )
 
 
