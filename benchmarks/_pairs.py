@@ -48,6 +48,11 @@ class Pair:
     expression: Literal["counts", "normalized"] = "counts"
 
     @property
+    def setup(self) -> dict[str, str]:
+        """Arguments of `setup_anndata` for the section and copies of it."""
+        return {"expression": self.expression}
+
+    @property
     def lacks(self) -> list[str]:
         """What this pair has not, of what other pairs have."""
         has = {

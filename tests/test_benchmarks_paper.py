@@ -424,3 +424,20 @@ def test_a_system_that_is_not_installed_is_no_result(paper, monkeypatch, tmp_pat
     assert not list(tmp_path.rglob("*.error"))
     failed.stderr = "RuntimeError: no CUDA"
     assert list(studies["systems"].measure(pair, 0, "spage")["error"]) == ["RuntimeError: no CUDA"]
+
+
+def test_boosting_chooses_its_settings_without_the_held_out_genes(fold, monkeypatch):
+    from dataclasses import replace
+
+    from benchmarks.paper import _rivals
+
+    from stimpute.tl.metrics import pcc
+
+    monkeypatch.setitem(_rivals.BOOSTING, "max_iter", 10)
+    monkeypatch.setattr(_rivals, "ROUNDS", (2, 10))
+    predicted = _rivals.boosting_and_panel_mean(fold)
+    assert predicted.shape == fold.truth.shape
+    blind = replace(fold, truth=np.zeros_like(fold.truth))
+    assert np.array_equal(predicted, _rivals.boosting_and_panel_mean(blind))
+    alone = _rivals.boosting(fold)
+    assert pcc(fold.truth, predicted).mean() > pcc(fold.truth, alone).mean() - 0.02

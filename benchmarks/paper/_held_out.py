@@ -45,7 +45,8 @@ class HeldOut:
 
 def make_folds(pair: Pair, seed: int, totals: str = "input") -> list[GeneFold]:
     """Split the genes; the reference has the protein vectors of the pair. All studies use these folds."""
-    return tl.gene_folds(pair.spatial, with_proteins(pair.reference, pair), seed=seed, totals=totals)
+    reference = with_proteins(pair.reference, pair)
+    return tl.gene_folds(pair.spatial, reference, seed=seed, totals=totals, spatial_setup=pair.setup)
 
 
 def predict(folds: Sequence[GeneFold], method: Predict) -> HeldOut:

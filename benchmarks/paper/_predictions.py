@@ -60,7 +60,7 @@ def permute(reference: ad.AnnData, genes: Sequence[str], seed: int) -> ad.AnnDat
 
 def folds(pair: Pair, seed: int) -> list[GeneFold]:
     """Split the shared genes into five folds; the reference has the protein vectors of the pair."""
-    return tl.gene_folds(pair.spatial, with_proteins(pair.reference, pair), seed=seed)
+    return tl.gene_folds(pair.spatial, with_proteins(pair.reference, pair), seed=seed, spatial_setup=pair.setup)
 
 
 def _predict(pair: Pair, folds: list[GeneFold], seed: int, part: str) -> list[dict[str, np.ndarray]]:
@@ -113,7 +113,7 @@ def unmeasured_fold(pair: Pair, always: Sequence[str] = ()) -> GeneFold | None:
         return None
     table = _variability(reference)[candidates].sort_values(ascending=False)
     chosen = set(table.index[:N_UNMEASURED]) | set(candidates.intersection(always))
-    setups = {"expression": pair.expression}, {"expression": "counts"}
+    setups = pair.setup, {"expression": "counts"}
     inputs = pair.spatial[:, pair.spatial.var_names.isin(reference.var_names[counted > 0])].copy()
     no_truth = np.zeros((inputs.n_obs, 0))
     return GeneFold(0, inputs, with_proteins(reference, pair), sorted(chosen), no_truth, *setups)

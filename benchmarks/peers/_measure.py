@@ -50,7 +50,8 @@ def path_of(system: str, pair: str, seed: int, fold: int) -> Path:
 @lru_cache
 def _make_folds(pair: str, seed: int, n_cells: int) -> list[GeneFold]:
     loaded = load_pair(pair, n_cells)
-    return tl.gene_folds(loaded.spatial, with_proteins(loaded.reference, loaded), n_folds=N_FOLDS, seed=seed)
+    reference = with_proteins(loaded.reference, loaded)
+    return tl.gene_folds(loaded.spatial, reference, n_folds=N_FOLDS, seed=seed, spatial_setup=loaded.setup)
 
 
 def folds_of(pair: str, seed: int, n_cells: int = N_CELLS) -> list[GeneFold]:

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import _pairs
 from benchmarks.paper import __main__ as main
-from benchmarks.paper import _cache, _lacks, _predictions, _rivals, accuracy, clustering, patterns
-from benchmarks.paper._held_out import correlation_within
+from benchmarks.paper import _cache, _lacks, _predictions, _rivals, accuracy, clustering, nulls, patterns
+from benchmarks.paper._held_out import correlation_within, make_folds
 from benchmarks.paper._study import all_studies, tasks_of
 from peers import _measure, _normalize
 from peers._exchange import Answer
@@ -139,6 +139,8 @@ def test_values_that_are_not_counts_are_used_as_normalized(saved, without):
     np.testing.assert_allclose(fold.truth, expected, rtol=1e-5)
     with pytest.raises(ValueError, match="no counts"):
         _normalize.normalized_pair(fold)
+    permuted = nulls.permute_section(pair, 0)
+    assert make_folds(permuted, 0)[0].spatial_setup == {"expression": "normalized"}
     unmeasured = _predictions.unmeasured_fold(pair)
     inputs = saved[:, unmeasured.spatial.var_names].X.toarray()
     np.testing.assert_allclose(unmeasured.dense.spatial, np.log1p(inputs), rtol=1e-5)
