@@ -10,9 +10,10 @@ from typing import Literal
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
-from stimpute import StImputeModel, datasets
+from stimpute import StImputeModel, datasets, pp
 
 DATA = Path(os.environ.get("STIMPUTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 PROTEINS = {
@@ -23,21 +24,44 @@ PROTEINS = {
 }
 UNION = "esm2_UNION.npz"  # vectors of the genes of all tables, for a pair that has none of its own
 MAX_REFERENCE = 6000
+MIN_VECTORS = 3  # genes of the section that must have a protein vector
+CONSEQUENCES = {
+    "positions": "`crossfit` has no spatial neighbors",
+    "counts": "the logarithm of the published values, plus 1, is used as it is",
+    "labels": "no method is told cell types, and nothing is computed within them",
+    "proteins": f"genes of the section are not in {UNION}, and genes are related by co-expression alone",
+}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Spatial data over the shared genes, and the whole reference; both counts, unless `expression` says otherwise.
+    """Spatial data over the shared genes, and the whole reference, which has counts.
 
-    The section of a pair of the paper may have no positions, and its values may be no counts: then it is set up as
-    normalized, which :func:`stimpute.tl.gene_folds` reads. A study that needs counts or positions fails on it.
+    A pair of the paper may lack some of `CONSEQUENCES`. A section without counts is set up as normalized, which
+    :func:`stimpute.tl.gene_folds` reads.
     """
 
     name: str
     spatial: ad.AnnData
     reference: ad.AnnData
-    proteins: Path | ad.AnnData
+    proteins: Path | ad.AnnData | None
     expression: Literal["counts", "normalized"] = "counts"
+
+    @property
+    def setup(self) -> dict[str, str]:
+        """Arguments of `setup_anndata` for the section and copies of it."""
+        return {"expression": self.expression}
+
+    @property
+    def lacks(self) -> list[str]:
+        """What this pair has not, of what other pairs have."""
+        has = {
+            "positions": "spatial" in self.spatial.obsm,
+            "counts": self.expression == "counts",
+            "labels": self.spatial.obs["cell_type"].nunique() > 1,
+            "proteins": self.proteins is not None,
+        }
+        return [name for name, is_there in has.items() if not is_there]
 
 
 def load_pair(name: str, max_cells: int | None = None, seed: int = 0) -> Pair:
@@ -68,9 +92,18 @@ def load_pair(name: str, max_cells: int | None = None, seed: int = 0) -> Pair:
     if expression == "normalized":
         spatial.X = spatial.X.log1p()
         StImputeModel.setup_anndata(spatial, spatial_key=_positions(spatial), expression="normalized")
-    if is_of_paper:
-        _say_what_differs(name, spatial, expression)
-    return Pair(name, spatial, reference, DATA / PROTEINS.get(name, UNION), expression)
+    pair = Pair(name, spatial, reference, _proteins(name, spatial.var_names), expression)
+    for what in pair.lacks:
+        print(f"{name} has no {what}: {CONSEQUENCES[what]}.", file=sys.stderr)
+    return pair
+
+
+def with_proteins(reference: ad.AnnData, pair: Pair) -> ad.AnnData:
+    """Return a copy of a reference with the protein vectors of a pair, if it has any."""
+    reference = reference.copy()
+    if pair.proteins is not None:
+        pp.add_protein_embeddings(reference, pair.proteins)
+    return reference
 
 
 def is_here(name: str) -> bool:
@@ -90,17 +123,15 @@ def _positions(spatial: ad.AnnData) -> str | None:
     return "spatial" if "spatial" in spatial.obsm else None
 
 
-def _say_what_differs(name: str, spatial: ad.AnnData, expression: str) -> None:
-    """Print what a pair of the paper lacks of what the other pairs have."""
-    lacks = []
-    if _positions(spatial) is None:
-        lacks.append("no positions: `crossfit` has no spatial neighbors, and studies of positions fail")
-    if expression == "normalized":
-        lacks.append("no counts: the logarithm of the published values, plus 1, is used as it is")
-    if name not in PROTEINS:
-        lacks.append(f"no protein vectors of its own: {UNION} is used, and co-expression for genes that it lacks")
-    for what in lacks:
-        print(f"{name} has {what}.", file=sys.stderr)
+def _proteins(name: str, genes: pd.Index) -> Path | None:
+    """Return the table with protein vectors of a pair; None for a pair of the paper with few genes that it has."""
+    if name in PROTEINS:
+        return DATA / PROTEINS[name]
+    path = DATA / UNION
+    if not path.exists():
+        return None
+    table = pp.ProteinEmbeddings.read(path)
+    return path if genes.isin(table.genes[table.embedding.any(1)]).sum() >= MIN_VECTORS else None
 
 
 def _draw(adata: ad.AnnData, n: int | None, rng: np.random.RandomState) -> ad.AnnData:

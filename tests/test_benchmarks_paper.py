@@ -499,3 +499,20 @@ def test_gains_of_other_systems_are_compared_with_that_of_the_paper(paper):
     _judge_comparable(frame, page)
     assert page.verdicts[0]["verdict"] == "holds in part"
     assert "STARMAP_V1: SpaGE +0.030, paper +0.060" in page.verdicts[0]["evidence"]
+
+
+def test_boosting_chooses_its_settings_without_the_held_out_genes(fold, monkeypatch):
+    from dataclasses import replace
+
+    from benchmarks.paper import _rivals
+
+    from stimpute.tl.metrics import pcc
+
+    monkeypatch.setitem(_rivals.BOOSTING, "max_iter", 10)
+    monkeypatch.setattr(_rivals, "ROUNDS", (2, 10))
+    predicted = _rivals.boosting_and_panel_mean(fold)
+    assert predicted.shape == fold.truth.shape
+    blind = replace(fold, truth=np.zeros_like(fold.truth))
+    assert np.array_equal(predicted, _rivals.boosting_and_panel_mean(blind))
+    alone = _rivals.boosting(fold)
+    assert pcc(fold.truth, predicted).mean() > pcc(fold.truth, alone).mean() - 0.02

@@ -3,7 +3,8 @@
 `python -m benchmarks.paper` does everything; `python -m benchmarks.paper ablations --pair OSMFISH --seeds 0` a part;
 `--jobs 8` measures in eight processes of one thread each; `--again` measures what is kept; `--page` only writes the
 page. A run that was stopped goes on where it was: the first seed of every study comes first. The pairs of the paper
-(`datasets.paper_pairs`) are measured, too, where the folder of the data has a folder of that name.
+(`datasets.paper_pairs`) are measured, too, where the folder of the data has a folder of that name. A task that needs
+positions, counts, cell types or protein vectors is skipped on a pair that lacks them, and says so.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from functools import partial
 import psutil
 from _pairs import is_here
 from benchmarks.paper import _cache
+from benchmarks.paper._lacks import SkippedError
 from benchmarks.paper._page import write_page
-from benchmarks.paper._study import PAIRS, PAPER_PAIRS, Task, all_studies, tasks_of
+from benchmarks.paper._study import PAIRS, PAPER_PAIRS, Study, Task, all_studies, tasks_of
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+SKIPPED = 3  # exit code of a process that skipped a task, and said why
 
 
 def main() -> None:
@@ -41,9 +44,7 @@ def main() -> None:
     if args.here:
         warnings.filterwarnings("ignore")
         logging.disable(logging.WARNING)
-        for task in missing:
-            _cache.measure(task, studies[task.study])
-        return
+        sys.exit(SKIPPED if _measure_here(missing, studies) else 0)
     if not args.page:
         with ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(partial(_in_own_process, timeout=args.timeout), missing))
@@ -77,6 +78,18 @@ def _is_wanted(task: Task, args: argparse.Namespace) -> bool:
     )
 
 
+def _measure_here(tasks: list[Task], studies: dict[str, Study]) -> list[Task]:
+    """Measure tasks in this process, and return those that were skipped."""
+    skipped = []
+    for task in tasks:
+        try:
+            _cache.measure(task, studies[task.study])
+        except SkippedError as reason:
+            print(f"{task}: skipped, because {reason}", file=sys.stderr, flush=True)
+            skipped.append(task)
+    return skipped
+
+
 def _in_own_process(task: Task, timeout: float | None) -> None:
     command = [sys.executable, "-m", "benchmarks.paper", task.study, "--here", "--again"]
     command += ["--pair", task.pair, "--seeds", str(task.seed)]
@@ -86,6 +99,8 @@ def _in_own_process(task: Task, timeout: float | None) -> None:
     process = subprocess.Popen(command, env={**os.environ, **ONE_THREAD})
     try:
         code = process.wait(timeout)
+        if code == SKIPPED:
+            return
         outcome = "done" if code == 0 else f"FAILED ({code})"
     except subprocess.TimeoutExpired:
         outcome = "STOPPED"

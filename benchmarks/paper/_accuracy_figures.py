@@ -27,6 +27,7 @@ BOXES = {
     "ridge": "ridge",
     "ridge + mean of the visible panel": "ridge + panel mean",
     "boosting": "boosting",
+    "boosting + mean of the visible panel": "boosting + panel mean",
     "constant": "constant",
     CEILING: "the gene itself",
 }

@@ -29,6 +29,7 @@ RIVALS = (
     "ridge",
     "ridge + mean of the visible panel",
     "boosting",
+    "boosting + mean of the visible panel",
     GIVEN_LABELS,
     "mean of the visible panel",
 )
@@ -91,7 +92,8 @@ def _on_rivals(free: pd.DataFrame) -> str:
     text = (
         '"Ridge" learns every gene from the panel in the reference; "+ mean of the visible panel" adds that mean, with '
         "a weight. Penalty, weight and slope are those that predict the panel's own genes best, in five folds of the "
-        "panel: the held-out genes have no part in it. No other rival was tuned. "
+        "panel: the held-out genes have no part in it. Boosting with that mean is tuned in the same way, its number "
+        "of rounds in place of the penalty; no other rival was tuned. "
         '"(given labels)" is told the cell types of the section and of the reference. It is judged among the plain '
         "rivals all the same"
     )
@@ -157,7 +159,7 @@ def _show_within(free: pd.DataFrame, page: Page) -> None:
     free = free[~free["method"].str.contains("(oracle)", regex=False)]
     shown = free[~free["method"].isin(CONSTANT)]
     table = means(shown, ["pcc", "pcc_partial", "pcc_within"])
-    text = table.apply(lambda row: " / ".join(f"{value:.2f}" for value in row), axis=1)
+    text = table.apply(lambda row: " / ".join("none" if pd.isna(value) else f"{value:.2f}" for value in row), axis=1)
     page.table(wide(text, "pair").fillna(""), "Mean PCC: all cells / without depth / within cell types")
     page.text(
         "R² is one minus the squared error divided by the variance of the gene. Below 0 the gene's own mean, which no "

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 from _pairs import load_pair
+from benchmarks.paper._lacks import check
 from benchmarks.paper._study import Study, Task, tasks_of
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,9 +30,16 @@ def path_of(task: Task) -> Path:
 
 
 def measure(task: Task, study: Study) -> None:
-    """Measure a task and keep its table; written last is what says that the table is whole."""
+    """Measure a task and keep its table; written last is what says that the table is whole.
+
+    Raises
+    ------
+    SkippedError
+        If the pair lacks what the task needs; nothing is written.
+    """
     start = [time.time(), time.process_time()]
     pair = load_pair(task.pair, None if task.pair in study.all_cells else study.n_cells)
+    check(task, pair)
     table = study.measure(pair, task.seed, task.part) if task.part else study.measure(pair, task.seed)
     path = path_of(task)
     path.parent.mkdir(parents=True, exist_ok=True)

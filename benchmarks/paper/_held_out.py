@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from _methods import Predict, Prediction
-from _pairs import Pair
+from _pairs import Pair, with_proteins
 
-from stimpute import pp, tl
+from stimpute import tl
 from stimpute.tl import GeneFold
 
 METRICS = ("pcc", "spearman", "css", "mse", "ssim", "rmse_z", "js")
@@ -44,10 +44,9 @@ class HeldOut:
 
 
 def make_folds(pair: Pair, seed: int, totals: str = "input") -> list[GeneFold]:
-    """Split the genes, with protein vectors in the reference; all studies use these folds."""
-    reference = pair.reference.copy()
-    pp.add_protein_embeddings(reference, pair.proteins)
-    return tl.gene_folds(pair.spatial, reference, seed=seed, totals=totals)
+    """Split the genes; the reference has the protein vectors of the pair. All studies use these folds."""
+    reference = with_proteins(pair.reference, pair)
+    return tl.gene_folds(pair.spatial, reference, seed=seed, totals=totals, spatial_setup=pair.setup)
 
 
 def predict(folds: Sequence[GeneFold], method: Predict) -> HeldOut:
@@ -97,11 +96,14 @@ def summarize(held: HeldOut, method: str, labels: Sequence[str] | None = None) -
 
 
 def correlation_within(truth: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """Average a gene's correlation within cell types, weighted by cells, shape (n_genes,)."""
+    """Average a gene's correlation within cell types, weighted by cells, shape (n_genes,); NaN below two types."""
     total = np.zeros(truth.shape[1])
     weight = np.zeros(truth.shape[1])
     labels = np.asarray(labels).astype(str)
-    for label in np.unique(labels):
+    names = np.unique(labels)
+    if len(names) < 2:
+        return np.full(truth.shape[1], np.nan)
+    for label in names:
         cells = np.flatnonzero(labels == label)
         if len(cells) < MIN_CELLS:
             continue
@@ -113,7 +115,7 @@ def correlation_within(truth: np.ndarray, predicted: np.ndarray, labels: Sequenc
 
 
 def cell_types(pair: Pair) -> list[str]:
-    """Read the cell types of the section, which all pairs have."""
+    """Read the cell types of the section; they are all the same if the pair lacks labels."""
     return list(pair.spatial.obs["cell_type"].astype(str))
 
 

@@ -9,12 +9,12 @@ import anndata as ad
 import numpy as np
 import scanpy as sc
 from _methods import Predict, baselines, stimpute
-from _pairs import Pair
+from _pairs import Pair, with_proteins
 from peers import _measure
 from references import read_reference
 from scipy import sparse
 
-from stimpute import pp, tl
+from stimpute import tl
 from stimpute.tl import GeneFold
 
 MEASURED = "measured"
@@ -59,15 +59,8 @@ def permute(reference: ad.AnnData, genes: Sequence[str], seed: int) -> ad.AnnDat
 
 
 def folds(pair: Pair, seed: int) -> list[GeneFold]:
-    """Split the shared genes into five folds; the reference has protein vectors."""
-    return tl.gene_folds(pair.spatial, with_proteins(pair.reference, pair), seed=seed)
-
-
-def with_proteins(reference: ad.AnnData, pair: Pair) -> ad.AnnData:
-    """Return a copy of a reference with the protein vectors of a pair."""
-    reference = reference.copy()
-    pp.add_protein_embeddings(reference, pair.proteins)
-    return reference
+    """Split the shared genes into five folds; the reference has the protein vectors of the pair."""
+    return tl.gene_folds(pair.spatial, with_proteins(pair.reference, pair), seed=seed, spatial_setup=pair.setup)
 
 
 def _predict(pair: Pair, folds: list[GeneFold], seed: int, part: str) -> list[dict[str, np.ndarray]]:
@@ -120,10 +113,10 @@ def unmeasured_fold(pair: Pair, always: Sequence[str] = ()) -> GeneFold | None:
         return None
     table = _variability(reference)[candidates].sort_values(ascending=False)
     chosen = set(table.index[:N_UNMEASURED]) | set(candidates.intersection(always))
-    counts = {"expression": "counts"}
+    setups = pair.setup, {"expression": "counts"}
     inputs = pair.spatial[:, pair.spatial.var_names.isin(reference.var_names[counted > 0])].copy()
     no_truth = np.zeros((inputs.n_obs, 0))
-    return GeneFold(0, inputs, with_proteins(reference, pair), sorted(chosen), no_truth, counts, counts)
+    return GeneFold(0, inputs, with_proteins(reference, pair), sorted(chosen), no_truth, *setups)
 
 
 def _variability(reference: ad.AnnData):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -27,7 +27,9 @@ N_COMPONENTS = 30
 N_SPATIAL_NEIGHBORS = 10
 MAX_INPUTS = 100  # that boosting learns a gene from itself with
 MAX_BOOSTED = 2000  # reference cells that boosting learns from
+ROUNDS = (5, 10, 20, 40, 60)  # of boosting, where folds of the panel choose
 BOOSTING = {"max_iter": 60, "max_leaf_nodes": 8, "early_stopping": False, "random_state": 0}
+Scores = Callable[[GeneFold, Sequence[float]], Iterator[np.ndarray]]
 
 
 def standardized(values: np.ndarray) -> np.ndarray:
@@ -62,12 +64,27 @@ def ridge_scores(fold: GeneFold, weights: Sequence[float]) -> Iterator[np.ndarra
     shared = panel_mean_scores(fold)
     for penalty in PENALTIES:
         scores = panel @ np.linalg.solve(products + penalty * np.eye(len(products)), targets)
-        scores = scores / max(scores.std(0).mean(), 1e-9)
-        yield from (scores + weight * shared for weight in weights)
+        yield from _with_panel_mean(scores, shared, weights)
 
 
-def ridge(fold: GeneFold, weights: Sequence[float] = (0.0,)) -> np.ndarray:
-    """Regress on the panel in the reference; the folds of the panel decide on penalty, weight and slope."""
+def boosting_scores(fold: GeneFold, weights: Sequence[float]) -> Iterator[np.ndarray]:
+    """Do as :func:`ridge_scores` with boosting: one result for each number of rounds and weight."""
+    shared = panel_mean_scores(fold)
+    panel = standardized(fold.dense.spatial)
+    staged = [list(model.staged_predict(panel)) for model in _boosted(fold)]
+    for n_rounds in ROUNDS:
+        scores = np.column_stack([stages[n_rounds - 1] for stages in staged])
+        yield from _with_panel_mean(scores, shared, weights)
+
+
+def _with_panel_mean(scores: np.ndarray, shared: np.ndarray, weights: Sequence[float]) -> Iterator[np.ndarray]:
+    """Divide all genes by one number, and add the mean of the panel with each weight."""
+    scores = scores / max(scores.std(0).mean(), 1e-9)
+    yield from (scores + weight * shared for weight in weights)
+
+
+def tuned(fold: GeneFold, scores_of: Scores, weights: Sequence[float]) -> np.ndarray:
+    """Predict with the settings and the slope that predict the panel's own genes best, in folds of the panel."""
     n_folds = min(N_INNER, fold.spatial.n_vars // 2)
     setups = {"spatial_setup": fold.spatial_setup, "reference_setup": fold.reference_setup}
     found = 0.0
@@ -76,17 +93,27 @@ def ridge(fold: GeneFold, weights: Sequence[float] = (0.0,)) -> np.ndarray:
         found = found + np.array(
             [
                 (tl.metrics.pcc(truth, scores).sum(), (truth * scores).sum(), (scores**2).sum())
-                for scores in ridge_scores(inner, weights)
+                for scores in scores_of(inner, weights)
             ]
         )
     best = found[:, 0].argmax()
     slope = max(found[best, 1], 0) / found[best, 2]
-    return with_levels(fold, slope * next(islice(ridge_scores(fold, weights), best, None)))
+    return with_levels(fold, slope * next(islice(scores_of(fold, weights), best, None)))
+
+
+def ridge(fold: GeneFold) -> np.ndarray:
+    """Regress on the panel in the reference; the folds of the panel decide on penalty and slope."""
+    return tuned(fold, ridge_scores, (0.0,))
 
 
 def ridge_and_panel_mean(fold: GeneFold) -> np.ndarray:
-    """Add the mean of the panel to the regression."""
-    return ridge(fold, WEIGHTS)
+    """Add the mean of the panel to the regression; the folds of the panel decide on its weight, too."""
+    return tuned(fold, ridge_scores, WEIGHTS)
+
+
+def boosting_and_panel_mean(fold: GeneFold) -> np.ndarray:
+    """Add the mean of the panel to boosting; the folds of the panel decide on rounds, weight and slope."""
+    return tuned(fold, boosting_scores, WEIGHTS)
 
 
 def panel_mean(fold: GeneFold) -> np.ndarray:
@@ -129,13 +156,16 @@ def knn_of_smoothed_reference(fold: GeneFold, n_steps: int = 3, k: int = 15) -> 
 
 
 def boosting(fold: GeneFold) -> np.ndarray:
-    """Learn each gene from the standardized panel in the reference by gradient boosting."""
+    """Learn each gene from the standardized panel in the reference by gradient boosting; nothing is tuned."""
+    panel = standardized(fold.dense.spatial)
+    return with_levels(fold, np.column_stack([model.predict(panel) for model in _boosted(fold)]))
+
+
+def _boosted(fold: GeneFold) -> list[HistGradientBoostingRegressor]:
     data = fold.dense
     rows = np.random.default_rng(0).permutation(len(data.reference))[:MAX_BOOSTED]
     inputs, targets = standardized(data.reference)[rows], standardized(data.targets)[rows]
-    spatial = standardized(data.spatial)
-    models = [HistGradientBoostingRegressor(**BOOSTING).fit(inputs, target) for target in targets.T]
-    return with_levels(fold, np.column_stack([model.predict(spatial) for model in models]))
+    return [HistGradientBoostingRegressor(**BOOSTING).fit(inputs, target) for target in targets.T]
 
 
 def matched_type_mean(fold: GeneFold, labels: Sequence[str]) -> np.ndarray:
@@ -202,3 +232,4 @@ RIVALS = {
     "ridge": ridge,
     "ridge + mean of the visible panel": ridge_and_panel_mean,
 }
+BOOSTED = {"boosting": boosting, "boosting + mean of the visible panel": boosting_and_panel_mean}

@@ -43,7 +43,7 @@ class Study:
         Function of the tables of all pairs and seeds, with the columns `pair` and `seed`, and of a page, that writes
         the section: text, tables, figures and verdicts. It measures nothing.
     pairs, seeds
-        What it is measured on.
+        What it is measured on. What it needs of a pair is in `_lacks.py`.
     one_seed
         Pairs, parts, and parts of one pair ("STARMAP_V1 tangram") that are measured with the first seed only.
     n_cells

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from _pairs import Pair
 from benchmarks.paper._accuracy_page import show
 from benchmarks.paper._calibrate import calibrated, post_hoc_reliability
 from benchmarks.paper._held_out import HeldOut, cell_types, make_folds, of_function, predict, score_genes, summarize
-from benchmarks.paper._rivals import RIVALS, boosting, matched_type_mean, own_type_mean, own_values
+from benchmarks.paper._rivals import BOOSTED, RIVALS, matched_type_mean, own_type_mean, own_values
 from benchmarks.paper._study import Study
 
 ORDER = 10
@@ -25,18 +26,20 @@ WITH_PUBLISHED_TOTALS = tuple(part + PUBLISHED for part in PARTS[:3])
 def methods_of(part: str, pair: Pair, seed: int) -> dict[str, Predict]:
     """Return the methods of a part of the study."""
     labels = cell_types(pair)
+    has_labels = "labels" not in pair.lacks
     if part in ("paper", "crossfit"):
         return {part: stimpute(part, seed=seed)}
     if part == "boosting":
-        return {"boosting": of_function(boosting)}
+        return {name: of_function(rival) for name, rival in BOOSTED.items()}
     if part == "own values":
-        return {
-            "the gene itself, learned in other cells (oracle)": of_function(own_values),
-            "the gene itself, mean of the given type (oracle)": of_function(lambda fold: own_type_mean(fold, labels)),
+        found = {"the gene itself, learned in other cells (oracle)": of_function(own_values)}
+        of_type = {
+            "the gene itself, mean of the given type (oracle)": of_function(partial(own_type_mean, labels=labels))
         }
+        return found | (of_type if has_labels else {})
     found = {**baselines(), **{name: of_function(rival) for name, rival in RIVALS.items()}}
-    if "cell_type" in pair.reference.obs:
-        found["mean of the matched type (given labels)"] = of_function(lambda fold: matched_type_mean(fold, labels))
+    if has_labels and "cell_type" in pair.reference.obs:
+        found["mean of the matched type (given labels)"] = of_function(partial(matched_type_mean, labels=labels))
     return found
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import anndata as ad
 import numpy as np
 import pandas as pd
-from _pairs import DATA, MAX_REFERENCE, Pair
+from _pairs import DATA, MAX_REFERENCE, Pair, with_proteins
 from benchmarks.paper._page import Page
 from benchmarks.paper._study import Study, all_studies
 
-from stimpute import datasets, pp
+from stimpute import datasets
 
 ORDER = 0
 FROM = ["tissue", "technology", "source"]
@@ -32,9 +32,8 @@ SOURCES = {
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
     """Count cells, genes and molecules of the files, and what the studies use of them."""
     spatial, reference = _whole(pair)
-    with_proteins = pair.reference.copy()
-    pp.add_protein_embeddings(with_proteins, pair.proteins)
-    has_protein = with_proteins.var["has_protein"]
+    known = with_proteins(pair.reference, pair).var
+    has_protein = known.get("has_protein", pd.Series(False, known.index))
     used_cells = min(Study.n_cells, pair.spatial.n_obs)
     return pd.DataFrame(
         [

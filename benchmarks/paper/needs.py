@@ -42,6 +42,8 @@ class Level:
 def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
     """Score the same hidden genes with less and less data, or with other proportions of cells."""
     levels = PARTS[part]
+    if levels is less_data and "positions" in pair.lacks:
+        print(f"needs {pair.name} {seed} {part}: without noise in positions, as it has none", file=sys.stderr)
     rows = []
     drawn = folds(pair, seed)
     for fold in drawn[: min(2, -(-MIN_GENES // len(drawn[0].targets)))]:
@@ -91,7 +93,7 @@ def less_data(fold: GeneFold) -> Iterator[Level]:
     for n in (100, 200, 500):
         if n < fold.spatial.n_obs:
             yield Level("cells of the section", str(n), fewer_cells(n))
-    for distance in (1, 3, 10, 1000):
+    for distance in (1, 3, 10, 1000) if "spatial" in fold.spatial.obsm else ():
         yield Level("noise in positions, cell distances", str(distance), moved(distance), ("crossfit",))
     for n in (4, 2, 1):
         yield Level("clusters of the reference, of 8", str(n), fewer_clusters(n))
@@ -115,12 +117,18 @@ def fewer_genes(n: int) -> Change:
 
 
 def fewer_cells(n: int) -> Change:
-    """Keep `n` cells of the section, those around a random one, so that neighbors remain neighbors."""
+    """Keep `n` cells of the section, those around a random one, so that neighbors remain neighbors.
+
+    Without positions, any cells.
+    """
 
     def change(fold: GeneFold, rng: np.random.Generator) -> GeneFold:
-        positions = np.asarray(fold.spatial.obsm["spatial"])
-        distance = np.linalg.norm(positions - positions[rng.integers(len(positions))], axis=1)
-        kept = np.sort(np.argsort(distance)[:n])
+        if "spatial" in fold.spatial.obsm:
+            positions = np.asarray(fold.spatial.obsm["spatial"])
+            order = np.argsort(np.linalg.norm(positions - positions[rng.integers(len(positions))], axis=1))
+        else:
+            order = rng.permutation(fold.spatial.n_obs)
+        kept = np.sort(order[:n])
         return replace(fold, spatial=fold.spatial[kept].copy(), truth=fold.truth[kept])
 
     return change

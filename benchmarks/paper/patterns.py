@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from _pairs import Pair
+from benchmarks.paper._lacks import SkippedError
 from benchmarks.paper._patterns_page import show
 from benchmarks.paper._predictions import MEASURED, OURS, PARTS, RECIPES, by_method, held_out
 from benchmarks.paper._study import Study
@@ -25,6 +26,8 @@ MAPS = (MEASURED, *RECIPES)
 
 def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
     """Score the genes of the paper's maps, compare regions, and keep the maps of our part with seed 0."""
+    if not set(GENES) & set(pair.spatial.var_names):
+        raise SkippedError(f"{pair.name} has none of the genes {', '.join(GENES)}")
     predicted = held_out(pair, seed, part)
     predicted = predicted[:, [gene for gene in GENES if gene in predicted.var_names]].copy()
     tables = [pd.DataFrame(_scores(predicted)).assign(part="scores")]
@@ -68,7 +71,9 @@ def _scores(predicted: ad.AnnData) -> Iterator[dict]:
 
 
 def _within(truth: np.ndarray, guess: np.ndarray, types: np.ndarray) -> float:
-    """Correlate what is left of both when the mean of the cell type is subtracted."""
+    """Correlate what is left of both when the mean of the cell type is subtracted; NaN below two types."""
+    if len(set(types)) < 2:
+        return np.nan
     table = pd.DataFrame({"truth": truth, "guess": guess})
     centered = table - table.groupby(types).transform("mean")
     return float(centered.corr().to_numpy()[0, 1])

@@ -12,12 +12,12 @@ from pathlib import Path
 from threading import Lock
 
 import pandas as pd
-from _pairs import load_pair
+from _pairs import load_pair, with_proteins
 
 from peers._environments import HERE, variables
 from peers._exchange import Answer, write_fold
 from peers._score import score
-from stimpute import pp, tl
+from stimpute import tl
 from stimpute.tl import GeneFold
 
 PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
@@ -51,13 +51,12 @@ def path_of(system: str, pair: str, seed: int, fold: int) -> Path:
 @lru_cache
 def _make_folds(pair: str, seed: int, n_cells: int) -> list[GeneFold]:
     loaded = load_pair(pair, n_cells)
-    reference = loaded.reference.copy()
-    pp.add_protein_embeddings(reference, loaded.proteins)
-    return tl.gene_folds(loaded.spatial, reference, n_folds=N_FOLDS, seed=seed)
+    reference = with_proteins(loaded.reference, loaded)
+    return tl.gene_folds(loaded.spatial, reference, n_folds=N_FOLDS, seed=seed, spatial_setup=loaded.setup)
 
 
 def folds_of(pair: str, seed: int, n_cells: int = N_CELLS) -> list[GeneFold]:
-    """Make the folds of a pair once; the reference has the vectors of the proteins, which only ours read."""
+    """Make the folds of a pair once; the reference has the vectors of the proteins, if any, which only ours read."""
     with LOCK:
         return _make_folds(pair, seed, n_cells)
 

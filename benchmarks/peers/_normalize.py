@@ -15,7 +15,14 @@ def normalized_pair(fold, genes=None):
     """Log-normalize the section, and the reference by its totals over all genes, cut to `genes`.
 
     By default those are the training genes, then the targets. Returned are two AnnData with dense values.
+
+    Raises
+    ------
+    ValueError
+        If the section has no counts: its values would be normalized twice.
     """
+    if fold.spatial_setup["expression"] != "counts":
+        raise ValueError("The section has no counts, which this system needs.")
     genes = [*fold.spatial.var_names, *fold.targets] if genes is None else list(genes)
     total = np.asarray(fold.reference.X.sum(1)).ravel()
     reference = fold.reference[:, genes]
