@@ -231,6 +231,7 @@ def pages_of(docs):
 def test_page_of_all_studies(paper, tmp_path, monkeypatch, only_text):
     page, cache, studies = paper
     from benchmarks.paper._study import tasks_of
+    from benchmarks.paper._verdicts import ORDER
 
     monkeypatch.setattr(cache, "RESULTS", tmp_path / "results")
     for name, study in studies.items():
@@ -244,7 +245,7 @@ def test_page_of_all_studies(paper, tmp_path, monkeypatch, only_text):
         assert f"[{study.title}](paper/{name}.md)" in (tmp_path / "paper.md").read_text()
         assert (tmp_path / "paper" / f"{name}.md").read_text().startswith(f"# {study.title}\n")
     assert "nan" not in re.findall(r"\w+", text)
-    assert {verdict["verdict"] for verdict in written.verdicts} <= set(page.ORDER)
+    assert {verdict["verdict"] for verdict in written.verdicts} <= set(ORDER)
 
 
 @pytest.mark.parametrize("n_parts", [1, 2])

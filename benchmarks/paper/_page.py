@@ -57,9 +57,14 @@ class Page:
         """Begin the page of a study."""
         self.study = study
 
+    @property
+    def parts(self) -> list[str]:
+        """The text of the page that is being written."""
+        return self.studies.setdefault(self.study, [])
+
     def text(self, *paragraphs: str) -> None:
         """Add paragraphs."""
-        self.studies.setdefault(self.study, []).extend(f"{paragraph}\n" for paragraph in paragraphs)
+        self.parts.extend(f"{paragraph}\n" for paragraph in paragraphs)
 
     def table(self, table: pd.DataFrame, caption: str, digits: int = 3, *, folded: bool = False) -> None:
         """Add a table; an index is shown as its first columns. A folded table is shown when the caption is clicked."""

@@ -13,6 +13,7 @@ from benchmarks.paper import (
     _modules_page,
     _page,
     _scalars,
+    _verdicts,
     clustering,
     cost,
     downstream,
@@ -25,7 +26,7 @@ from benchmarks.paper import (
 from benchmarks.paper._page import Page
 
 METHODS = ("paper", "crossfit", "kNN", "SpaGE", "paper, reference permuted", "crossfit, reference permuted", "measured")
-VERDICTS = set(_page.ORDER[:-1])
+VERDICTS = set(_verdicts.ORDER[:-1])
 
 
 @pytest.fixture(autouse=True)
