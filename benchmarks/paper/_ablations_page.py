@@ -25,8 +25,9 @@ from benchmarks.paper._compare import (
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
 
-LABELS = {"css": "CSS", "mse": "MSE", "mse_calibrated": "MSE, levels calibrated alike", "pcc": "PCC"}
-METRICS = tuple(LABELS)
+METRICS = ("css", "mse", "pcc")
+CALIBRATED = "mse_calibrated"
+LABELS = {"css": "CSS", "mse": "MSE", "pcc": "PCC", CALIBRATED: "MSE, levels calibrated alike"}
 OF_THE_PAPER = ("css", "mse")  # of its Fig. 5a and S13
 NO_PROTEINS = "paper, no ESM-2 (co-expression)"
 PERMUTED = "paper, PERMUTED vectors"
@@ -124,14 +125,14 @@ def _show_reported(everything: pd.DataFrame, page: Page) -> None:
 
 def _judge(everything: pd.DataFrame, page: Page) -> None:
     for claim, (variant, where) in CLAIMS.items():
-        for column in METRICS:
+        for column in LABELS:
             tests = paired(everything, column, "paper", [variant])
             source = where if column in OF_THE_PAPER else ASKED_HERE
             if (variant, column) == UNCHANGED:
                 add_verdict_of_no_change(page, "L_sim leaves the CSS unchanged", source, tests)
             else:
                 add_verdict(page, f"{claim} ({LABELS[column]})", source, tests)
-    for column in METRICS:
+    for column in LABELS:
         tests = paired(everything, column, CENTERED, [CENTERED_PERMUTED])
         claim = f"Centered ESM-2 vectors say which genes are related (against their permutation) ({LABELS[column]})"
         add_verdict(page, claim, ASKED_HERE, tests)
@@ -159,10 +160,9 @@ def _summarize(everything: pd.DataFrame, page: Page) -> None:
     tests = {
         (words, column): paired(everything, column, "paper", [variant])
         for variant, words in CONTROLS.items()
-        for column in METRICS
+        for column in LABELS
     }
-    found = [[rows for (words, _), rows in tests.items() if words == CONTROLS[name] and len(rows)] for name in DECIDING]
-    without, control = (pd.concat(rows) if rows else pd.DataFrame() for rows in found)
+    without, control = (pd.concat([tests[CONTROLS[name], column] for column in METRICS]) for name in DECIDING)
     if not (len(without) and len(control)):
         return
     outcome = "is reproduced in part"
@@ -190,7 +190,7 @@ def _summarize(everything: pd.DataFrame, page: Page) -> None:
 
 def _count(tests: dict[tuple[str, str], pd.DataFrame], words: str) -> str:
     """Count the pairs on which ESM-2 is better than one control, metric by metric."""
-    counts = [(column, tests[words, column]) for column in METRICS]
+    counts = [(column, tests[words, column]) for column in LABELS]
     return ", ".join(
         f"{is_better(found).sum()} of {len(found)} pairs ({LABELS[column]})" for column, found in counts if len(found)
     )

@@ -59,7 +59,7 @@ def means(results: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ("p
 def with_deviation(results: pd.DataFrame, column: str, by: Sequence[str] = ("method",)) -> pd.DataFrame:
     """Write mean ± standard deviation over seeds of the mean over genes: one column per pair."""
     genes = results[results["axis"] == "gene"] if "axis" in results else results
-    of_seed = genes.groupby(["pair", *by, "seed"], sort=False)[column].mean()
+    of_seed = genes.groupby(["pair", *by, "seed"], sort=False)[column].mean().dropna()
     groups = of_seed.groupby(["pair", *by], sort=False)
     mean, deviation, count = groups.mean(), groups.std(), groups.count()
     text = [f"{m:.3f}" + (f" ± {d:.3f}" if n > 1 else "") for m, d, n in zip(mean, deviation, count, strict=True)]
