@@ -34,7 +34,7 @@ frequencies are brought to log-normalized values; stPlus takes all other genes w
 TransImp maps clusters of the reference, which is its default, and TransImpLR all its cells by a map of low rank, which
 is the variant of the paper's comparison; values that are no number count as 0. Tangram adds up the cells that it maps
 to a cell of the section, as its own function does, so that its values grow with the number of reference cells; that is
-most of its error. Rows that name fewer epochs or iterations than a system's default are shown, but no verdict
+most of its error. A row that names fewer iterations than a system asks for is shown, but no verdict
 rests on them, nor on TISSUE, whose values are those of SpaGE. CPU seconds are for the five folds of one seed, with the
 processes that a system starts, without the time to import it; memory is the peak of the process. The constants have no
 correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all values."""

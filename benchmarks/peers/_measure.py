@@ -23,10 +23,9 @@ from stimpute.tl import GeneFold
 PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
 FAST = ("spage", "tissue", "transimp", "transimp_lr")
-SLOW = ("gimvi_60", "novosparc", "tangram", "uniport_3000", "gimvi", "stplus", "uniport")
+SLOW = ("novosparc", "tangram", "uniport_3000", "gimvi", "stplus", "uniport")
 SYSTEMS = (*OURS, *FAST, *SLOW)  # those that take longest last; uniPort takes an hour for the folds of one seed
-TRAINED_LESS = ("gimvi_60", "uniport_3000")
-VARIANTS = ("tissue", *TRAINED_LESS)  # SpaGE with intervals, and systems that were trained for less
+VARIANTS = ("tissue", "uniport_3000")  # SpaGE with intervals, and a system that was trained for less
 COSTLY = ("paper", *SLOW)
 LOCK = Lock()
 N_CELLS = 1000
