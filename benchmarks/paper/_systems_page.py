@@ -37,7 +37,7 @@ to a cell of the section, as its own function does, so that its values grow with
 most of its error. uniPort asks for 30,000 iterations, an hour for each pair; its row has 3000, and no verdict rests on
 it but the one that names it. None rests on TISSUE, whose values are those of SpaGE. CPU seconds are for the five folds
 of one seed, with the processes that a system starts, without the time to import it; memory is the peak of the process.
-The slowest systems have one seed on STARMAP_V1. The constants have no correlation by gene. By cell, the mean MSE is
+The slowest systems have one seed on some pairs. The constants have no correlation by gene. By cell, the mean MSE is
 that over genes: both are the mean over all values."""
 LEVELS = """**Levels.** CSS and MSE depend on the level of a gene, which any system could calibrate on the measured
 genes. The second number is that after the calibration of the [study of accuracy](accuracy.md), the same for all: mean
