@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -48,11 +49,11 @@ RULE = (
 def missing(genes: pd.DataFrame) -> str:
     """Name the rivals that were not measured on a real pair."""
     measured = set(zip(genes["method"], genes["pair"], strict=True))
-    texts = []
+    pairs_without = defaultdict(list)
     for pair in (pair for pair in genes["pair"].unique() if pair != SIMULATED):
         names = [name.split(" (")[0] for name in RIVALS if (name, pair) not in measured]
-        if names:
-            texts.append(f"{', '.join(names)} on {pair}")
+        pairs_without[", ".join(names)].append(pair)
+    texts = [f"{names} on {', '.join(pairs)}" for names, pairs in pairs_without.items() if names]
     return "; ".join(texts) or "none"
 
 
