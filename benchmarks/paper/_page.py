@@ -80,7 +80,8 @@ class Page:
         """Save a figure as PNG and add it; the one with the name "front" goes to the page with the verdicts."""
         folder = self.docs / FIGURES
         folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+        options = {"dpi": 100, "bbox_inches": "tight", "metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
+        figure.savefig(folder / f"{name}.png", **options)
         if name == FRONT:
             self.front = figure_text(f"{FIGURES}/{name}.png", caption)
         else:
