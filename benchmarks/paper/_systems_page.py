@@ -72,7 +72,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
     page.table(table, "Intervals of 90 %: share of all values and of values above zero that they cover, mean width")
     if len(failed):
         page.table(failed[["pair", "seed", "method", "error"]].set_index("pair"), "Not run")
-    caption = "CSS, MSE and PCC per gene, mean over seeds, for each real pair and system; the recipes are blue. TISSUE has the values of SpaGE."
+    caption = "CSS, MSE and PCC per gene, mean over seeds, for each real pair and system; the recipes are blue."
     page.figure(_boxes(genes), "systems", caption)
     add_verdicts(genes, cells, page)
 
@@ -120,7 +120,7 @@ def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
 def _boxes(genes: pd.DataFrame) -> Figure:
     genes = genes[(genes["pair"] != SIMULATED) & ~genes["method"].isin((NAMES["tissue"], *METHODS[-2:]))]
     pairs = list(genes["pair"].unique())
-    figure = Figure(figsize=(2.3 * len(pairs), 2.0 * len(DRAWN)), layout="constrained")
+    figure = Figure(figsize=(2.1 * len(pairs), 1.8 * len(DRAWN)), layout="constrained")
     axes = figure.subplots(len(DRAWN), len(pairs), squeeze=False)
     for row, column in zip(axes, DRAWN, strict=True):
         for ax, pair in zip(row, pairs, strict=True):
