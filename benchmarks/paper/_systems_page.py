@@ -120,7 +120,7 @@ def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
 def _boxes(genes: pd.DataFrame) -> Figure:
     genes = genes[(genes["pair"] != SIMULATED) & ~genes["method"].isin((NAMES["tissue"], *METHODS[-2:]))]
     pairs = list(genes["pair"].unique())
-    figure = Figure(figsize=(2.1 * len(pairs), 1.8 * len(DRAWN)), layout="constrained")
+    figure = Figure(figsize=(2.0 * len(pairs), 1.75 * len(DRAWN)), layout="constrained")
     axes = figure.subplots(len(DRAWN), len(pairs), squeeze=False)
     for row, column in zip(axes, DRAWN, strict=True):
         for ax, pair in zip(row, pairs, strict=True):
