@@ -54,7 +54,7 @@ class Pair:
 
     @property
     def lacks(self) -> list[str]:
-        """What this pair has not, of what other pairs have."""
+        """Name what the pair lacks of positions, counts, cell types ("labels") and protein vectors."""
         has = {
             "positions": "spatial" in self.spatial.obsm,
             "counts": self.expression == "counts",

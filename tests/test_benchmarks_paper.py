@@ -188,7 +188,7 @@ def needs(pair, seed, part):
 
 
 def cost(pair, seed, part):
-    table = grid(cells=[1000, 4000, 16_000], method=["paper", "crossfit"])
+    table = grid(cells=[1000, 4000, 16_000], method=[part])
     stages = ["train_seconds", "impute_seconds", "seconds", "cpu_seconds", "peak_gib", "gib"]
     return with_numbers(table, stages, seed)
 

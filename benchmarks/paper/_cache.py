@@ -66,21 +66,25 @@ def is_measured(task: Task) -> bool:
     return path_of(task).exists()
 
 
+def _kept(name: str, study: Study) -> list[Task]:
+    """List the tasks that have a table, also those of further seeds than are asked for."""
+    return [task for task in tasks_of(name, replace(study, one_seed=())) if is_measured(task)]
+
+
 def read(name: str, study: Study) -> pd.DataFrame:
     """Read all tables of a study that are kept, with the columns `pair` and `seed` first; empty if there is none."""
     tables = []
-    for task in tasks_of(name, replace(study, one_seed=())):
-        if is_measured(task):
-            table = pd.read_csv(path_of(task))
-            table.insert(0, "pair", task.pair)
-            table.insert(1, "seed", task.seed)
-            tables.append(table)
+    for task in _kept(name, study):
+        table = pd.read_csv(path_of(task))
+        table.insert(0, "pair", task.pair)
+        table.insert(1, "seed", task.seed)
+        tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["pair", "seed"])
 
 
 def coverage(name: str, study: Study) -> pd.DataFrame:
     """Tell which seeds were measured: one row per part, one column per pair, empty where there is none."""
-    done = [task for task in tasks_of(name, replace(study, one_seed=())) if is_measured(task)]
+    done = _kept(name, study)
     table = pd.DataFrame("", index=pd.Index(study.parts, name="part"), columns=list(study.pairs))
     for part in study.parts:
         for pair in study.pairs:

@@ -20,11 +20,16 @@ N_REFERENCE = 3000
 N_MEASURED = 100
 
 
+def make_tissue(n_cells: int, n_genes: int) -> datasets.SyntheticTissue:
+    """Simulate a section, and a reference with further genes."""
+    return datasets.synthetic_tissue(n_cells, N_REFERENCE, n_measured=N_MEASURED, n_unmeasured=n_genes)
+
+
 def main(recipe: str, n_cells: int, n_genes: int) -> None:
     """Measure once, in this process."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    tissue = datasets.synthetic_tissue(n_cells, N_REFERENCE, n_measured=N_MEASURED, n_unmeasured=n_genes)
+    tissue = make_tissue(n_cells, n_genes)
     StImputeModel.setup_anndata(tissue.spatial)
     StImputeModel.setup_anndata(tissue.reference)
     start = time.process_time()

@@ -10,60 +10,94 @@ import sys
 import numpy as np
 import pandas as pd
 from _pairs import Pair
-from benchmarks.paper._claims import GB_PER_GIB, PAPER_GB, PAPER_MINUTES, add_cost, exponent
+from benchmarks.paper._claims import (
+    GB_PER_GIB,
+    PAPER_CELLS,
+    PAPER_GB,
+    PAPER_MINUTES,
+    add_cost,
+    exponent,
+    read_large_section,
+)
+from benchmarks.paper._compare import wide
 from benchmarks.paper._figures import line
+from benchmarks.paper._fit_once import N_MEASURED, N_REFERENCE, make_tissue
 from benchmarks.paper._page import Page
 from benchmarks.paper._predictions import RECIPES
 from benchmarks.paper._study import Study
 from matplotlib.figure import Figure
+from peers import _measure
+from peers._exchange import VisibleFold
 
 from stimpute.recipes._paper import GRAPH_EPOCHS_LARGE, GRAPH_EPOCHS_SMALL, SMALL_DATA
 
 ORDER = 75
-SIZES = {"paper": (1000, 4000, 16_000), "crossfit": (1000, 4000, 16_000, 64_000)}
-LARGEST = 1_349_620  # cells of the paper's largest section: crossfit only, and only where there is memory for it
-MIN_MEMORY = 64  # GiB
+SIZES = (1000, 4000, 16_000)
+LARGE = (*SIZES, 64_000)  # for the recipes
+SYSTEMS = tuple(system for system in (*_measure.FAST, *_measure.SLOW) if system not in _measure.VARIANTS)
+LIMIT_S = 1800  # by the clock, for one size of a system
 N_GENES = 100  # unmeasured genes that are imputed
 SHOWN = {"train_seconds": "train, CPU s", "impute_seconds": "impute, CPU s", "peak_gib": "peak, GiB"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
-def measure(pair: Pair, seed: int) -> pd.DataFrame:
-    """Train and impute synthetic tissues of several sizes, each recipe in a process of its own, one after the other.
+def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
+    """Train and impute synthetic tissues of growing size, each in a process of its own, until one fails.
 
     The pair is not used: what counts is the number of cells.
     """
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    largest = (LARGEST,) if memory >= MIN_MEMORY else ()
-    sizes = SIZES | {"crossfit": SIZES["crossfit"] + largest}
     rows = []
-    for n_cells in sizes["crossfit"]:
-        for recipe in RECIPES:
-            if n_cells in sizes[recipe]:
-                rows.append({"method": recipe, "cells": n_cells, **_fit_once(recipe, n_cells)})
+    for n_cells in LARGE if part in RECIPES else SIZES:
+        try:
+            cost = _fit_once(part, n_cells) if part in RECIPES else _ask_once(part, n_cells, seed)
+            rows.append({"cells": n_cells, **cost})
+        except _measure.NotInstalledError:
+            raise
+        except RuntimeError as error:
+            rows.append({"method": _measure.name_of(part), "cells": n_cells, "error": str(error).split(": ", 1)[-1]})
+            break
+        except subprocess.TimeoutExpired:
+            rows.append({"method": _measure.name_of(part), "cells": n_cells, "error": f"more than {LIMIT_S // 60} min"})
+            break
     return pd.DataFrame(rows)
 
 
-def _fit_once(recipe: str, n_cells: int) -> dict[str, float]:
-    """Measure in a process of its own, with one thread."""
+def _fit_once(recipe: str, n_cells: int) -> dict[str, str | float]:
+    """Measure a recipe with one thread: training, and imputation to a store."""
     command = [sys.executable, "-m", "benchmarks.paper._fit_once", recipe, str(n_cells), str(N_GENES)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | ONE_THREAD)
-    return json.loads(done.stdout.splitlines()[-1])
+    cost = json.loads(done.stdout.splitlines()[-1])
+    return {"method": recipe, **cost, "seconds": cost["train_seconds"] + cost["impute_seconds"]}
+
+
+def _ask_once(system: str, n_cells: int, seed: int) -> dict[str, str | float]:
+    """Measure another system on the same tissue."""
+    tissue = make_tissue(n_cells, N_GENES)
+    targets = [gene for gene in tissue.reference.var_names if gene not in tissue.spatial.var_names]
+    fold = VisibleFold(0, tissue.spatial, tissue.reference, targets, {"expression": "counts"}, {"expression": "counts"})
+    cost = _measure.answers(system, [fold], seed, LIMIT_S)[0].cost
+    return {"method": cost["name"], "seconds": cost["cpu_seconds"], "peak_gib": cost["peak_gib"]}
 
 
 def show(results: pd.DataFrame, page: Page) -> None:
-    """Write a table and verdicts."""
+    """Write tables, a figure and verdicts."""
     page.text(
-        f"Synthetic tissues, one thread; {N_GENES} unmeasured genes are imputed and written to a store. The paper's "
-        f"largest section has {LARGEST:,} cells and took {PAPER_MINUTES} minutes and {PAPER_GB} GB, on two graphics "
-        "cards, with 377 genes. CPU seconds here and minutes there are not the same thing, and only the growth can be "
+        f"Synthetic tissues with {N_MEASURED} measured genes and {N_REFERENCE} cells of reference, one thread; "
+        f"{N_GENES} unmeasured genes are imputed; the recipes write them to a store. A system is stopped after "
+        f"{LIMIT_S // 60} minutes by the clock for one size, and not tried with more cells. The paper's largest "
+        f"section has {PAPER_CELLS:,} cells and took {PAPER_MINUTES} minutes and {PAPER_GB} GB, on two graphics cards, "
+        "with 377 genes. CPU seconds here and minutes there are not the same thing, and only the growth can be "
         "compared. "
         f"`paper` trains its graph network for {GRAPH_EPOCHS_SMALL} epochs on fewer than {SMALL_DATA:,} cells and for "
         f"{GRAPH_EPOCHS_LARGE} epochs from there on, as the text of the paper says, so that its cost has a step there."
     )
-    table = results.set_index(["method", "cells"])[list(SHOWN)].rename(columns=SHOWN)
-    page.table(table, "CPU seconds and peak memory of the process")
-    costs = results.assign(seconds=results["train_seconds"] + results["impute_seconds"])
+    is_ours = results["method"].isin(RECIPES)
+    table = results[is_ours].set_index(["method", "cells"])[list(SHOWN)].rename(columns=SHOWN)
+    page.table(table, "The recipes: CPU seconds and peak memory of the process", digits=1)
+    costs = results.reindex(columns=list(dict.fromkeys([*results, "error"])))
+    if not is_ours.all():
+        page.table(_of_systems(costs), "All systems: CPU seconds to train and impute, peak memory")
+    costs = costs[costs["error"].isna()]
     _draw(costs, page)
     of_paper, of_crossfit = (costs[costs["method"] == name].sort_values("cells") for name in RECIPES)
     if len(of_paper) > 1:
@@ -78,25 +112,38 @@ def show(results: pd.DataFrame, page: Page) -> None:
         )
 
 
+def _of_systems(costs: pd.DataFrame) -> pd.DataFrame:
+    """Write seconds and memory of every system, one column for each number of cells, or why there are none."""
+    measured = [f"{row.seconds:,.1f} s, {row.peak_gib:.1f} GiB" for row in costs.itertuples()]
+    texts = costs["error"].where(costs["error"].notna(), measured)
+    columns = costs["cells"].map("{:,} cells".format)
+    return wide(texts.set_axis(pd.MultiIndex.from_arrays([costs["method"], columns])), "cells").fillna("")
+
+
 def _draw(costs: pd.DataFrame, page: Page) -> None:
     """Draw seconds and memory against the number of cells, with the largest section of the paper."""
-    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
-    of_paper = {"seconds": ("seconds to train and impute", PAPER_MINUTES * 60)}
-    of_paper["peak_gib"] = ("peak memory, GiB", PAPER_GB / GB_PER_GIB)
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    seconds = "seconds to train and impute"
+    of_paper = {"seconds": (seconds, PAPER_MINUTES * 60), "peak_gib": ("peak memory, GiB", PAPER_GB / GB_PER_GIB)}
+    from_disk = read_large_section()
     for ax, (column, (label, value)) in zip(figure.subplots(1, 2), of_paper.items(), strict=True):
         for name, of_method in costs.sort_values("cells").groupby("method", sort=False):
-            ax.plot(of_method["cells"], of_method[column], marker=".", label=f"{name}, one CPU thread", **line(name))
-        ax.plot(LARGEST, value, marker="*", color="k", linestyle="", label="the paper, two graphics cards")
+            ax.plot(of_method["cells"], of_method[column], marker=".", **line(name))
+            ax.annotate(f" {name.split(' (')[0]}", of_method[["cells", column]].iloc[-1], fontsize=6, va="center")
+        ax.plot(from_disk["cells"], from_disk[column], **(line("crossfit") | {"marker": "D", "linestyle": ""}))
+        ax.annotate("crossfit, from a file ", (from_disk["cells"], from_disk[column]), fontsize=6, ha="right")
+        ax.plot(PAPER_CELLS, value, marker="*", color="k")
+        ax.annotate("the paper, two graphics cards ", (PAPER_CELLS, value), fontsize=6, ha="right", va="bottom")
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlabel("cells", fontsize=8)
         ax.set_ylabel(label, fontsize=8)
         ax.tick_params(labelsize=7)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(*ax.get_legend_handles_labels(), fontsize=7, frameon=False, ncols=3, loc="outside upper center")
     caption = (
-        "CPU seconds and peak memory against the number of cells, and what the paper reports for its largest section: "
-        "minutes of the clock, on other machines (Fig. S5, S6)."
+        "CPU seconds of one thread and peak memory against the number of cells; `crossfit` on a section of the paper's "
+        "largest size, in a file; and what the paper reports for its own: minutes of the clock, on other machines "
+        "(Fig. S5, S6)."
     )
     page.figure(figure, "cost", caption)
 
@@ -110,11 +157,11 @@ def extrapolate(costs: pd.DataFrame) -> str:
     if len(alike) < 2:
         return f"{measured} No two sizes with the same number of epochs."
     grown = exponent(alike["cells"], alike["seconds"])
-    hours = last["seconds"] * (LARGEST / last["cells"]) ** grown / 3600
+    hours = last["seconds"] * (PAPER_CELLS / last["cells"]) ** grown / 3600
     return (
-        f"{measured} Exponent {grown:.2f} from {alike['cells'].min():,.0f} to {alike['cells'].max():,.0f} cells, which "
-        f"have as many epochs. Extrapolated from there, not measured: {hours:.1f} CPU hours for {LARGEST:,} cells on "
-        "one thread; sizes this small do not allow to extrapolate the memory."
+        f"{measured} Exponent {grown:.2f} from {alike['cells'].min():,.0f} to {alike['cells'].max():,.0f} cells, "
+        f"which have as many epochs. Extrapolated from there, not measured: {hours:.1f} CPU hours for {PAPER_CELLS:,} "
+        "cells on one thread; sizes this small do not allow to extrapolate the memory."
     )
 
 
@@ -126,4 +173,5 @@ STUDY = Study(
     show=show,
     pairs=("SYNTHETIC",),
     seeds=(0,),
+    parts=(*RECIPES, *SYSTEMS),
 )

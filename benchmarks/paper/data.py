@@ -8,10 +8,12 @@ import pandas as pd
 from _pairs import DATA, MAX_REFERENCE, Pair, with_proteins
 from benchmarks.paper._page import Page
 from benchmarks.paper._study import Study, all_studies
+from sklearn.metrics.pairwise import cosine_similarity
 
 from stimpute import datasets
 
 ORDER = 0
+COSINES = ["median cosine", "nine in ten cosines above"]
 FROM = ["tissue", "technology", "source"]
 SECTION = ("somatosensory cortex", "osmFISH", "Codeluppi 2018")
 SIMULATED = ("simulated", "simulated", "`datasets.synthetic_tissue`")
@@ -32,12 +34,16 @@ SOURCES = {
 def measure(pair: Pair, seed: int) -> pd.DataFrame:
     """Count cells, genes and molecules of the files, and what the studies use of them."""
     spatial, reference = _whole(pair)
-    known = with_proteins(pair.reference, pair).var
-    has_protein = known.get("has_protein", pd.Series(False, known.index))
+    known = with_proteins(pair.reference, pair)
+    has_protein = known.var.get("has_protein", pd.Series(False, known.var_names))
     used_cells = min(Study.n_cells, pair.spatial.n_obs)
     return pd.DataFrame(
         [
-            {**_count("spatial", spatial, used_cells), **_of_genes(has_protein[pair.spatial.var_names])},
+            {
+                **_count("spatial", spatial, used_cells),
+                **_of_genes(has_protein[pair.spatial.var_names]),
+                **_of_vectors(known[:, pair.spatial.var_names]),
+            },
             {**_count("reference", reference, pair.reference.n_obs), **_of_genes(has_protein)},
         ]
     )
@@ -69,12 +75,27 @@ def _of_genes(has_protein: pd.Series) -> dict[str, int]:
     return {"genes used": len(has_protein), "of these with a vector": int(has_protein.sum())}
 
 
+def _of_vectors(genes: ad.AnnData) -> dict[str, float]:
+    """Compute the median cosine between the protein vectors of two genes, and what nine in ten pairs of genes exceed.
+
+    They are NaN if fewer than two genes have a vector.
+    """
+    known = genes.var["has_protein"].to_numpy() if "protein" in genes.varm else np.array([], bool)
+    if known.sum() < 2:
+        return dict.fromkeys(COSINES, np.nan)
+    vectors = genes.varm["protein"][known]
+    cosine = cosine_similarity(vectors)[np.triu_indices(len(vectors), 1)]
+    return dict(zip(COSINES, np.quantile(cosine, (0.5, 0.1)), strict=True))
+
+
 def show(results: pd.DataFrame, page: Page) -> None:
     """Write where the data come from, what they hold, and what is small in them."""
     counts = results.drop(columns="seed").set_index(["pair", "data"])
     counts["zeros"] = counts["zeros"].map("{:.0%}".format)
     sources = pd.DataFrame(SOURCES, index=FROM).T.rename_axis(counts.index.names)
     page.table(sources.reindex(counts.index).fillna(""), "Tissue (all of the mouse), technology and source")
+    cosines = counts.xs("spatial", level="data").reindex(columns=COSINES).dropna()
+    counts = counts.drop(columns=COSINES, errors="ignore")
     page.table(counts, "What the files hold, and what the studies use of it", digits=1)
     page.text(
         f"The studies draw at most {Study.n_cells} cells of a section and {MAX_REFERENCE} of a reference. They use the "
@@ -82,6 +103,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         _on_references(counts),
         _on_vectors(counts),
     )
+    page.table(cosines, "Cosines between the protein vectors of two shared genes: how different ESM-2 makes genes", 2)
 
 
 def _on_all_cells() -> str:

@@ -123,7 +123,9 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "Size factors come from the input genes of a fold alone, and the truth is scaled by the same factors. CSS "
         "depends on the scale: without a logarithm it is another quantity. It may only be compared with that of "
         "a constant on the same scale. Spearman's correlation is what can be compared across columns. Pooled size "
-        "factors were written from the paper of scran; the reference was cut to its 2000 genes with the most counts."
+        "factors were written from the paper of scran; the reference was cut to its 2000 genes with the most counts. "
+        "The paper does not say which of Tangram's normalizations it took; no logarithm is our reading. In the study "
+        "of systems Tangram gets logarithms."
     )
     _draw(results, page)
     _show_counts(results, page)

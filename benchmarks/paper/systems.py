@@ -10,9 +10,7 @@ from benchmarks.paper._systems_page import show
 from peers import _measure
 
 ORDER = 20
-LARGE = ("OSMFISH", "STARMAP_V1")  # references, with which these systems take ten minutes for a seed
-SLOW = tuple(f"{pair} {name}" for pair in LARGE for name in ("tangram", "gimvi", "novosparc"))
-SLOWEST = ("transimp_lr", "uniport_3000", "uniport")
+SLOWEST = ("uniport_3000", "uniport")
 
 
 def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
@@ -37,7 +35,7 @@ STUDY = Study(
     measure=measure,
     parts=_measure.SYSTEMS,
     show=show,
-    one_seed=(SIMULATED, *SLOWEST, *SLOW),
+    one_seed=(SIMULATED, *SLOWEST),
     n_cells=_measure.N_CELLS,
     pairs=("OSMFISH", "OSMFISH_VISP", "MERFISH_HYPOTHALAMUS", "STARMAP_V1", "SYNTHETIC"),
 )

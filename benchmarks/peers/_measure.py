@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -15,7 +16,7 @@ import pandas as pd
 from _pairs import load_pair, with_proteins
 
 from peers._environments import HERE, variables
-from peers._exchange import Answer, write_fold
+from peers._exchange import Answer, VisibleFold, write_fold
 from peers._score import score
 from stimpute import tl
 from stimpute.tl import GeneFold
@@ -24,7 +25,7 @@ PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
 FAST = ("spage", "tissue", "transimp", "transimp_lr")
 SLOW = ("novosparc", "tangram", "uniport_3000", "gimvi", "stplus", "uniport")
-SYSTEMS = (*OURS, *FAST, *SLOW)  # those that take longest last; uniPort takes an hour for the folds of one seed
+SYSTEMS = (*OURS, *FAST, *SLOW)  # those that take longest last
 VARIANTS = ("tissue", "uniport_3000")  # SpaGE with intervals, and a system that was trained for less
 COSTLY = ("paper", *SLOW)
 LOCK = Lock()
@@ -60,13 +61,16 @@ def folds_of(pair: str, seed: int, n_cells: int = N_CELLS) -> list[GeneFold]:
         return _make_folds(pair, seed, n_cells)
 
 
-def ask(system: str, folds: list[GeneFold], seed: int, paths: list[Path]) -> None:
+def ask(
+    system: str, folds: Sequence[GeneFold | VisibleFold], seed: int, paths: list[Path], limit_s: float | None = None
+) -> None:
     """Let a system predict folds in a process of its own, and keep the answers, or the error in place of the first."""
     with tempfile.TemporaryDirectory() as folder:
         for number, fold in enumerate(folds):
             write_fold(Path(folder) / str(number), fold)
         command = [sys.executable, "-W", "ignore", "-m", "peers._child", system, folder, str(seed)]
-        done = subprocess.run(command, env=variables(), cwd=folder, capture_output=True, text=True, check=False)
+        options = {"env": variables(), "cwd": folder, "timeout": limit_s}
+        done = subprocess.run(command, **options, capture_output=True, text=True, check=False)
         for number, path in enumerate(paths):
             answer = Path(folder) / str(number) / "answer.npz"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +86,13 @@ def ask(system: str, folds: list[GeneFold], seed: int, paths: list[Path]) -> Non
         raise RuntimeError(f"{system} failed: {error}")
 
 
-def answers(system: str, folds: list[GeneFold], seed: int) -> list[Answer]:
-    """Let a system predict folds in a process of its own, and keep nothing."""
+def answers(
+    system: str, folds: Sequence[GeneFold | VisibleFold], seed: int, limit_s: float | None = None
+) -> list[Answer]:
+    """Let a system predict folds in a process of its own, and keep nothing; stop it after `limit_s` seconds."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{fold.number}.npz" for fold in folds]
-        ask(system, folds, seed, paths)
+        ask(system, folds, seed, paths, limit_s)
         return [Answer.read(path) for path in paths]
 
 

@@ -29,7 +29,7 @@ def predict(fold, seed=0):
 
 
 def impute(fold, seed, **options):
-    """Log-normalized frames in."""
+    """Impute from log-normalized frames; `options` go to `expTransImp`."""
     spatial, reference = normalized_pair(fold)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
         predicted = expTransImp(

@@ -76,7 +76,7 @@ class Fitted:
         return ad.AnnData(drawn, var=pd.DataFrame({"reliability": 0.5}, index=list(genes)))
 
 
-def ask(system, folds, seed, paths):
+def ask(system, folds, seed, paths, limit_s=None):
     """Answer for a system."""
     for fold, path in zip(folds, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
