@@ -54,7 +54,7 @@ def draw_front(free: pd.DataFrame, page: Page) -> None:
     elsewhere = _other_cells(others.index[others["pcc"].isna()])
     for pair, row in elsewhere.iterrows():
         table.loc[pair] = row.reindex(table.columns)
-        others.loc[pair] = {"method": row["method"], "pcc": row[OTHER]}
+        others.loc[pair] = {"method": row["method"], "pcc": row[OTHER], "of_all": row["of_all"]}
     shown = [name for name in BARS if name in table and table[name].notna().any()]
     width = 0.8 / max(len(shown), 1)
     figure = Figure(figsize=(7.2, 3.1), layout="constrained")
@@ -62,10 +62,12 @@ def draw_front(free: pd.DataFrame, page: Page) -> None:
     for number, name in enumerate(shown):
         axes.bar(np.arange(len(table)) + number * width, table[name], width, label=name, color=BARS[name])
     if OTHER in shown:
-        for position, name in enumerate(others["method"]):
-            if pd.notna(name):
+        for position, row in enumerate(others.dropna().reindex(others.index).itertuples()):
+            if pd.notna(row.method):
                 x = position + shown.index(OTHER) * width
-                axes.text(x, 0.01, name, rotation=90, ha="center", va="bottom", fontsize=6)
+                axes.text(x - width / 4, 0.01, row.method, rotation=90, ha="center", va="bottom", fontsize=6)
+                dots = [x + width / 4] * len(row.of_all), row.of_all
+                axes.scatter(*dots, s=7, color="w", edgecolor="k", linewidth=0.5, zorder=3)
     left = np.arange(len(table)) - width / 2
     lines = {CEILING: ("learned from the gene itself", "k", "-"), NULL: (NULL, "#67001f", (0, (2, 1)))}
     for name, (label, color, style) in lines.items():
@@ -97,7 +99,7 @@ def _other_cells(pairs: pd.Index) -> pd.DataFrame:
     Returns
     -------
     One row per pair; columns `crossfit`, `paper`, `kNN`, `OTHER`: mean PCC over the seeds of all four; `method`;
-    `seeds`, their number.
+    `of_all`, see :func:`best_others`; `seeds`, their number.
     """
     genes = _systems()
     rows = {}
@@ -107,7 +109,8 @@ def _other_cells(pairs: pd.Index) -> pd.DataFrame:
         if len(peers) and {CROSSFIT, PAPER, "kNN"} <= set(of_seed):
             columns = {CROSSFIT: "crossfit", PAPER: "paper", "kNN": "kNN", peers.idxmax(): OTHER}
             whole = of_seed[list(columns)].dropna().rename(columns=columns)
-            rows[pair] = {**whole.mean(), "method": peers.idxmax(), "seeds": len(whole)}
+            best = {"method": peers.idxmax(), "of_all": list(peers.dropna())}
+            rows[pair] = {**whole.mean(), **best, "seeds": len(whole)}
     return pd.DataFrame.from_dict(rows, orient="index").dropna()
 
 
@@ -124,17 +127,19 @@ def best_others(free: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    One row per pair with such a system; columns `method`, `pcc` (mean over the seeds that both studies have).
+    One row per pair with such a system; columns `method`, `pcc` (mean over the seeds that both studies have) and
+    `of_all`, a list of the mean PCC of every published system.
     """
     genes = _systems()
     if "kNN" not in set(genes.get("method", ())):
-        return pd.DataFrame(columns=["method", "pcc"])
+        return pd.DataFrame(columns=["method", "pcc", "of_all"])
     of_seed = genes.groupby(["pair", "seed", "method"])["pcc"].mean().unstack()
     same = means(free[free["method"] == "kNN"], ["pcc"], ["pair", "seed"])["pcc"].reindex(of_seed.index)
     peers = of_seed[np.isclose(of_seed["kNN"], same, atol=1e-4)]
     peers = peers[peers.columns.intersection(PEERS, sort=False)]
     average = peers.groupby(level="pair").mean().dropna(how="all")
-    return pd.DataFrame({"method": average.idxmax(axis=1), "pcc": average.max(axis=1)})
+    of_all = [list(values.dropna()) for _, values in average.iterrows()]
+    return pd.DataFrame({"method": average.idxmax(axis=1), "pcc": average.max(axis=1), "of_all": of_all})
 
 
 def _caption(free: pd.DataFrame, others: pd.DataFrame, elsewhere: pd.DataFrame) -> str:
@@ -152,7 +157,7 @@ def _caption(free: pd.DataFrame, others: pd.DataFrame, elsewhere: pd.DataFrame) 
     without = [SHORT.get(pair, pair) for pair in others.index[others["pcc"].isna()]]
     text += (
         " The best other system is the published one with the highest mean on a pair, of those that were run on the "
-        "same cells and folds."
+        "same cells and folds; dots are all of them."
     )
     if len(elsewhere):
         text += (

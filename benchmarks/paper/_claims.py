@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from benchmarks.paper._compare import ASKED_HERE, judge, wide
+from benchmarks.paper._compare import judge, wide
+from benchmarks.paper._cost_claims import add_cost_of_files
+from benchmarks.paper._results_tables import ONE_TRAINING, SOURCE, headings, read_table
 
 from stimpute.datasets import paper_pairs
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
-    from benchmarks.paper._study import Verdict
 
-RESULTS = Path(__file__).resolve().parents[1] / "RESULTS.md"
-SOURCE = "`benchmarks/RESULTS.md`, three seeds, no test"
-PAPER_CELLS = 1_349_620  # of the largest section of the paper
-PAPER_GB = 13.8
-PAPER_MINUTES = 961
-GB_PER_GIB = 1.074
 FOUND, CHANCE = 0.8, 0.5  # areas under the curve
-SAME_COST = 1.25  # times that of the smallest section: up to there we say that a cost does not grow
-STEPS_OF_A_RUN = ("open", "set up", "train", "impute")  # the beginnings of the stages that make a table of genes
+NOTHING = 0.005  # of PCC
 CANNOT = (
     (
         "stImpute is best on each of the paper's nine pairs",
@@ -72,17 +64,9 @@ def add_claims(page: Page, measured: Collection[str] = ()) -> None:
     _add_levels(page)
     _add_references(page)
     _add_similarity(page)
-    _add_large_section(page)
+    add_cost_of_files(page)
     _add_explained(page)
-
-
-def read_table(heading: str) -> pd.DataFrame:
-    """Read the first table below a heading of `RESULTS.md`; of `mean ± deviation`, the mean."""
-    below = RESULTS.read_text().split(f"\n{heading}\n", 1)[1]
-    lines = [line for line in below.split("\n#", 1)[0].splitlines() if line.startswith("|")]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    table = pd.DataFrame(rows[2:], columns=rows[0]).map(lambda text: text.split(" ± ")[0])
-    return table.apply(lambda column: pd.to_numeric(column, errors="coerce").fillna(column))
+    _add_another_tissue(page)
 
 
 def _add_intervals(page: Page) -> None:
@@ -129,10 +113,14 @@ def _add_references(page: Page) -> None:
         "A second reference raises the PCC where it has types that the first one lacks (OSMFISH, MERFISH_HYPOTHALAMUS)"
     )
     page.verdict(claim, "docs", judge(list(lacking > 0), _pairs(lacking)), f"{evidence} ({SOURCE})")
+    markers = gain[names == "own + markers"]
+    evidence = "; ".join(f"{pair}: {value:+.3f}" for (pair, _), value in markers.items())
+    claim = f"A table of marker genes adds nothing to a reference (PCC, rule: at most {NOTHING} more)"
+    page.verdict(claim, "docs", judge(list(markers <= NOTHING), _pairs(markers)), f"{evidence} ({SOURCE})")
     cost = gain[is_permuted]
     evidence = "; ".join(f"{pair}, {name}: {value:+.3f}" for (pair, name), value in cost.items())
-    claim = "A further reference that says nothing costs at most .005 in PCC"
-    page.verdict(claim, "docs", judge(list(cost >= -0.005), _pairs(cost)), f"{evidence} ({SOURCE})")
+    claim = f"A further reference that says nothing costs at most {NOTHING} in PCC"
+    page.verdict(claim, "docs", judge(list(cost >= -NOTHING), _pairs(cost)), f"{evidence} ({SOURCE})")
 
 
 def _pairs(values: pd.Series) -> list[str]:
@@ -142,7 +130,7 @@ def _pairs(values: pd.Series) -> list[str]:
 def _add_similarity(page: Page) -> None:
     """Judge the structural similarity with matched variance, on the tables of all cells."""
     lead, evidence = {}, []
-    for heading in _headings("# crossfit, all cells, three seeds"):
+    for heading in headings("# crossfit, all cells, three seeds"):
         table = read_table(heading).set_index("method")["ssim"].astype(float)
         name = "stimpute, crossfit, variance matched"
         others = table[~table.index.str.startswith("stimpute, crossfit")]
@@ -152,69 +140,6 @@ def _add_similarity(page: Page) -> None:
     claim = '`crossfit` with `variance="matched"` has a higher SSIM than the baselines of that table'
     gains = pd.Series(lead)
     page.verdict(claim, "docs", judge(list(gains > 0), gains.index), f"{'; '.join(evidence)} ({SOURCE})")
-
-
-def _headings(section: str) -> list[str]:
-    """List the headings of the second level in a section of `RESULTS.md`."""
-    below = RESULTS.read_text().split(f"\n{section}\n", 1)[1].split("\n# ", 1)[0]
-    return [line for line in below.splitlines() if line.startswith("## ")]
-
-
-def exponent(cells: pd.Series, seconds: pd.Series) -> float:
-    """Compute the exponent with which a cost grows from the smallest to the largest number of cells."""
-    first, last = np.argmin(cells), np.argmax(cells)
-    return float(np.log(seconds.iloc[last] / seconds.iloc[first]) / np.log(cells.iloc[last] / cells.iloc[first]))
-
-
-def add_cost(page: Page, recipe: str, where: str, verdict: Verdict, evidence: str) -> None:
-    """Add whether a recipe takes less than the paper reports for its largest section."""
-    claim = f"1.3 million cells take {PAPER_MINUTES} minutes and {PAPER_GB} GB (`{recipe}`: at most as much)"
-    page.verdict(claim, where, verdict, evidence)
-
-
-def _read_stages() -> pd.DataFrame:
-    table = read_table("# A section from disk, stage by stage")
-    return table.assign(cells=table["cells"].str.replace(",", "").astype(int))
-
-
-def read_large_section() -> dict[str, float]:
-    """Read what `crossfit` took for a section in a file as large as the paper's largest.
-
-    `seconds` are of the CPU and `wall` by the clock, from opening the file to the imputed genes; `peak_gib` is the
-    peak memory of that, and `lazy_gib` that of looking at genes one by one.
-    """
-    table = _read_stages()
-    million = min(size for size in table["cells"] if size > 1_000_000)
-    of_section = table[table["cells"] == million]
-    of_run = of_section[of_section["stage"].str.startswith(STEPS_OF_A_RUN)]
-    return {
-        "cells": million,
-        "seconds": of_run["CPU s"].sum(),
-        "wall": of_run["wall s"].sum(),
-        "peak_gib": of_run["peak GiB"].max(),
-        "lazy_gib": of_section["peak GiB"].max(),
-    }
-
-
-def _add_large_section(page: Page) -> None:
-    """Judge the cost of `crossfit` on sections of simulated counts in files."""
-    cost = read_large_section()
-    is_so = cost["peak_gib"] * GB_PER_GIB < PAPER_GB and cost["wall"] < 60 * PAPER_MINUTES
-    text = (
-        f"{cost['cells']:,} cells × 377 genes in a file, 76 genes imputed to a file: {cost['seconds']:.0f} CPU s, "
-        f"{cost['wall']:.0f} s by the clock, {cost['peak_gib']:.1f} GiB at most; {cost['lazy_gib']:.1f} GiB where "
-        "genes are looked at one by one (simulated counts, `benchmarks/RESULTS.md`, section A section from disk; "
-        "another computer, and fewer genes than the paper's may be)"
-    )
-    add_cost(page, "crossfit", ASKED_HERE, "holds" if is_so else "does not hold", text)
-    table = _read_stages()
-    train = table[table["stage"] == "train"].reset_index(drop=True)
-    ratio = train["CPU s"] / train["CPU s"].iloc[0]
-    text = "; ".join(f"{row['cells']:,} cells: {row['CPU s']} CPU s" for _, row in train.iterrows())
-    claim = f"The cost of training `crossfit` does not grow with the data (rule: at most {SAME_COST} times as much)"
-    is_so = ratio.iloc[1:] <= SAME_COST
-    verdict = "holds" if is_so.all() else "holds in part" if is_so.any() else "does not hold"
-    page.verdict(claim, "docs", verdict, f"{text} (simulated counts, `benchmarks/RESULTS.md`)")
 
 
 def _add_explained(page: Page) -> None:
@@ -228,4 +153,17 @@ def _add_explained(page: Page) -> None:
         f"below {CHANCE} counts against it)"
     )
     pairs = table["case"].str.split(",").str[0]
-    page.verdict(claim, "docs", judge(list(area >= FOUND), pairs, list(area < CHANCE)), f"{evidence} ({SOURCE})")
+    verdict = judge(list(area >= FOUND), pairs, list(area < CHANCE))
+    page.verdict(claim, "docs", verdict, f"{evidence} ({ONE_TRAINING})")
+
+
+def _add_another_tissue(page: Page) -> None:
+    """Judge whether cells are explained worse by a reference of another tissue."""
+    table = read_table("## Another tissue")
+    table["is_right"] = table["reference"].str.startswith("right")
+    medians = table.pivot_table(index="section", columns="is_right", values="50%", sort=False)
+    evidence = "; ".join(f"{name}: {row[True]:.2f} against {row[False]:.2f}" for name, row in medians.iterrows())
+    is_so = medians[True] > medians[False]
+    claim = "The median of `get_explained` is lower with a reference of another tissue"
+    verdict = judge(list(is_so), medians.index, list(~is_so))
+    page.verdict(claim, "docs", verdict, f"{evidence} with the other one ({ONE_TRAINING})")

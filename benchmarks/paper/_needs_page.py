@@ -35,7 +35,8 @@ def show(results: pd.DataFrame, page: Page) -> None:
         "Proportions are shifted, too: only a share of the cells of the most frequent cluster is kept, or of all the "
         "others, so that the reference has fewer cells as well. The last column of each table is what `crossfit` loses "
         "against all data, on the same cells and genes. Levels are drawn once per seed, so that curves need not be "
-        f"smooth. {count_seeds(results)}"
+        f"smooth. `paper` has no number where positions change, which it does not read, and where it refused the data. "
+        f"{count_seeds(results)}"
     )
     for pair, of_pair in results.groupby("pair", sort=False):
         page.table(_table(of_pair), f"{pair}: mean PCC of the hidden genes")

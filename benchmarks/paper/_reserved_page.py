@@ -36,9 +36,9 @@ def show(results: pd.DataFrame, page: Page) -> None:
         'The text of the paper says that performance was "consistent" with 80 % of the genes reserved and slightly '
         "lower with 50 %, so that we read reserved as: kept as input. With 80 % kept, 20 % are held out, as in five "
         "folds. 80 % held out is our addition. One random draw of genes per seed. The paper divides cells into five "
-        "parts, too; here a fifth of the cells is left out of the training once, and these are the new cells. A larger "
-        "share contains the genes of a smaller one, and **all shares are compared on the genes that every share holds "
-        f"out**, those of the {SHARES[0]} %: other genes are harder or easier."
+        "parts, too; here a fifth of the cells, drawn once per seed, is left out of the training: the new cells. A "
+        "larger share contains the genes of a smaller one, and **all shares are compared on the genes that every share "
+        f"holds out**, those of the {SHARES[0]} %: other genes are harder or easier."
     )
     everything = results[results["cells"] == ALL_CELLS]
     common = _common(everything)

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from benchmarks.paper._beside import gain_over, mean_of, show_beside
 from benchmarks.paper._compare import SIMULATED, with_deviation
-from benchmarks.paper._systems_claims import CROSSFIT, NAMES, PAPER, RIVALS, add_verdicts, missing
+from benchmarks.paper._systems_claims import (
+    CROSSFIT,
+    NAMES,
+    NOVOSPARC,
+    PAPER,
+    RIVALS,
+    STPLUS,
+    TRANSIMP,
+    UNIPORT,
+    UNIPORT_LESS,
+    add_verdicts,
+    missing,
+)
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from peers import _measure
@@ -66,6 +80,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         page.table(with_deviation(genes, column), f"Mean {LABELS[column]} over genes (± standard deviation over seeds)")
     for column in ("css", "pcc"):
         page.table(with_deviation(cells, f"cell_{column}"), f"Mean {LABELS[column]} over cells")
+    _show_beside_the_paper(genes, cells, page)
     _show_details(genes, cells, page)
     _show_calibrated(genes, page)
     intervals = cells.reindex(columns=["pair", "method", *INTERVALS]).dropna()
@@ -73,9 +88,29 @@ def show(results: pd.DataFrame, page: Page) -> None:
     page.table(table, "Intervals of 90 %: share of all values and of values above zero that they cover, mean width")
     if len(failed):
         page.table(failed[["pair", "seed", "method", "error"]].set_index("pair"), "Not run")
-    caption = "CSS, MSE and PCC per gene, mean over seeds, for each real pair and system; the recipes are blue."
+    caption = (
+        "CSS, MSE and PCC per gene, mean over seeds, for each real pair and system; the recipes are blue. Boxes: "
+        "median and quarters of the genes; whiskers: at most 1.5 times the box; genes beyond are not drawn."
+    )
     page.figure(_boxes(genes), "systems", caption)
     add_verdicts(genes, cells, page)
+
+
+def _show_beside_the_paper(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
+    uniport = UNIPORT if UNIPORT in set(cells["method"]) else UNIPORT_LESS
+    above = partial(gain_over, cells, "cell_css", PAPER)
+    show_beside(
+        page,
+        [
+            ("CSS by cell", "0.68", mean_of(cells, "cell_css", PAPER)),
+            ("CSS by cell, against stPlus", "+4.5 %", above(STPLUS)),
+            ("CSS by cell, against uniPort", "+7.8 %", above(uniport)),
+            ("CSS by cell, against novoSpaRc", "+14 %", above(NOVOSPARC)),
+            ("MSE", "0.45", mean_of(genes, "mse", PAPER)),
+            ("MSE, against TransImpLR", "-34 %", gain_over(genes, "mse", PAPER, TRANSIMP)),
+            ("CSS by gene, against TransImpLR", "+3.4 %", gain_over(genes, "css", PAPER, TRANSIMP)),
+        ],
+    )
 
 
 def _show_details(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
@@ -119,6 +154,8 @@ def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
 
 
 def _boxes(genes: pd.DataFrame) -> Figure:
+    is_whole = genes["pair"].isin(genes.loc[genes["method"] == UNIPORT, "pair"])
+    genes = genes[~(is_whole & (genes["method"] == UNIPORT_LESS))]
     genes = genes[(genes["pair"] != SIMULATED) & ~genes["method"].isin((NAMES["tissue"], *METHODS[-2:]))]
     pairs = list(genes["pair"].unique())
     figure = Figure(figsize=(2.0 * len(pairs), 1.75 * len(DRAWN)), layout="constrained")
@@ -131,7 +168,7 @@ def _boxes(genes: pd.DataFrame) -> Figure:
             boxes = ax.boxplot(values, vert=False, patch_artist=True, showfliers=False)
             for box, name in zip(boxes["boxes"], order, strict=True):
                 box.set_facecolor("tab:blue" if name in (CROSSFIT, PAPER) else "lightgray")
-            ax.set_yticks(np.arange(1, len(order) + 1), order, fontsize=6)
+            ax.set_yticks(np.arange(1, len(order) + 1), [name.split(" (")[0] for name in order], fontsize=6)
             ax.tick_params(axis="x", labelsize=6)
             if column == "mse":
                 ax.set_xscale("log")

@@ -13,7 +13,7 @@ from benchmarks.paper._compare import SIMULATED, judge, means, wide
 from benchmarks.paper._figures import dots, over_genes
 from benchmarks.paper._held_out import cell_types, make_folds, predict, summarize
 from benchmarks.paper._page import Page
-from benchmarks.paper._study import Study
+from benchmarks.paper._study import REAL_PAIRS, Study
 
 from stimpute import pp
 
@@ -173,7 +173,7 @@ STUDY = Study(
     question="Does the result depend on the choice of hyperparameters?",
     measure=measure,
     show=show,
-    pairs=("OSMFISH", "SYNTHETIC"),
+    pairs=(*REAL_PAIRS, SIMULATED),
     seeds=(0,),
     parts=PARTS,
 )

@@ -218,6 +218,14 @@ def test_a_section_without_the_genes_of_the_maps_has_none(without, studies, monk
         _cache.measure(task, studies["patterns"])
 
 
+def test_a_reference_with_the_genes_of_the_section_alone_leaves_nothing_to_predict(without, studies, monkeypatch):
+    without()
+    monkeypatch.setattr(_predictions, "unmeasured_fold", lambda *given: None)
+    task = next(task for task in tasks(studies) if task.study == "unmeasured")
+    with pytest.raises(_lacks.SkippedError, match="no gene that the section lacks"):
+        _cache.measure(task, studies["unmeasured"])
+
+
 def test_a_run_skips_with_one_line_for_each_task_and_goes_on(without, studies, monkeypatch, capsys):
     without("labels")
     monkeypatch.setattr(main, "all_studies", lambda: studies)

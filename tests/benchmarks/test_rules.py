@@ -116,5 +116,5 @@ def test_larger_tissues_are_measured_until_a_system_fails(monkeypatch):
     table = cost.measure(None, 0, "stplus")
     assert list(table["cells"]) == [30, 60]
     assert table["seconds"].iloc[0] == 30
-    assert list(table["error"].dropna()) == ["more than 30 min"]
+    assert list(table["error"].dropna()) == ["more than 10 min"]
     assert list(cost.measure(None, 0, "gimvi")["error"].dropna()) == ["No"]
