@@ -48,13 +48,14 @@ def draw_front(free: pd.DataFrame, page: Page) -> None:
     """Draw the figure of the README: PCC per pair and method, and what can be reached as a line."""
     table = wide(means(free, ["pcc"])["pcc"], "method")
     table = table[table.index.isin(free.loc[free["method"].isin(["paper", "crossfit"]), "pair"])]
-    others = best_others(free).reindex(table.index)
-    table[OTHER] = others["pcc"]
+    others = best_others(free).reindex(table.index).astype(object)
+    table[OTHER] = others["pcc"].astype(float)
     table[NULL] = _told_nothing().reindex(table.index)
     elsewhere = _other_cells(others.index[others["pcc"].isna()])
     for pair, row in elsewhere.iterrows():
         table.loc[pair] = row.reindex(table.columns)
-        others.loc[pair] = {"method": row["method"], "pcc": row[OTHER], "of_all": row["of_all"]}
+        for column, value in {"method": row["method"], "pcc": row[OTHER], "of_all": row["of_all"]}.items():
+            others.at[pair, column] = value  # which takes a list, too
     shown = [name for name in BARS if name in table and table[name].notna().any()]
     width = 0.8 / max(len(shown), 1)
     figure = Figure(figsize=(7.2, 3.1), layout="constrained")
@@ -62,8 +63,8 @@ def draw_front(free: pd.DataFrame, page: Page) -> None:
     for number, name in enumerate(shown):
         axes.bar(np.arange(len(table)) + number * width, table[name], width, label=name, color=BARS[name])
     if OTHER in shown:
-        for position, row in enumerate(others.dropna().reindex(others.index).itertuples()):
-            if pd.notna(row.method):
+        for position, row in enumerate(others.itertuples()):
+            if pd.notna(row.pcc):
                 x = position + shown.index(OTHER) * width
                 axes.text(x - width / 4, 0.01, row.method, rotation=90, ha="center", va="bottom", fontsize=6)
                 dots = [x + width / 4] * len(row.of_all), row.of_all

@@ -178,6 +178,9 @@ def _judge_others(at_default: pd.DataFrame, page: Page) -> None:
     if len(alike):
         verdict = judge(list(alike["difference"].abs() <= MARGIN), alike.index.get_level_values("pair"))
         page.verdict("SpaGE and TransImpLR have similar clusters (ARI)", "Fig. 3a", verdict, describe(alike))
+    for column, where in (("ari", "Fig. 3a"), ("fmi", "Fig. 3b")):
+        lead = differences(at_default, column, "stPlus", ["SpaGE", *FURTHER])
+        add_verdict(page, f"Clusters by stPlus agree best, of the other systems ({METRICS[column]})", where, lead)
     better = pd.concat([differences(at_default, "ari", name, ["Tangram"]) for name in ("SpaGE", "TransImpLR")])
     add_verdict(page, "Clusters by SpaGE and by TransImpLR agree better than those by Tangram (ARI)", "Fig. 3a", better)
     blended = ["Tangram", "gimVI"]
