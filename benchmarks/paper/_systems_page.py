@@ -49,10 +49,10 @@ TransImp maps clusters of the reference, which is its default, and TransImpLR al
 is the variant of the paper's comparison; values that are no number count as 0. Tangram adds up the cells that it maps
 to a cell of the section, as its own function does, so that its values grow with the number of reference cells for each
 cell of the section; the calibrated numbers below show what its error is without this. uniPort asks for 30,000
-iterations; its row has 3000, for the cost, and no verdict rests on it but the one that names it. None rests on TISSUE,
-whose values are those of SpaGE. CPU seconds are for the five folds of one seed, with the processes that a system
-starts, without the time to import it; memory is the peak of the process. The slowest systems have one seed on some
-pairs. The constants have no correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all
+iterations, which have one seed, for the cost; the row with 3000 shows what fewer bring, and no verdict rests on it
+where the other was measured. None rests on TISSUE, whose values are those of SpaGE. CPU seconds are for the five folds
+of one seed, with the processes that a system starts, without the time to import it; memory is the peak of the process.
+The constants have no correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all
 values."""
 LEVELS = """**Levels.** CSS and MSE depend on the level of a gene, which any system could calibrate on the measured
 genes. The second number is that after the calibration of the [study of accuracy](accuracy.md), the same for all: mean

@@ -99,6 +99,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         page.table(_of_systems(costs), "All systems: CPU seconds to train and impute, peak memory")
     costs = costs[costs["error"].isna()]
     _draw(costs, page)
+    page.text(*_compare_speed(costs))
     of_paper, of_crossfit = (costs[costs["method"] == name].sort_values("cells") for name in RECIPES)
     if len(of_paper) > 1:
         add_cost(page, "paper", "S6, Discussion", "cannot be tested", extrapolate(of_paper))
@@ -110,6 +111,21 @@ def show(results: pd.DataFrame, page: Page) -> None:
             f"{last['cells']:,.0f} cells (0: they do not grow, 1: they are proportional to the cells). Larger sections "
             "are in the [results](../results.md), section A section from disk."
         )
+
+
+def _compare_speed(costs: pd.DataFrame) -> list[str]:
+    """Compare the seconds of `paper` with those of other systems on the largest section that it was measured on."""
+    of_size = costs[costs["cells"] == costs.loc[costs["method"] == "paper", "cells"].max()]
+    seconds = of_size.set_index("method")["seconds"]
+    others = [name for name in seconds.index[::-1] if name not in RECIPES]
+    if not others:
+        return []
+    ratios = ", ".join(f"{seconds['paper'] / seconds[name]:.1f} times those of {name}" for name in others)
+    return [
+        f"With {of_size['cells'].iloc[0]:,} cells the CPU seconds of `paper` are {ratios}. The paper says that it is "
+        "about as fast as gimVI and stPlus, and slower than TransImpLR (S6); on the small sections of the study of "
+        "[other systems](systems.md) it is faster."
+    ]
 
 
 def _of_systems(costs: pd.DataFrame) -> pd.DataFrame:

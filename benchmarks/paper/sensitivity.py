@@ -20,6 +20,7 @@ from stimpute import pp
 
 ORDER = 60
 METRICS = ("pcc", "css", "mse")
+SLIGHT = 0.05  # of the CSS: our reading of "robust"
 PAPER: dict[str, list[Any]] = {
     "autoencoder_epochs": [10, 60, 100],
     "graph_epochs": [5, 20, 50],
@@ -148,11 +149,16 @@ def _draw(recipe: str, results: pd.DataFrame, seeds: pd.DataFrame, page: Page) -
 
 
 def _judge(recipe: str, rows: pd.DataFrame, base: pd.DataFrame, page: Page) -> None:
-    """Compare every setting with kNN (PCC) and with the best of the other systems (CSS by gene)."""
+    """Compare every setting with the defaults, with kNN (PCC) and with the best of the other systems (CSS by gene)."""
     where = "Fig. 5b, S15" if recipe == "paper" else "docs"
-    knn = means(base[base["method"] == "kNN"], ["pcc"], ["pair"])["pcc"] if len(base) else pd.Series(dtype=float)
+    defaults, knn = (
+        means(base[base["method"] == name], METRICS, ["pair"]) if len(base) else pd.DataFrame(columns=METRICS)
+        for name in (recipe, "kNN")
+    )
+    claim = f"`{recipe}` is robust to its hyperparameters: no setting lowers the CSS by gene by more than {SLIGHT}"
+    _add(page, f"{claim} (rule, no test)", where, _above(rows, "css", defaults["css"] - SLIGHT))
     claim = f"`{recipe}` is robust to its hyperparameters: with every setting it is better than"
-    _add(page, f"{claim} kNN (PCC, no test)", where, _above(rows, "pcc", knn))
+    _add(page, f"{claim} kNN (PCC, no test)", where, _above(rows, "pcc", knn["pcc"]))
     _add(page, f"{claim} every other system (CSS by gene, no test)", where, _above(rows, "css", _best_others("css")))
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks.paper import _cache, _compare, _page, _verdicts, cost, systems
+from benchmarks.paper import _beside, _cache, _compare, _page, _verdicts, cost, systems
 from benchmarks.paper._page import Page
 from benchmarks.paper._study import Task, tasks_of
 from peers import _measure
@@ -118,3 +118,21 @@ def test_larger_tissues_are_measured_until_a_system_fails(monkeypatch):
     assert table["seconds"].iloc[0] == 30
     assert list(table["error"].dropna()) == ["more than 10 min"]
     assert list(cost.measure(None, 0, "gimvi")["error"].dropna()) == ["No"]
+
+
+def test_a_gain_is_over_the_real_pairs_that_both_methods_have():
+    rows = [("OSMFISH", "a", 0.6), ("OSMFISH", "b", 0.5), ("STARMAP_V1", "a", 0.3), ("STARMAP_V1", "b", 0.25)]
+    rows += [("MERFISH_HYPOTHALAMUS", "a", 0.9), (_compare.SIMULATED, "a", 0.1), (_compare.SIMULATED, "b", 0.9)]
+    table = pd.DataFrame(rows, columns=["pair", "method", "css"])
+    assert _beside.gain_over(table, "css", "a", "b") == "+20.0% (2 pairs)"
+    assert _beside.gain_over(table, "css", "a", "c") == ""
+    assert _beside.mean_of(table, "css", "a") == "0.60 (3 pairs)"
+    assert _beside.mean_of(table, "css", "c") == ""
+
+
+def test_speed_is_compared_on_the_largest_section_of_the_paper_recipe():
+    rows = [(1000, "paper", 5.0), (4000, "paper", 30.0), (4000, "SpaGE", 10.0), (9000, "SpaGE", 90.0)]
+    rows += [(1000, "stPlus", 1.0), (4000, "crossfit", 1.0)]
+    (text,) = cost._compare_speed(pd.DataFrame(rows, columns=["cells", "method", "seconds"]))
+    assert "With 4,000 cells the CPU seconds of `paper` are 3.0 times those of SpaGE." in text
+    assert cost._compare_speed(pd.DataFrame(rows[:2], columns=["cells", "method", "seconds"])) == []
