@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def mean_of(table: pd.DataFrame, column: str, method: str) -> str:
     """Average a column over genes and seeds, then over the real pairs."""
     means = real(table[table["method"] == method]).groupby("pair")[column].mean().dropna()
-    return f"{means.mean():.2f} ({len(means)} pairs)" if len(means) else ""
+    return f"{means.mean():.2f} ({_count(means)})" if len(means) else ""
 
 
 def gain_over(table: pd.DataFrame, column: str, method: str, other: str) -> str:
@@ -25,7 +25,11 @@ def gain_over(table: pd.DataFrame, column: str, method: str, other: str) -> str:
     if not {method, other} <= set(means):
         return ""
     both = means.dropna()
-    return f"{both[method].mean() / both[other].mean() - 1:+.1%} ({len(both)} pairs)" if len(both) else ""
+    return f"{both[method].mean() / both[other].mean() - 1:+.1%} ({_count(both)})" if len(both) else ""
+
+
+def _count(pairs: pd.Series | pd.DataFrame) -> str:
+    return f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}"
 
 
 def show_beside(page: Page, rows: Sequence[tuple[str, str, str]]) -> None:

@@ -124,7 +124,7 @@ def _compare_speed(costs: pd.DataFrame) -> list[str]:
     return [
         f"With {of_size['cells'].iloc[0]:,} cells the CPU seconds of `paper` are {ratios}. The paper says that it is "
         "about as fast as gimVI and stPlus, and slower than TransImpLR (S6); on the small sections of the study of "
-        "[other systems](systems.md) it is faster."
+        "[other systems](systems.md) it is faster than these three."
     ]
 
 
