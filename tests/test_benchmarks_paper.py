@@ -266,12 +266,10 @@ def test_sections_of_studies_that_were_measured_in_part(n_parts, paper, tmp_path
 
 def test_page_without_results(paper, tmp_path, monkeypatch):
     page, cache, studies = paper
-    from benchmarks.paper._claims import NOT_YET
-
     monkeypatch.setattr(cache, "RESULTS", tmp_path / "results")
     written = page.write_page(tmp_path)
     missing = [verdict["claim"] for verdict in written.verdicts if verdict["verdict"] == "not measured yet"]
-    assert missing == [*(study.title for study in studies.values()), *NOT_YET]
+    assert missing == [study.title for study in studies.values()]
 
 
 def test_page_is_made_from_the_results_that_are_kept(paper, tmp_path, only_text):

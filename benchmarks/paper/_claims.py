@@ -45,12 +45,6 @@ CANNOT = (
     ),
 )
 
-NOT_YET = {
-    "Rorb: Tangram has more contrast than measured, TransImpLR and gimVI less": "Fig. 4a",
-    "Slc32a1: Tangram predicts too much of it, TransImpLR and gimVI too little": "Fig. 4b",
-    "With the preprocessing of `paper`, it is better than every other system": "S4",
-}
-
 
 def add_claims(page: Page, measured: Collection[str] = ()) -> None:
     """Add what cannot be tested, and what `RESULTS.md` says of intervals, levels, further references and cost.
@@ -66,8 +60,6 @@ def add_claims(page: Page, measured: Collection[str] = ()) -> None:
         found = [pair for pair in needed if pair in measured]
         text = f"{', '.join(found)} was measured: see the tables; no rule judges this claim" if found else reason
         page.verdict(claim, where, "cannot be tested", text)
-    for claim, where in NOT_YET.items():
-        page.verdict(claim, where, "not measured yet", "")
     _add_intervals(page)
     _add_levels(page)
     _add_references(page)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from benchmarks.paper import _cache, systems
 from benchmarks.paper._against_peers import judge_complete, listed
-from benchmarks.paper._compare import judge, wide
+from benchmarks.paper._compare import SIMULATED, judge, wide
 from benchmarks.paper._figures import scatter
 from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES, SYSTEMS
 from benchmarks.paper._scalars import ASKED_HERE, peers_of, seeds_of
+from benchmarks.paper._systems_claims import GIMVI, TANGRAM, TRANSIMP
 
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
@@ -42,6 +44,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
     _show_maps(results[results["part"] == "map"], page)
     _show_regions(results[results["part"] == "regions"], page)
     _judge(found, page)
+    _show_systems(_cache.read("systems", systems.STUDY), page)
 
 
 def _table(of_pair: pd.DataFrame) -> pd.DataFrame:
@@ -140,6 +143,32 @@ def _judge_others(means: pd.DataFrame, page: Page) -> None:
         if len(rows):
             text = "; ".join(f"{row['pair']}, {row['method']}: {row[column]:.2f}" for _, row in rows.iterrows())
             page.verdict(f"{gene}: {names} {claim}", where, judge(list(rows[column] > least), rows["pair"]), text)
+
+
+def _show_systems(results: pd.DataFrame, page: Page) -> None:
+    """Show and judge the levels of Tangram, TransImpLR and gimVI, which were measured in the study of systems alone."""
+    columns = {"mean_ratio": "mean, ratio", "sd_ratio": "sd, ratio"}
+    genes = results.reindex(columns=["pair", "seed", "method", "gene", *columns])
+    genes = genes[genes["method"].isin((TANGRAM, TRANSIMP, GIMVI)) & genes["gene"].isin(FIGURES["Fig. 4"])].dropna()
+    groups = genes[genes["pair"] != SIMULATED].groupby(["pair", "gene", "method"], sort=False)
+    means = groups[list(columns)].mean().rename(columns=columns)
+    if means.empty:
+        return
+    table = means.join(groups["seed"].nunique().rename("seeds")).reset_index("pair")
+    page.table(
+        table.set_index("pair", append=True).reorder_levels(["pair", "gene", "method"]),
+        "Further systems on the 1000 cells of the study of systems, mean over the seeds with these numbers",
+    )
+    for gene, column, where, more, less in (
+        ("Rorb", "sd, ratio", "Fig. 4a", "has more contrast than measured", "less (rule: standard deviation)"),
+        ("Slc32a1", "mean, ratio", "Fig. 4b", "predicts too much of it", "too little (rule: mean)"),
+    ):
+        rows = means.xs(gene, level="gene")[column]
+        names = rows.index.get_level_values("method")
+        is_so = (rows > 1) == (names == TANGRAM)
+        text = "; ".join(f"{pair}, {name}: {value:.2f}" for (pair, name), value in rows.items())
+        claim = f"{gene}: {TANGRAM} {more}, {TRANSIMP} and {GIMVI.split(' (')[0]} {less}"
+        page.verdict(claim, where, judge(list(is_so), rows.index.get_level_values("pair"), list(~is_so)), text)
 
 
 def _judge_column(

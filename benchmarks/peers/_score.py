@@ -27,7 +27,7 @@ def score(folds: Sequence[GeneFold], answers: Sequence[Answer]) -> pd.DataFrame:
     labels = list(folds[0].spatial.obs["cell_type"].astype(str))
     rows = score_genes(held, labels).drop(columns="reliability")
     rows = rows.join(score_genes(levels)[LEVEL_METRICS].add_suffix("_calibrated"))
-    rows["post_hoc"] = post_hoc_reliability(held)
+    rows = rows.assign(post_hoc=post_hoc_reliability(held), **_ratios(held))
     whole = {"gene": "", **_by_cell(held, ""), **_by_cell(levels, "_calibrated"), **_cost(answers)}
     if "lower" in answers[0].prediction:
         lower, upper = (np.hstack([answer.prediction[side] for answer in answers]) for side in ("lower", "upper"))
@@ -45,6 +45,14 @@ def held_out(folds: Sequence[GeneFold], answers: Sequence[Answer]) -> HeldOut:
     """Put the answers to the folds together; what is not a number becomes 0."""
     made = {fold.number: answer.prediction["expression"] for fold, answer in zip(folds, answers, strict=True)}
     return predict(folds, lambda fold: Prediction(np.nan_to_num(made[fold.number])))
+
+
+def _ratios(held: HeldOut) -> dict[str, np.ndarray]:
+    """Divide mean and standard deviation over cells of what was predicted by those of the truth, shape (n_genes,)."""
+    return {
+        f"{name}_ratio": of(held.predicted, axis=0) / np.maximum(of(held.truth, axis=0), 1e-12)
+        for name, of in (("mean", np.mean), ("sd", np.std))
+    }
 
 
 def _by_cell(held: HeldOut, suffix: str) -> dict[str, float]:

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks.paper import _beside, _cache, _compare, _page, _verdicts, cost, systems
+from benchmarks.paper import _beside, _cache, _compare, _page, _patterns_page, _verdicts, cost, systems
 from benchmarks.paper._page import Page
 from benchmarks.paper._study import Task, tasks_of
-from peers import _measure
+from peers import _measure, _score
 from peers._exchange import Answer
 
 
@@ -136,3 +136,30 @@ def test_speed_is_compared_on_the_largest_section_of_the_paper_recipe():
     (text,) = cost._compare_speed(pd.DataFrame(rows, columns=["cells", "method", "seconds"]))
     assert "With 4,000 cells the CPU seconds of `paper` are 3.0 times those of SpaGE." in text
     assert cost._compare_speed(pd.DataFrame(rows[:2], columns=["cells", "method", "seconds"])) == []
+
+
+def test_levels_are_compared_gene_by_gene():
+    truth = np.array([[0.0, 1.0], [2.0, 3.0]])
+    ratios = _score._ratios(SimpleNamespace(truth=truth, predicted=np.column_stack([2 * truth[:, 0], [2.0, 2.0]])))
+    np.testing.assert_allclose(ratios["mean_ratio"], [2, 1])
+    np.testing.assert_allclose(ratios["sd_ratio"], [2, 0])
+
+
+def test_tangram_is_asked_for_more_and_the_others_for_less(tmp_path, monkeypatch):
+    monkeypatch.setattr(_page, "DOCS", tmp_path)
+    page = Page(tmp_path)
+    levels = {"Tangram": 3.0, "TransImpLR": 0.5, "gimVI (200 epochs)": 0.4}
+    rows = [
+        {"pair": pair, "seed": 1, "method": name, "gene": gene, "mean_ratio": level, "sd_ratio": level}
+        for pair in ("OSMFISH", "STARMAP_V1")
+        for gene in ("Rorb", "Slc32a1", "Gfap")
+        for name, level in levels.items()
+    ]
+    without = {"pair": "OSMFISH", "seed": 0, "method": "Tangram", "gene": "Rorb"}  # made before there were ratios
+    table = pd.DataFrame([*rows, without])
+    table.loc[(table["pair"] == "STARMAP_V1") & (table["gene"] == "Slc32a1"), "mean_ratio"] = 2.0
+    _patterns_page._show_systems(table, page)
+    assert [verdict["verdict"] for verdict in page.verdicts] == ["holds", "mixed"]
+    assert "STARMAP_V1, TransImpLR: 2.00" in page.verdicts[1]["evidence"]
+    _patterns_page._show_systems(table[["pair", "seed", "method", "gene"]], page)  # nothing was measured
+    assert len(page.verdicts) == 2
