@@ -16,6 +16,7 @@ import h5py
 import zarr
 from anndata.abc import CSCDataset, CSRDataset
 from dask._task_spec import DataNode, Task
+from dask.blockwise import Blockwise
 from zarr.storage import LocalStore
 
 from stimpute.data._checksums import ChangedDataError
@@ -77,9 +78,20 @@ def _zarr_element(store: Any, name: str) -> zarr.Group | zarr.Array:
 
 def sources_of(matrix: Any) -> list[Source]:
     """Find the files that a matrix is read from; none for one in memory, or a Dask array of which this is unknown."""
-    parts = dict(matrix.dask).values() if isinstance(matrix, da.Array) else [matrix]
+    parts = _parts_of(matrix) if isinstance(matrix, da.Array) else [matrix]
     found = [source for part in parts for source in sources_in(part)]
     return list({(str(source), source.name): source for source in found}.values())
+
+
+def _parts_of(matrix: da.Array) -> Iterator[Any]:
+    """Yield what the tasks of a Dask array hold; a layer of one task for each chunk is not written out."""
+    for layer in matrix.dask.layers.values():
+        if isinstance(layer, Blockwise):
+            yield layer.task
+            yield from (name for name, _ in layer.indices)
+            yield from layer.io_deps.values()
+        else:
+            yield from dict(layer).values()
 
 
 def sources_in(value: Any) -> Iterator[Source]:
