@@ -90,9 +90,10 @@ def test_constant_genes_do_not_matter():
     assert found.is_beyond_chance.all()
 
 
-def test_a_gene_of_the_same_value_in_all_cells_does_not_matter():
+@pytest.mark.parametrize("value", [1, 1.1])
+def test_a_gene_of_the_same_value_in_all_cells_does_not_matter(value):
     constant = np.log1p(counts(400, 2))
-    constant[:, 0] = 1
+    constant[:, 0] = value
     found = compare_coexpression(reference_of(constant, is_counts=False), section())
     constant[:, 0] = 0
     assert found.correlation == compare_coexpression(reference_of(constant, is_counts=False), section()).correlation
@@ -110,3 +111,14 @@ def test_the_warning_names_the_reference(chance):
         warnings.simplefilter("error")
         Agreement(np.array([0.5]), np.array([0.1])).warn(())
         Agreement(np.array([0.2]), np.array([0.13])).warn(())  # a small panel
+
+
+def test_a_gene_that_no_compared_cell_expresses_does_not_matter():
+    """Its standardized value is the same in all cells, and the rounding of a mean gives it a variance."""
+    spatial = section(1000)
+    spatial[:, 1] = 0
+    expected = compare_coexpression(reference_of(counts(400, 2)), spatial)
+    spatial[:, 1] = np.float32(-0.1234567)
+    assert spatial[:, 1].std() > 0
+    found = compare_coexpression(reference_of(counts(400, 2)), spatial)
+    np.testing.assert_array_equal([found.correlation, found.chance], [expected.correlation, expected.chance])

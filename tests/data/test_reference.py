@@ -255,3 +255,10 @@ def test_the_fingerprint_depends_on_each_relation(related):
     changed.var["has_protein"] = True
     found.append(digest(changed))
     assert len(set(found)) == len(found)
+
+
+def test_the_spread_of_a_strongly_expressed_gene_is_exact_over_many_cells():
+    """Sums of float32 lose it: the mean square is large, and the variance is small."""
+    values = np.random.default_rng(0).normal(5, 0.07, (600_000, 1)).astype(np.float32)
+    expression = ReferenceExpression(matrix(values, pd.Index(["g"]), is_counts=False))
+    assert expression.std[0] == pytest.approx(values.std(dtype=np.float64), rel=1e-4)

@@ -79,10 +79,10 @@ def compare_coexpression(reference: Reference, standardized: np.ndarray) -> Agre
 def _compare(dataset: ReferenceDataset, shared: np.ndarray, standardized: np.ndarray) -> tuple[float, float]:
     """Return the rank correlation over all pairs of genes, and its standard deviation for permuted genes."""
     cells = sample_cells(np.arange(dataset.n_cells), MAX_CELLS)
-    expressed = np.flatnonzero((dataset.detection_rate[shared] > 0) & (standardized.std(0) > 0))
+    expressed = np.flatnonzero((dataset.detection_rate[shared] > 0) & (np.ptp(standardized, axis=0) > 0))
     genes = expressed[sample_cells(np.arange(len(expressed)), MAX_GENES)]
     in_reference = dataset.by_gene[shared[genes]][:, cells].toarray()
-    varies = in_reference.std(1) > 0
+    varies = np.ptp(in_reference, axis=1) > 0  # a standard deviation would have rounding errors
     if varies.sum() < MIN_GENES:
         return 0.0, 0.0
     in_reference = _ranks(in_reference[varies])

@@ -49,7 +49,7 @@ class ReferenceDataset:
     @cached_property
     def mean(self) -> np.ndarray:
         """Compute the mean of every gene, float64, shape (n_genes,)."""
-        return self._row_means(lambda block: block)
+        return self._row_means(lambda block: block.astype(np.float64))
 
     @cached_property
     def std(self) -> np.ndarray:
