@@ -243,7 +243,7 @@ def test_what_held_out_intervals_cover_is_counted_by_gene_and_by_bin(rng):
             covered[gene] += inside / len(truth)
             if truth[cell, gene] > 0:
                 missed[bins[cell, gene]] += ~inside
-    n_values = np.maximum(np.bincount(bins.ravel()), 1)  # the lowest bin is empty, as many predictions are zero
+    n_values = np.bincount(bins.ravel())
     np.testing.assert_allclose(intervals.probability, _reached_probability(covered), atol=1e-9)
     np.testing.assert_allclose(intervals.missed_above_zero, missed / n_values[:, None])
     np.testing.assert_allclose(intervals.above_zero, np.bincount(bins.ravel(), truth.ravel() > 0) / n_values)
@@ -294,3 +294,21 @@ def test_the_least_covered_quarter_of_genes_is_found_in_any_order():
 
 def test_a_lower_bound_of_exactly_one_molecule_stays():
     np.testing.assert_array_equal(_lower_bound(np.array([0.5, 1.0, 1.5]), np.ones(3)), [0, 1, 1.5])
+
+
+def test_no_bin_is_empty_where_many_predictions_are_zero(rng):
+    truth, predicted, std, molecule = simulate(rng, 30)
+    predicted = np.maximum(predicted - np.quantile(predicted, 0.3), 0)
+    intervals = fit(truth, predicted, std, molecule)
+    bins = np.digitize(np.expm1(predicted) / np.expm1(molecule)[:, None], intervals.edges)
+    assert (np.bincount(bins.ravel(), minlength=len(intervals.quantiles)) > 0).all()
+    assert (intervals.above_zero > 0).all()
+
+
+def test_values_that_are_no_logarithms_have_finite_intervals(rng):
+    truth = rng.gamma(0.5, 800.0, (60, 10))
+    predicted = rng.gamma(0.5, 800.0, (60, 10))
+    intervals = fit(truth, predicted, truth.std(0), np.full(60, 50.0))
+    lower, upper = bounds(intervals, predicted, truth.std(0), np.full(60, 50.0), 0.8)
+    assert np.isfinite([lower, upper]).all()
+    assert all(np.isfinite(array).all() for array in to_arrays(intervals).values())

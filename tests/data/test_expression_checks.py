@@ -25,6 +25,7 @@ def test_counts_pass_in_any_form(x, form):
 
 
 @given(COUNTS, FORMS, st.integers(0, 4), st.integers(0, 3), st.sampled_from([np.nan, np.inf, -np.inf, -3.0, 0.25]))
+@pytest.mark.filterwarnings("ignore:The expression is declared as normalized")
 def test_the_first_bad_value_is_found(x, form, cell, gene, bad):
     x[cell, gene] = bad
     with pytest.raises(ValueError, match=f"cell {CELLS[cell]!r} and gene {GENES[gene]!r}"):
@@ -48,6 +49,7 @@ def test_the_largest_exact_count_passes():
     check_expression(np.full((5, 4), 2.0**24), "counts", CELLS, GENES)
 
 
+@pytest.mark.filterwarnings("ignore:The expression is declared as normalized")
 def test_normalized_values_may_be_of_any_size():
     check_expression(np.full((5, 4), 1e12 + 0.5), "normalized", CELLS, GENES)
 
@@ -103,3 +105,11 @@ def test_short_floats_are_refused(form):
     """They hold no counts above 2048, and SciPy has no sparse matrix of them."""
     with pytest.raises(ValueError, match=r"float16; expected float32.*astype\(\"float32\"\)"):
         check_form(form(np.ones((5, 4), np.float16)))
+
+
+def test_values_that_are_no_logarithms_warn_where_they_are_declared_as_normalized():
+    x = np.full((5, 4), 0.5)
+    x[3, 1] = 1234
+    check_expression(np.minimum(x, 30), "normalized", CELLS, GENES)
+    with pytest.warns(UserWarning, match=r"up to 1.23e\+03, too large for logarithms.*log1p"):
+        check_expression(x, "normalized", CELLS, GENES)

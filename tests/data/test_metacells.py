@@ -226,3 +226,11 @@ def test_weighted_statistics_are_of_the_first_dataset_that_has_the_gene(both):
         std = np.sqrt(np.average((values[cells] - mean) ** 2, weights=of_cell[cells]))
         detection_rate = np.average(values[cells] > 0, weights=of_cell[cells])
         np.testing.assert_allclose(row, [mean, std, detection_rate], rtol=1e-5)
+
+
+def test_a_few_cells_with_many_genes_are_grouped():
+    """Fewer cells than principal components."""
+    reference = make_reference(n_cells=25, n_genes=60, shared=np.arange(6, 56))
+    found = find_metacells(reference, 10, seed=0)
+    assert found.shape == (25,)
+    assert 1 < len(np.unique(found)) <= 10

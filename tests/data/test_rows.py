@@ -288,3 +288,17 @@ def test_rows_and_columns_of_a_block(x, form, rows, columns):
 def test_a_whole_block_is_not_copied(x):
     block = sparse.csr_matrix(x)
     assert np.shares_memory(take_rows(block, slice(None), ALL_GENES, checksums(x)).data, block.data)
+
+
+def test_a_value_that_is_stored_in_parts_is_their_sum(x):
+    """As a file may hold it: logarithms are taken of what is stored."""
+    halves = sparse.csr_matrix(
+        (np.repeat(x[:3, :4].ravel() / 2, 2), np.tile([0, 0, 1, 1, 2, 2, 3, 3], 3), [0, 8, 16, 24])
+    )
+    before = halves.data.copy()
+    genes = pd.Index([f"g{number}" for number in range(4)])
+    known = RowChecksums(gene_weights(genes), cell_checksums(halves, gene_weights(genes)))
+    taken = take_rows(halves, slice(None), np.arange(4), known)
+    np.testing.assert_array_equal(taken.toarray(), x[:3, :4])
+    assert taken.nnz <= 12
+    np.testing.assert_array_equal(halves.data, before)

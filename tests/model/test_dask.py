@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 
 import anndata as ad
 import dask
@@ -348,3 +349,24 @@ def test_an_estimate_is_of_the_training_data_and_the_unmeasured_genes(model):
 @pytest.mark.needs("intervals")
 def test_intervals_are_two_more_layers(model):
     assert model.estimate(interval=0.9).result_bytes == 3 * model.estimate().result_bytes
+
+
+def test_what_is_spilled_is_read_while_more_is_written():
+    spill = _encodings.SpillFile()
+    written, stop = [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            for spilled in written[-3:]:
+                spilled.load()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(2000):
+            written.append(spill.write([np.full(3, number)]))  # 24 bytes: the end of the file is no place to begin
+    finally:
+        stop.set()
+        reader.join()
+    wrong = [number for number, spilled in enumerate(written) if (spilled.load()[0] != number).any()]
+    assert wrong == []

@@ -11,14 +11,20 @@ from lazy import FORMS, dask_backed, in_form
 from scipy import sparse
 from small import bare, fit, small_pair
 
-from stimpute import StImputeModel, tl
+from stimpute import StImputeModel, pp, tl
 from stimpute.data import _rows
+from stimpute.model import _persist
 
 GENES = ["Gene01", "Gene03", "Gene30"]
 
 
 @pytest.fixture(params=sorted(FORMS))
 def form(request):
+    return request.param
+
+
+@pytest.fixture(params=["backed CSR", "lazy HDF5 CSR"])
+def form_of_file(request):
     return request.param
 
 
@@ -326,3 +332,48 @@ def test_a_saved_model_takes_lazy_data(saved, model, tmp_path):
     spatial = in_form(model.adata, "backed CSR", tmp_path)
     loaded = StImputeModel.load(saved, adata=spatial, reference=model.reference)
     assert_same(impute(loaded), impute(model))
+
+
+@pytest.mark.filterwarnings("ignore:.* shared gene")
+@pytest.mark.parametrize("form_of_file", [None, "backed CSR"])
+@pytest.mark.parametrize("what", ["names", "values"])
+def test_without_a_shared_gene_the_error_is_clear_in_any_form(batches, what, form_of_file, tmp_path):
+    spatial, reference = bare(batches[0]), bare(batches[1])
+    if what == "names":
+        spatial.var_names = [f"ENSMUSG{number:011}" for number in range(spatial.n_vars)]
+    else:
+        reference.X = sparse.csr_matrix(reference.shape, dtype=np.float32)
+    if form_of_file is not None:
+        spatial = in_form(spatial, form_of_file, tmp_path)
+    with pytest.raises(ValueError, match="Found 0 genes|0 of 24 shared genes"):
+        train(spatial, reference)
+
+
+def test_lazy_references_with_relations_are_joined(tmp_path):
+    _, reference = small_pair()
+    pp.add_gene_network(
+        reference, pd.DataFrame({"a": reference.var_names[:5], "b": reference.var_names[5:10]}), name="edges"
+    )
+    parts = []
+    for number, rows in enumerate((slice(0, None, 2), slice(1, None, 2))):
+        (tmp_path / str(number)).mkdir()
+        parts.append(reference[rows].copy())
+    expected = pp.join_references(parts)
+    lazy = [in_form(part, "lazy HDF5 CSR", tmp_path / str(number)) for number, part in enumerate(parts)]
+    joined = pp.join_references(lazy)
+    np.testing.assert_array_equal(joined.X.toarray(), expected.X.toarray())
+    assert {*joined.varm, *joined.varp} == {*expected.varm, *expected.varp} != set()
+    for key, value in expected.varm.items():
+        np.testing.assert_array_equal(joined.varm[key], value)
+    for key, value in expected.varp.items():
+        assert (joined.varp[key] != value).nnz == 0
+
+
+def test_raw_of_data_that_are_not_in_memory_is_saved(form_of_file, tmp_path):
+    adata = small_pair(proteins=False)[0]
+    adata.raw = adata.copy()
+    adata = in_form(adata[:, :9].copy(), form_of_file, tmp_path)
+    _persist.write_data(adata, tmp_path / "saved.h5ad")
+    saved = ad.read_h5ad(tmp_path / "saved.h5ad")
+    assert saved.raw.shape == (adata.n_obs, 24)
+    assert (saved.raw.X != small_pair(proteins=False)[0].X).nnz == 0

@@ -201,3 +201,12 @@ def test_training_without_positions_is_said_unless_it_was_asked_for(fresh, recip
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*without the positions")
         fit(spatial, reference, recipe)
+
+
+def test_the_array_of_the_user_stays_in_its_place():
+    """Also one in the order of Fortran, which scvi-tools would copy."""
+    spatial = small_pair(proteins=False)[0]
+    spatial.X = np.asfortranarray(spatial.X.toarray())
+    array = spatial.X
+    StImputeModel.setup_anndata(spatial)
+    assert spatial.X is array

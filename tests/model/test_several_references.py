@@ -4,6 +4,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small import QUIET, bare, small_pair, values
 
 from stimpute import StImputeModel, pp, share, tl
@@ -204,3 +205,30 @@ def test_a_type_that_the_first_reference_lacks_is_predicted_from_the_second():
         predicted = values(model.impute(genes=list(markers)))
         correlation[name] = np.mean([np.corrcoef(truth[:, i], predicted[:, i])[0, 1] for i in range(4)])
     assert correlation["with"] > correlation["without"] + 0.02
+
+
+def test_genes_that_the_first_reference_lacks_keep_their_scale(parts):
+    """Correlations from two references, a pair of genes each, need not fit together."""
+    spatial, reference = small_pair(proteins=False)
+    lacking = {"first": reference[:180, ~reference.var_names.isin(spatial.var_names[::3])].copy()}
+    lacking["second"] = reference[180:].copy()  # 31 cells
+    set_up_all(spatial, lacking)
+    model = StImputeModel(spatial, lacking)
+    model.train(**QUIET, seed=0)
+    precision = model.predictor().ensemble.features.precision
+    identity = np.eye(len(model.shared_genes), dtype=np.float32)
+    inverse = precision.multiply(torch.from_numpy(identity)).numpy()
+    assert np.linalg.eigvalsh(inverse).min() > 0
+    assert np.linalg.eigvalsh(inverse).max() <= 1.001  # the ridge is 1
+
+
+@pytest.mark.parametrize("wrong", [{"recipe": "paper"}, {"relations": "nowhere"}])
+def test_a_model_that_cannot_be_made_leaves_no_joined_reference(parts, wrong):
+    set_up_all(*parts)
+    before = set(StImputeModel._setup_adata_manager_store)
+    with pytest.raises((KeyError, ValueError)):
+        StImputeModel(*parts, **wrong)
+    assert set(StImputeModel._setup_adata_manager_store) == before
+    with pytest.raises(ValueError, match="`spatial` is not set up"):
+        StImputeModel(bare(parts[0]), parts[1])
+    assert set(StImputeModel._setup_adata_manager_store) == before

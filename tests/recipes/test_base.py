@@ -242,3 +242,12 @@ def test_every_shared_gene_is_in_one_fold(model):
 def test_a_recipe_must_have_its_steps():
     with pytest.raises(TypeError, match="abstract"):
         Recipe()
+
+
+def test_coexpression_comes_first_in_whatever_order_relations_are_named():
+    recipe = get_recipe("crossfit")()
+    assert recipe.choose_relations(["coexpression", "protein"], ["protein", "coexpression"]) == [
+        "coexpression",
+        "protein",
+    ]
+    assert recipe.choose_relations(["coexpression", "protein"], ["protein"]) == ["protein"]

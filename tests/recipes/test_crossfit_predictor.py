@@ -286,3 +286,17 @@ def test_intervals_are_fitted_to_what_is_predicted_of_genes_that_are_held_out(mo
     imputed = model.impute(genes=list(model.shared_genes), progress=False)
     assert predicted.shape == expression.shape == imputed.shape
     np.testing.assert_allclose(predicted, imputed.X, atol=1e-4)
+
+
+def test_probe_cells_without_counts_are_average_cells_as_when_they_are_imputed():
+    spatial, reference = small_pair()
+    counts = spatial.X.tolil()
+    counts[::10] = 0
+    spatial.X = counts.tocsr()
+    with pytest.warns(UserWarning, match="15 of 150 spatial cells"):
+        model = fit(*set_up(spatial, reference), "crossfit", {"max_epochs": 1}, n_metacells=40)
+    predictor = model.predictor()
+    cells = model.data.read_cells(None)
+    encoded = predictor.cell_encoder(None).encode(cells.chunk(np.arange(len(cells)), cells.neighbors(10)))
+    torch.testing.assert_close(predictor._probe.inputs, encoded.inputs)
+    assert not predictor._probe.inputs[0, ::10].any()

@@ -303,3 +303,9 @@ def test_another_end_of_python_is_left_alone():
 def test_integers_of_numpy_are_seeds():
     first, second = (make_trainer(seed=seed) for seed in (3, np.int64(3)))
     torch.testing.assert_close(run(first).weight, run(second).weight, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("option", [{"optimizer": "Adam"}, {"reduce_lr_on_plateau": True}, {"lr_patience": 3}])
+def test_options_that_one_cycle_does_not_use_are_refused(option):
+    with pytest.raises(ValueError, match=rf"`plan_kwargs` has {next(iter(option))}, .*one cycle.*`lr`"):
+        run(make_trainer(plan_kwargs=option), 1, plan_class=OneCyclePlan)

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from stimpute.data._arrays import Shape
+from stimpute.data._normalize import LARGEST_LOGARITHM
 from stimpute.data._space import sample_cells
 
 N_BINS = 8
@@ -71,6 +72,7 @@ class Intervals:
             fold = fold[genes]
         expected = _expected_molecules(predicted, molecule)
         edges = np.unique(np.quantile(expected, np.linspace(0, 1, N_BINS + 1)[1:-1]))
+        edges = edges[edges > expected.min()]  # where many predictions are zero, no bin lies below zero
         bins = np.digitize(expected, edges)
         n_bins = len(edges) + 1
         scale = _scale(std, molecule)
@@ -119,7 +121,7 @@ class Intervals:
         mean, predicted_std
             Mean and standard deviation of the predictions of each gene, shape (n_genes,).
         """
-        borders = np.log1p(self.edges * np.expm1(self.molecule))
+        borders = np.log1p(self.edges * _molecules(self.molecule))
         below = ndtr((borders - mean[:, None]) / np.maximum(predicted_std, MIN_STD)[:, None])
         share_of_bin = np.diff(below, axis=1, prepend=0, append=1)
         missed = share_of_bin @ self.missed_above_zero / np.maximum(share_of_bin @ self.above_zero, MIN_SHARE)[:, None]
@@ -155,7 +157,12 @@ class Intervals:
 
 
 def _expected_molecules(predicted: np.ndarray, molecule: np.ndarray) -> np.ndarray:
-    return np.expm1(predicted) / np.expm1(molecule)
+    return _molecules(predicted) / _molecules(molecule)
+
+
+def _molecules(value: np.ndarray | float) -> np.ndarray:
+    """Undo the logarithm; of values that are too large to be logarithms, all are the same, and finite."""
+    return np.expm1(np.minimum(value, LARGEST_LOGARITHM))
 
 
 def _scale(std: np.ndarray, molecule: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def demo(
     options: opt.ModelOptions,
     console: Console,
 ) -> None:
-    """Hold out a fifth of the measured genes, predict them, compare with baselines, impute all genes, and draw.
+    """Hold out a fifth of the measured genes, predict them, compare with baselines, impute unmeasured genes, and draw.
 
     Without data, it simulates a tissue whose true expression is known.
 

@@ -21,7 +21,9 @@ Report = Annotated[Path | None, typer.Option("--report", help="Report on the res
 
 NO_KEY = "none"  # `--spatial-key none` stands for None
 FORMATS = ".h5ad, .zarr, 10x .h5 or folder, .csv"
-SPATIAL_HELP = f"Spatial data, cells × measured genes: {FORMATS}, or the output folder of Xenium, MERSCOPE or CosMx."
+SPATIAL_HELP = (
+    f"Spatial data, cells × measured genes: {FORMATS}, or the output folder of Xenium, MERSCOPE, CosMx or seqFISH."
+)
 REFERENCE_HELP = f"Single-cell RNA-seq reference: {FORMATS}. Several: repeat the option, as NAME=FILE."
 FOR_ONE = "Of one of several references: NAME=VALUE; may be repeated."
 

@@ -62,6 +62,11 @@ def has_lazy_annotations(adata: AnnData) -> bool:
     return not isinstance(adata.obs, pd.DataFrame)
 
 
+def annotated(adata: AnnData) -> AnnData:
+    """Return an AnnData whose annotations are in memory; one that was read lazily without its matrix."""
+    return with_annotations(adata) if has_lazy_annotations(adata) else adata
+
+
 def with_annotations(adata: AnnData, matrix: Any = None) -> AnnData:
     """Make an AnnData of a matrix and the annotations of another one, which are read if they are not in memory."""
     parts = ("obs", "var", "uns", "obsm", "varm", "obsp", "varp")

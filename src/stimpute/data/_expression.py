@@ -15,7 +15,7 @@ from scipy import sparse
 from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import read_column
 from stimpute.data._checksums import cell_checksums, gene_weights
-from stimpute.data._expression_checks import Expression, check_expression
+from stimpute.data._expression_checks import Expression, check_expression, check_form
 from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_total
 from stimpute.data._rows import is_lazy, read_all
 
@@ -117,6 +117,9 @@ def read_expression(
 
 def checked_matrix(matrix: Any, adata: AnnData, genes: pd.Index, expression: Expression) -> ExpressionMatrix:
     """Check a matrix in memory, and put it into one form."""
+    check_form(matrix)
+    if sparse.issparse(matrix):
+        matrix = sparse.csr_matrix(matrix)  # cells are checked in blocks, each of which would read all of a CSC matrix
     check_expression(matrix, expression, adata.obs_names, genes)
     return ExpressionMatrix(sparse.csr_matrix(matrix), genes, expression == "counts")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from scipy import sparse
 
 from stimpute._messages import warn
+from stimpute.data._normalize import LARGEST_LOGARITHM
 
 Expression = Literal["counts", "normalized"]
 ROWS_PER_BLOCK = 4096
@@ -52,13 +54,13 @@ def check_expression(x: np.ndarray | sparse.spmatrix, expression: Expression, ce
     """
     check_kind(expression)
     check_form(x)
-    all_integers = True
+    checks = []
     for start in range(0, x.shape[0], ROWS_PER_BLOCK):
         found = check_block(x[start : start + ROWS_PER_BLOCK], expression)
         found.raise_problem(cells[start : start + ROWS_PER_BLOCK], genes)
-        all_integers = all_integers and found.all_integers
-    if expression == "normalized" and all_integers:
-        warn_of_integers()
+        checks.append(found)
+    if expression == "normalized":
+        warn_of_scale(checks)
 
 
 def check_kind(expression: str) -> None:
@@ -92,12 +94,19 @@ def check_form(x: Any) -> None:
         raise ValueError(f"The expression matrix has shape {x.shape}: there is nothing to work on.")
 
 
-def warn_of_integers() -> None:
-    """Warn that values which are declared as normalized are integers."""
-    warn(
-        "All values are integers, but the expression is declared as normalized and will not be log-normalized. "
-        'If these are counts, say so: `expression="counts"`.',
-    )
+def warn_of_scale(checks: Sequence[BlockCheck]) -> None:
+    """Warn if values that are declared as normalized are all integers, or too large to be logarithms."""
+    largest = max(check.largest for check in checks)
+    if all(check.all_integers for check in checks):
+        warn(
+            "All values are integers, but the expression is declared as normalized and will not be log-normalized. "
+            'If these are counts, say so: `expression="counts"`.',
+        )
+    elif largest > LARGEST_LOGARITHM:
+        warn(
+            f"The expression is declared as normalized and has values up to {largest:.3g}, too large for logarithms. "
+            "Take the logarithm, for example with `scanpy.pp.log1p`.",
+        )
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,8 @@ class BlockCheck:
     ----------
     all_integers
         Whether all values are integers.
+    largest
+        Largest value.
     problem
         Message about the first bad value, with places for the names of its cell and its gene; None if there is none.
     row, column
@@ -115,9 +126,15 @@ class BlockCheck:
     """
 
     all_integers: bool
+    largest: float = 0.0
     problem: str | None = None
     row: int = -1
     column: int = -1
+
+    def with_problem(self, message: str, is_bad: np.ndarray) -> BlockCheck:
+        """Add a problem with its first bad value."""
+        row, column = np.argwhere(is_bad)[0]
+        return replace(self, problem=message, row=int(row), column=int(column))
 
     def raise_problem(self, cells: pd.Index, genes: pd.Index) -> None:
         """Raise ValueError with the names of cell and gene, if there is a problem."""
@@ -128,23 +145,18 @@ class BlockCheck:
 def check_block(block: Any, expression: Expression) -> BlockCheck:
     """Check some rows of an expression matrix, dense or sparse."""
     values = np.asarray(block.data if sparse.issparse(block) else block)
-    all_integers = np.array_equal(values, np.round(values))
+    found = BlockCheck(np.array_equal(values, np.round(values)), float(values.max(initial=0)))
     if not np.isfinite(values).all():
-        return BlockCheck(all_integers, NOT_FINITE, *_first(~np.isfinite(_dense(block))))
+        return found.with_problem(NOT_FINITE, ~np.isfinite(_dense(block)))
     if values.size and values.min() < 0:
-        return BlockCheck(all_integers, NEGATIVE, *_first(_dense(block) < 0))
-    if expression == "counts" and not all_integers:
+        return found.with_problem(NEGATIVE, _dense(block) < 0)
+    if expression == "counts" and not found.all_integers:
         dense = _dense(block)
-        return BlockCheck(all_integers, NOT_INTEGER, *_first(dense != np.round(dense)))
-    if expression == "counts" and values.size and values.max() > MAX_COUNT:
-        return BlockCheck(all_integers, TOO_LARGE, *_first(_dense(block) > MAX_COUNT))
-    return BlockCheck(all_integers)
+        return found.with_problem(NOT_INTEGER, dense != np.round(dense))
+    if expression == "counts" and found.largest > MAX_COUNT:
+        return found.with_problem(TOO_LARGE, _dense(block) > MAX_COUNT)
+    return found
 
 
 def _dense(block: Any) -> np.ndarray:
     return block.toarray() if sparse.issparse(block) else np.asarray(block)
-
-
-def _first(is_bad: np.ndarray) -> tuple[int, int]:
-    row, column = np.argwhere(is_bad)[0]
-    return int(row), int(column)

@@ -12,7 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute._arguments import check_arguments
-from stimpute.data._annotations import in_memory
+from stimpute.data._annotations import annotated, in_memory
 from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names, write_relation
 
@@ -108,7 +108,7 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
     for relation in sorted({relation for adata in named.values() for relation in relation_names(adata)}):
         if relation != COEXPRESSION:
             stored = [
-                (read_relation(adata, relation), matrices[name].genes)
+                (read_relation(annotated(adata), relation), matrices[name].genes)
                 for name, adata in named.items()
                 if relation in relation_names(adata)
             ]

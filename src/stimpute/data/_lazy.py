@@ -22,7 +22,7 @@ from stimpute.data._expression_checks import (
     check_block,
     check_form,
     check_kind,
-    warn_of_integers,
+    warn_of_scale,
 )
 from stimpute.data._normalize import cell_totals
 from stimpute.data._rows import LazyRows, blocks_of, by_rows, is_lazy, version_of
@@ -180,8 +180,8 @@ class LazyExpression:
         for part in parts:
             part.check.raise_problem(self.adata.obs_names[start:], self.genes)
             start += len(part.total_counts)
-        if not self.is_counts and all(part.check.all_integers for part in parts):
-            warn_of_integers()
+        if not self.is_counts:
+            warn_of_scale([part.check for part in parts])
         return ExpressionScan(
             genes=self.genes,
             sums=np.sum([part.sums for part in parts], axis=0),
@@ -210,7 +210,7 @@ def _summarize(
     """Check a block of cells, and sum it by gene and by cell."""
     check = check_block(block, expression)
     values = sparse.csr_matrix(block)
-    n_empty = int((values[:, is_shared].max(1).toarray() == 0).sum())
+    n_empty = int((values[:, is_shared].max(1).toarray() == 0).sum()) if is_shared.any() else block.shape[0]
     sums = np.asarray(values.sum(0), dtype=np.float64).ravel()
     checksums = cell_checksums(values, weights)
     return _BlockSummary(check, sums, cell_totals(values[:, in_total]), n_empty, checksums)

@@ -194,7 +194,7 @@ def _cluster(dataset: ReferenceDataset, shared: np.ndarray, n: int, seed: int) -
         genes = genes[np.sort(most_variable)]
     x = standardized_genes(dataset, genes)
     if x.shape[1] > N_COMPONENTS:
-        x = PCA(N_COMPONENTS, random_state=seed).fit_transform(x)
+        x = PCA(min(N_COMPONENTS, *x.shape), random_state=seed).fit_transform(x)
     clustering = MiniBatchKMeans(n, n_init=1, batch_size=1024, max_iter=20, random_state=seed)
     _, metacell = np.unique(clustering.fit_predict(x), return_inverse=True)
     return metacell

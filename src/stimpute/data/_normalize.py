@@ -7,6 +7,7 @@ from scipy import sparse
 
 ROWS_PER_BLOCK = 256  # that are converted to float64 at once: they stay in the cache of a processor
 VALUES_PER_BLOCK = 2**22  # that are scaled at once
+LARGEST_LOGARITHM = 30.0  # log1p of a count never reaches it: larger values are not logarithms
 EPSILON = 1e-6  # standard deviations and norms below it count as zero
 
 

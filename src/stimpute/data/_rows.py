@@ -203,6 +203,9 @@ def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray, checksu
     if not isinstance(rows, slice) or rows != slice(None):
         taken = taken[rows]
     checksums.check(taken)
+    if not taken.has_canonical_format:  # a value may be stored in parts, and logarithms are taken of the sum
+        taken = taken.copy()  # the block may be the user's
+        taken.sum_duplicates()
     if not np.array_equal(columns, np.arange(taken.shape[1])):
         taken = taken[:, columns]
     return taken.astype(np.float32, copy=False)

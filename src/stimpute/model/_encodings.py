@@ -94,10 +94,14 @@ class Slabs:
 
 
 class TemporaryFile:
-    """A temporary file without a name, which is closed when nothing refers to this object any more."""
+    """A temporary file without a name, which is closed when nothing refers to this object any more.
+
+    Who writes or maps a part of it holds the lock: both move the position in the file.
+    """
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the next line
+        self.lock = threading.Lock()
         weakref.finalize(self, self.file.close)
 
 
@@ -122,10 +126,11 @@ class SpillFile:
 
     def _append(self, array: Any, opened: TemporaryFile) -> StoredArray:
         values = np.ascontiguousarray(array)
-        end = opened.file.seek(0, 2)
-        start = opened.file.seek(-(-end // ALIGNMENT) * ALIGNMENT)
-        values.tofile(opened.file)
-        opened.file.flush()
+        with opened.lock:
+            end = opened.file.seek(0, 2)
+            start = opened.file.seek(-(-end // ALIGNMENT) * ALIGNMENT)
+            values.tofile(opened.file)
+            opened.file.flush()
         self.size += values.nbytes
         return StoredArray(opened, start, values.shape, values.dtype, isinstance(array, torch.Tensor))
 
@@ -145,7 +150,8 @@ class StoredArray:
         if 0 in self.shape:
             values = np.empty(self.shape, self.dtype)
         else:
-            values = np.memmap(self.opened.file, self.dtype, "c", self.start, self.shape)
+            with self.opened.lock:
+                values = np.memmap(self.opened.file, self.dtype, "c", self.start, self.shape)
         return torch.from_numpy(values) if self.is_tensor else values
 
 

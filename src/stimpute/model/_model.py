@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import weakref
 from collections.abc import Sequence
@@ -100,21 +101,24 @@ class StImputeModel(SetupMixin, SaveMixin):
         if reference is None and registry is None:
             raise ValueError("A reference is needed: `StImputeModel(spatial, reference)`, both set up.")
         dataset_setups: dict[str, dict[str, Any]] = {}
-        if is_several(reference):
-            reference, dataset_setups = self._join(reference)
-        check_anndata(OF_MUDATA, reference=reference)
-        check_set_up(self._setup_adata_manager_store, {"spatial": spatial, "reference": reference})
-        super().__init__(spatial, registry)
-        self.init_params_ = self._get_init_params(locals())
-        for data in ("spatial", "reference"):  # None would be passed twice when the model is loaded
-            self.init_params_["non_kwargs"].pop(data, None)
-        weakref.finalize(self, self._per_instance_manager_store.pop, self.id, None)
-        self.data = ModelData(self)
-        self._fit: Any = None
-        self._cached_predictor: Predictor | None = None
-        self.module = StImputeModule({})
-        if spatial is not None and reference is not None:
-            self._read_pair(spatial, reference, relations, dataset_setups)
+        with contextlib.ExitStack() as at_end:
+            if is_several(reference):
+                check_set_up(self._setup_adata_manager_store, {"spatial": spatial})
+                reference, dataset_setups = self._join(reference)
+                at_end.callback(self.release, reference)  # nobody else knows the joined reference
+            check_anndata(OF_MUDATA, reference=reference)
+            check_set_up(self._setup_adata_manager_store, {"spatial": spatial, "reference": reference})
+            super().__init__(spatial, registry)
+            self.init_params_ = self._get_init_params(locals())
+            for data in ("spatial", "reference"):  # None would be passed twice when the model is loaded
+                self.init_params_["non_kwargs"].pop(data, None)
+            weakref.finalize(self, self._per_instance_manager_store.pop, self.id, None)
+            self.data = ModelData(self)
+            self._fit: Any = None
+            self._cached_predictor: Predictor | None = None
+            self.module = StImputeModule({})
+            if spatial is not None and reference is not None:
+                self._read_pair(spatial, reference, relations, dataset_setups)
 
     def _read_pair(
         self,
@@ -138,8 +142,6 @@ class StImputeModel(SetupMixin, SaveMixin):
             known_spatial=self.adata_manager.known_cells,
             known_reference=manager.known_cells,
         )
-        if dataset_setups:
-            self.release(reference)  # nobody else knows the joined reference
         self.data.compare_with_reference(spatial)
         self.data_record_ = dataclasses.replace(record, n_cells=min(spatial.n_obs, MAX_CELLS)).to_dict()
         with seeded(0):
@@ -244,7 +246,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         Parameters
         ----------
         device
-            `"cpu"`, `"cuda"`, the number of a GPU, or another device of PyTorch.
+            `"cpu"`, `"cuda"`, the number of a GPU, or another device of PyTorch. Make earlier lazy results again.
         """
         check_arguments(StImputeModel.to_device, locals())
         super().to_device(device)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
 from anndata import AnnData
@@ -14,7 +14,7 @@ from anndata import AnnData
 from stimpute import _reading
 from stimpute._atomic import filling
 from stimpute._hdf5 import read_h5ad
-from stimpute.data._annotations import has_lazy_annotations, layers_by_name, with_annotations
+from stimpute.data._annotations import has_lazy_annotations, in_memory, layers_by_name, with_annotations
 from stimpute.data._arrays import from_arrays
 from stimpute.data._genes import check_genes_present
 from stimpute.data._join import References, is_several
@@ -107,11 +107,16 @@ def write_data(adata: AnnData, path: Path) -> None:
     Backed data would point to the new file, which is moved, if AnnData wrote them.
     """
     if not is_plain(adata):
-        matrix = by_rows(adata.X) if is_lazy(adata.X) else adata.X
-        layers = layers_by_name(adata)
-        adata = with_annotations(adata, matrix)
+        layers, raw = layers_by_name(adata), adata.raw
+        adata = with_annotations(adata, _by_rows(adata.X))
         adata.layers.update(layers)
+        if raw is not None:
+            adata.raw = AnnData(_by_rows(raw.X), var=in_memory(raw.var), varm=in_memory(raw.varm))
     adata.write_h5ad(path)
+
+
+def _by_rows(matrix: Any) -> Any:
+    return by_rows(matrix) if is_lazy(matrix) else matrix
 
 
 def given_or_stored(

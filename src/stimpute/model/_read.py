@@ -13,7 +13,13 @@ from stimpute._messages import warn
 from stimpute.data._annotations import read_column
 from stimpute.data._checksums import KnownCells
 from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
-from stimpute.data._genes import check_genes_present, expressed_shared_genes, genes_in_totals
+from stimpute.data._genes import (
+    MIN_SHARED,
+    check_genes_present,
+    expressed_shared_genes,
+    genes_in_totals,
+    match_genes,
+)
 from stimpute.data._lazy import ExpressionScan, LazyExpression, Scans, open_expression
 from stimpute.data._relation_store import relation_names
 from stimpute.data._spatial import SpatialCells
@@ -100,6 +106,8 @@ def _scan_for(spatial: LazyExpression, reference: ExpressionMatrix, scans: Scans
     can stand for the genes that totals count.
     """
     named = spatial.genes.isin(reference.genes)
+    if named.sum() < MIN_SHARED:
+        match_genes(spatial.genes, reference.genes)  # raises, before a pass over all cells
     expressed = spatial.genes.isin(reference.genes[reference.gene_sums() > 0])
     return spatial.scan(spatial.genes[expressed | ~named], spatial.genes[expressed], scans)
 

@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute._messages import name_list
-from stimpute.data._annotations import has_lazy_annotations, with_annotations
+from stimpute.data._annotations import annotated
 from stimpute.data._checksums import ChangedDataError, readable_data
 from stimpute.data._expression import (
     ExpressionMatrix,
@@ -147,13 +147,13 @@ def read_reference(
     values_digest = expression_digest(matrix)  # before anything else is in memory
     expression = ReferenceExpression(matrix, dataset)
     positions = expression.genes.get_indexer(shared)
+    stored = annotated(adata)
     centered = recipe.capabilities.centers_vectors
     n_components = recipe.correlation_components(len(shared))
-    annotated = with_annotations(adata) if has_lazy_annotations(adata) else adata
-    loaded = load_relations(annotated, expression, positions, relations, centered=centered, n_components=n_components)
+    loaded = load_relations(stored, expression, positions, relations, centered=centered, n_components=n_components)
     reference = Reference(expression, positions, loaded, n_components, names)
     digest = fingerprint(values_digest, matrix.genes, loaded, dataset)
-    proteins = has_protein(annotated, relations)
+    proteins = has_protein(stored, relations)
     return AttachedReference(adata, setup, reference, digest, proteins, names, adata.var_names, adata.obs_names)
 
 

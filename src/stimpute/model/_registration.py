@@ -54,7 +54,8 @@ class SetupMixin(BaseModelClass):
         spatial_key
             Key of `obsm` that holds the positions; a reference needs none.
         expression
-            `"counts"` are log-normalized by totals over the input genes; `"normalized"` values are used as they are.
+            `"counts"` are log-normalized by totals over the input genes (of a reference: over all its genes);
+            `"normalized"` values are used as they are.
         gene_symbols
             Column of `var` that holds the names by which genes are matched; `var_names` if None.
         dataset_key

@@ -19,7 +19,7 @@ from stimpute._messages import check_type, missing_key, with_article
 from stimpute.data._annotations import has_lazy_annotations, in_memory, read_column
 from stimpute.data._checksums import KnownCells
 from stimpute.data._expression import Expression, expression_arguments, find_matrix
-from stimpute.data._lazy import LazyExpression, open_expression
+from stimpute.data._lazy import open_expression
 from stimpute.data._stored import Stored, check_stored, read_stored
 
 SPATIAL_KEY = "spatial"
@@ -66,10 +66,9 @@ def registered_fields(
     stored = read_stored(find_matrix(adata, layer), keys)
     matrix = open_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)
-    in_memory = not isinstance(matrix, LazyExpression)
     batch_field = LazyBatchField if has_lazy_annotations(adata) else CategoricalObsField
     fields: list[BaseAnnDataField] = [
-        LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False, correct_data_format=in_memory),
+        LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False, correct_data_format=False),
         batch_field(REGISTRY_KEYS.BATCH_KEY, batch_key),
     ]
     if read_coordinates(adata, spatial_key) is not None:

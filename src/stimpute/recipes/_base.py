@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from torch import nn
 
 from stimpute.data._reference import Reference
+from stimpute.data._relation_store import COEXPRESSION
 from stimpute.data._spatial import SpatialCells
 from stimpute.module._module import StImputeModule
 from stimpute.recipes._options import Capabilities, DataSizes, OutputOptions
@@ -70,7 +71,7 @@ class Recipe(ABC):
             )
 
     def choose_relations(self, available: Sequence[str], requested: str | Sequence[str]) -> list[str]:
-        """Choose the gene relations to use.
+        """Choose the gene relations to use, co-expression first.
 
         Parameters
         ----------
@@ -96,7 +97,7 @@ class Recipe(ABC):
         if limit is not None and len(names) > limit:
             advice = f"Name {limit} of {list(available)} by `relations=`." if limit else "Pass `relations=[]`."
             raise ValueError(f"The recipe {self.name!r} uses at most {limit} gene relation(s); found {names}. {advice}")
-        return names
+        return sorted(names, key=lambda name: name != COEXPRESSION)
 
     def default_relations(self, available: Sequence[str]) -> list[str]:
         """Return the relations that are used if none are requested."""

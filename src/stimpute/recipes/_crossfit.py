@@ -43,6 +43,7 @@ from stimpute.train._trainer import PhaseTrainer
 
 STEPS_PER_EPOCH = 10
 MAX_NEIGHBORS = 1000
+MIN_RIDGE = 1e-3  # a gene that is constant in the reference leaves nothing else to divide by
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class CrossfitRecipe(Recipe):
     masked_share
         Minimum and maximum share of the genes that is masked in a step.
     ridge
-        Added to the diagonal of the correlation of the shared genes before it is inverted.
+        Added to the diagonal of the correlation of the shared genes before it is inverted; at least 0.001.
     max_exact_genes, n_components
         With more shared genes than `max_exact_genes`, correlations in the reference are computed in `n_components`
         principal components, so that time and memory do not grow with the square of their number.
@@ -114,7 +115,8 @@ class CrossfitRecipe(Recipe):
         check_count(1, n_spatial_neighbors=self.n_spatial_neighbors, n_steps=self.n_steps, batch_size=self.batch_size)
         check_count(1, max_exact_genes=self.max_exact_genes, n_components=self.n_components)
         check_at_least(0, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
-        check_at_least(0, error_weight=self.error_weight, ridge=self.ridge)
+        check_at_least(0, error_weight=self.error_weight)
+        check_at_least(MIN_RIDGE, ridge=self.ridge)
         check_at_most(LARGEST, lr=self.lr, autoencoder_lr=self.autoencoder_lr, weight_decay=self.weight_decay)
         check_at_most(LARGEST, error_weight=self.error_weight, ridge=self.ridge)
         check_at_most(MAX_WIDTH, n_latent=self.n_latent, n_hidden=self.n_hidden)

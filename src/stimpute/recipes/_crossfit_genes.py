@@ -81,6 +81,8 @@ class GeneFeatures:
         if uses_coexpression:
             correlation = self.coexpression.similarity(self.reference.shared).astype(np.float64)
             correlation = (correlation + correlation.T) / 2
+            if len(self.reference.expression.datasets) > 1:
+                correlation = _positive_part(correlation)
         inverse = np.linalg.inv(correlation + self.ridge * np.eye(n_shared))
         return DensePrecision(torch.from_numpy(inverse.astype(np.float32)))
 
@@ -156,6 +158,12 @@ class GeneFeatures:
             scale = original_std / max(transferred_std, 1e-6)
             self._spatial_correlations[fold] = SpatialCorrelation(standardized, scale)
         return self._spatial_correlations[fold]
+
+
+def _positive_part(correlation: np.ndarray) -> np.ndarray:
+    """Set negative eigenvalues to 0: correlations of several datasets, a pair of genes each, need not fit together."""
+    values, vectors = np.linalg.eigh(correlation)
+    return (vectors * np.maximum(values, 0)) @ vectors.T
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ class CrossfitPredictor(Predictor):
         preparation = self.fit.preparation
         split = preparation.folds.split(None)
         cells = preparation.probe.cells()
-        inputs = [preparation.scaling.standardize(cells, split, None)]
+        inputs = list(preparation.scaling.inputs(cells.chunk(np.arange(len(cells))), split, None))
         if preparation.probe_niche is not None:
             inputs.append(preparation.probe_niche)
         molecule = preparation.scaling.molecule(cells, split, None)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stimpute.data._normalize import median_total
-
-LARGEST_LOGARITHM = 30.0  # log1p of a count never reaches it: larger values are not logarithms
+from stimpute.data._normalize import LARGEST_LOGARITHM, median_total
 
 
 def reference_factor(spatial: np.ndarray, reference: np.ndarray) -> float:
@@ -28,7 +26,11 @@ def reference_factor(spatial: np.ndarray, reference: np.ndarray) -> float:
 
 
 def rescale(expression: np.ndarray, factor: float) -> np.ndarray:
-    """Log-normalize again as if totals had been multiplied by a factor; zeros stay zero."""
+    """Log-normalize again as if totals had been multiplied by a factor; zeros stay zero.
+
+    Values that are too large to be logarithms are moved as the largest logarithm is, so that none overflows.
+    """
     if factor == 1:
         return expression
-    return np.log1p(np.expm1(expression) * np.float32(factor))
+    logarithm = np.minimum(expression, np.float32(LARGEST_LOGARITHM))
+    return np.log1p(np.expm1(logarithm) * np.float32(factor)) + (expression - logarithm)

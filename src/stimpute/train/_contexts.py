@@ -13,7 +13,7 @@ import torch
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's random numbers, and restore their global state afterwards."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 

@@ -14,6 +14,8 @@ from stimpute._messages import check_at_least
 Sums: TypeAlias = dict[str, tuple[torch.Tensor | float, int]]  # of values over rows, and the number of rows
 
 UNTRAINED_EVERY = 5  # batches: the untrained network meets the same data as the others, at a small cost
+OF_PLATEAUS = ("reduce_lr_on_plateau", "lr_factor", "lr_patience", "lr_threshold", "lr_scheduler_metric", "lr_min")
+NOT_IN_ONE_CYCLE = ("optimizer", "optimizer_creator", *OF_PLATEAUS)
 ADAM_BETAS = (0.9, 0.98)  # a short memory of squared gradients suits a few hundred steps
 
 
@@ -112,6 +114,13 @@ class OneCyclePlan(LossPlan):
         Peak learning rate of the slow parameters.
     slow_prefix
         Prefix of the names of the slow parameters.
+    plan_kwargs
+        Further options of :class:`scvi.train.TrainingPlan`.
+
+    Raises
+    ------
+    ValueError
+        If an option of another optimizer or schedule is given.
     """
 
     def __init__(
@@ -125,6 +134,11 @@ class OneCyclePlan(LossPlan):
         **plan_kwargs: Any,
     ) -> None:
         check_at_least(0, lr=lr, slow_lr=slow_lr, weight_decay=weight_decay)  # one cycle would not
+        if unused := [name for name in NOT_IN_ONE_CYCLE if name in plan_kwargs]:
+            raise ValueError(
+                f"`plan_kwargs` has {', '.join(unused)}, which this recipe does not use: it trains with AdamW and one "
+                "cycle of the learning rate. Leave it out; `lr`, `weight_decay` and `eps` can be set."
+            )
         super().__init__(module, lr=lr, weight_decay=weight_decay, **plan_kwargs)
         self.slow_lr = slow_lr
         self.slow_prefix = slow_prefix
