@@ -524,3 +524,22 @@ def test_push_to_a_hub_and_pull_from_it(hub, model, tissue, tmp_path):
         files = server.repos["me/cortex"]
     assert set(files) == {"README.md", "_scvi_required_metadata.json", "model.pt"}
     np.testing.assert_array_equal(ad.read_h5ad(tmp_path / "out.h5ad").X, model.impute(progress=False).X)
+
+
+def test_a_folder_with_a_private_model_is_not_used(model, tmp_path):
+    model.save(tmp_path / "model", save_anndata=True)
+    with pytest.raises(FileExistsError, match=r"holds a model of `model\.save`"):
+        share.save(model, tmp_path / "model", overwrite=True)
+    assert (tmp_path / "model" / "model.pt").exists()
+
+
+def test_a_lazy_reference_travels(tissue, tmp_path):
+    tissue.reference.write_h5ad(tmp_path / "reference.h5ad")
+    reference = ad.experimental.read_lazy(tmp_path / "reference.h5ad")
+    StImputeModel.setup_anndata(reference)
+    model = StImputeModel(tissue.spatial, reference, **OPTIONS["crossfit"])
+    model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
+    share.save(model, tmp_path / "shared", save_reference=True)
+    stored = ad.read_h5ad(tmp_path / "shared" / "reference.h5ad")
+    assert (stored.X != tissue.reference.X).nnz == 0
+    assert not stored.obs.columns.tolist()

@@ -83,3 +83,23 @@ def test_a_platform_whose_reader_is_not_installed_is_named(run, data, tmp_path, 
     assert result.status == 2
     assert f"{folder} is read by `spatialdata_io.merscope`" in result.err
     assert "pip install '.[platforms]'" in result.err
+
+
+def test_a_gene_list_of_a_spreadsheet_has_a_byte_order_mark(tmp_path):
+    path = tmp_path / "genes.csv"
+    path.write_bytes("Rorb\r\nCux2\r\n".encode("utf-8-sig"))
+    assert read_gene_list(str(path)) == ["Rorb", "Cux2"]
+
+
+def test_a_folder_that_is_there_is_checked_itself(tmp_path, monkeypatch):
+    """Its parent need not be writable; root can write anywhere, so that the answer of the system is replaced."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path == inside)
+    check_output_folder("--plots", inside)
+    with pytest.raises(PermissionError, match="cannot be written to"):
+        check_output_folder("--plots", tmp_path / "new")
+    monkeypatch.setattr(os, "access", lambda path, mode: path == tmp_path)
+    check_output_folder("--plots", tmp_path / "new")
+    with pytest.raises(PermissionError, match="inside, but the folder .*inside cannot be written to"):
+        check_output_folder("--plots", inside)

@@ -246,3 +246,15 @@ def test_a_source_that_was_changed_is_refused(source):
     with pytest.raises(ValueError, match="hash of downloaded file"):
         _pairs._download(source["url"])
     assert not path.exists()
+
+
+@pytest.mark.filterwarnings("ignore:No checksum is published")
+def test_a_page_in_place_of_a_file_is_asked_for_again(source, monkeypatch, tmp_path):
+    """As a network gives that asks for a login: it must not stay in the cache with its own checksum."""
+    monkeypatch.delenv("STIMPUTE_DATA", raising=False)
+    source["x"] = b"<html>log in</html>"
+    with pytest.raises(FileNotFoundError, match="could not be used"):
+        _pairs._load("OSMFISH/reference.h5ad", None, "here", source["url"])
+    ad.AnnData(np.ones((3, 2), np.float32)).write_h5ad(tmp_path / "good.h5ad")
+    source["x"] = (tmp_path / "good.h5ad").read_bytes()
+    assert _pairs._load("OSMFISH/reference.h5ad", None, "here", source["url"]).shape == (3, 2)

@@ -78,6 +78,13 @@ def test_exported_values_can_be_read_again(explorer, measured, unmeasured):
     assert f"{unmeasured[0]} measured" not in table
 
 
+def test_a_label_does_not_take_the_place_of_a_column(explorer, measured, monkeypatch):
+    monkeypatch.setitem(explorer.tissue.labels, "x", pd.Series(range(150)))
+    table = values_table(explorer, View(measured[0], None, "x"), None)
+    np.testing.assert_allclose(table["x"], explorer.tissue.coords[:, 0])
+    assert table["label x"].tolist() == list(range(150))
+
+
 @pytest.mark.parametrize("second", [False, True])
 def test_a_picture_is_a_png(explorer, measured, unmeasured, second):
     from PIL import Image

@@ -48,6 +48,8 @@ def test_a_taken_port_is_refused():
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"Port {port} cannot be used"):
             find_port(port)
+    with pytest.raises(OSError, match="Port 70000 cannot be used"):
+        find_port(70000)
     assert find_port(None) > 0
 
 

@@ -310,3 +310,15 @@ def test_the_place_of_a_file_is_reserved_before_anything_is_computed(model, tmp_
 def test_the_case_of_the_ending_does_not_matter(model, tmp_path):
     model.impute(genes=GENES, out=tmp_path / "x.H5AD", progress=False)
     assert (tmp_path / "x.H5AD").is_file()
+
+
+def test_text_with_missing_values_is_stored_as_it_is(model, pair, out):
+    section = pair[0].copy()
+    section.obs["region"] = [None if number % 3 else "cortex" for number in range(section.n_obs)]
+    section.obs["note"] = np.full(section.n_obs, np.nan, dtype=object)
+    returned = model.impute(section, genes=GENES, out=out, progress=False)
+    for result in (returned, read(out)):
+        assert result.obs["region"].isna().tolist() == section.obs["region"].isna().tolist()
+        assert set(result.obs["region"].dropna()) == {"cortex"}
+        assert result.obs["note"].isna().all()
+    assert section.obs["region"].dtype == object

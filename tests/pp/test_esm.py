@@ -1,11 +1,14 @@
 import sys
+import threading
 from argparse import Namespace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-from urllib.error import URLError
 
 import pytest
 import torch
 
+from stimpute.pp import _esm
 from stimpute.pp._esm import clean_residues, load_encoder
 
 
@@ -72,28 +75,47 @@ def test_a_broken_file_is_refused(tiny_esm2, tmp_path):
         load_encoder(tmp_path / "esm2_cut.pt")
 
 
-def test_weights_that_cannot_be_downloaded(monkeypatch):
-    def offline(url, **options):
-        raise URLError("Name or service not known")
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """Serve the checkpoints in a folder on this machine, and keep what is downloaded in another one."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *arguments: None)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(_esm, "DOWNLOADS", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    yield folder
+    server.shutdown()
+    server.server_close()
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
+
+def test_weights_that_cannot_be_downloaded(served):
     with pytest.raises(
         ConnectionError, match=r"esm2_t6_8M_UR50D could not be downloaded from .*copy esm2_t6_8M_UR50D\.pt"
     ):
         load_encoder("esm2_t6_8M_UR50D", "cpu")
 
 
-def test_downloads_are_read_as_data_too(tiny_esm2, monkeypatch):
-    asked = {}
-
-    def download(url, **options):
-        asked.update(options, url=url)
-        return torch.load(tiny_esm2, weights_only=options["weights_only"])
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
+def test_weights_are_downloaded_once(served, tiny_esm2, capfd):
+    checkpoint = served / "esm2_t6_8M_UR50D.pt"
+    checkpoint.write_bytes(tiny_esm2.read_bytes())
     assert load_encoder("esm2_t6_8M_UR50D", "cpu").name == "esm2_t6_8M_UR50D"
-    assert asked["url"].endswith("/models/esm2_t6_8M_UR50D.pt")
-    assert asked["weights_only"] is True
+    checkpoint.unlink()
+    assert load_encoder("esm2_t6_8M_UR50D", "cpu").n_layers == 2
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("hostile", [True, False])
+def test_a_download_that_is_no_checkpoint_is_named(served, tiny_esm2, tmp_path, hostile):
+    checkpoint = served / "esm2_t6_8M_UR50D.pt"
+    checkpoint.write_bytes(tiny_esm2.read_bytes()[:1000])
+    if hostile:
+        torch.save(Hostile(tmp_path / "was_run"), checkpoint)
+    with pytest.raises(ValueError, match=r"hub.checkpoints.esm2_t6_8M_UR50D\.pt is broken.*Remove it"):
+        load_encoder("esm2_t6_8M_UR50D", "cpu")
+    assert not (tmp_path / "was_run").exists()
 
 
 @pytest.mark.parametrize(("module", "message"), [(None, "needs fair-esm"), (SimpleNamespace(), "is not fair-esm")])

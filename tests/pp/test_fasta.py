@@ -41,3 +41,9 @@ def test_what_is_no_fasta(tmp_path, text, message):
     (tmp_path / "x.fa").write_text(text)
     with pytest.raises(ValueError, match=message):
         pp.read_fasta(tmp_path / "x.fa")
+
+
+def test_headers_of_ncbi_and_a_byte_order_mark(tmp_path):
+    header = ">lcl|NC_000001.11_prot_NP_001005484.2_1 [gene=OR4F5] [db_xref=CCDS:CCDS30547.1] [gbkey=CDS]"
+    (tmp_path / "ncbi.faa").write_text(f"\ufeff{header}\nMVTEF\n", encoding="utf-8")
+    assert pp.read_fasta(tmp_path / "ncbi.faa").index.tolist() == ["OR4F5"]

@@ -98,6 +98,11 @@ def test_each_result_adds_its_sections(model, validation, path):
     assert not re.search(r"https?://", path.read_text())
 
 
+def test_a_result_alone_knows_its_sections(model, path):
+    report.write(path, imputed=model.impute(progress=False), n_maps=1)
+    assert "the largest of 2" in path.read_text()
+
+
 def test_numbers_are_those_of_the_results(model, validation, path):
     report.write(path, model=model, validation=validation, n_maps=0)
     page = path.read_text()

@@ -103,6 +103,18 @@ def test_morans_i_is_of_the_positions_and_sections_of_the_setup(tissue, imputed)
     pd.testing.assert_frame_equal(tl.morans_i(spatial, recorded, genes), expected)
 
 
+def test_morans_i_of_sections_that_are_too_small_names_them(tissue, imputed):
+    spatial = tissue.spatial.copy()
+    first = np.arange(spatial.n_obs) < 5
+    spatial.obs["section"] = pd.Categorical(np.where(first, "a", "b"), categories=["a", "b", "unused"])
+    with pytest.raises(ValueError, match=r"Section 'a' has 5 cells, too few for n_neighbors=6"):
+        tl.morans_i(spatial, imputed, library_key="section")
+    genes = list(imputed.var_names[:2])
+    assert np.isfinite(tl.morans_i(spatial, imputed, genes, library_key="section", n_neighbors=3)["imputed"]).all()
+    with pytest.raises(ValueError, match="Section 'all' has 5 cells"):
+        tl.morans_i(tissue.spatial[:5], imputed[:5])
+
+
 def test_morans_i_names_what_is_missing(tissue, imputed):
     with pytest.raises(KeyError, match="Nope"):
         tl.morans_i(tissue.spatial, imputed, ["Nope"])

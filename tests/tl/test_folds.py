@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from lazy import in_form
 from scipy import sparse
 
 from stimpute import StImputeModel, pp, tl
@@ -35,6 +36,19 @@ def tissue():
 def pair(tissue):
     """Copies of the two datasets, which a test may change."""
     return tissue.spatial.copy(), tissue.reference.copy()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_folds_of_data_that_were_read_lazily_are_the_same(pair, which, tmp_path):
+    expected = tl.gene_folds(*pair, n_folds=3)[1]
+    lazy = list(pair)
+    lazy[which] = in_form(lazy[which], "lazy HDF5 CSR", tmp_path)
+    fold = tl.gene_folds(*lazy, n_folds=3)[1]
+    assert fold.targets == expected.targets
+    for found, known in ((fold.spatial, expected.spatial), (fold.reference, expected.reference)):
+        assert (found.X != known.X).nnz == 0
+        pd.testing.assert_frame_equal(found.obs, known.obs, check_categorical=False)
+    assert tl.fit_fold(fold, **QUICK).impute(genes=fold.targets, progress=False).shape == (80, 4)
 
 
 def registered() -> set[str]:

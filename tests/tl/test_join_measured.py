@@ -60,6 +60,7 @@ def test_the_result_can_be_written(spatial, imputed, tmp_path):
     assert read.var["imputed"].tolist() == joined.var["imputed"].tolist()
 
 
+@pytest.mark.filterwarnings("ignore:The expression is declared as normalized")
 def test_a_layer_that_is_given_wins_over_the_record(spatial, imputed):
     joined = tl.join_measured(spatial, imputed, expression="normalized")
     np.testing.assert_array_equal(joined.X[:, :4], spatial.X.toarray())

@@ -203,3 +203,12 @@ def test_a_section_without_positions(imputed, sdata):
     del bare.obsm["spatial"]
     with pytest.raises(KeyError, match="needs the positions"):
         tl.to_spatialdata(bare, imputed)
+
+
+def test_sections_whose_names_become_equal_stay_apart(sdata, imputed):
+    spatial = sdata.tables["table"].copy()
+    del spatial.uns["spatialdata_attrs"]
+    spatial.obs["slide"] = np.where(np.arange(60) < 35, "α", "β")
+    imputed.uns["stimpute"]["spatial_setup"] = {"batch_key": "slide"}
+    shapes = tl.to_spatialdata(spatial, imputed).shapes
+    assert sorted(len(circles) for circles in shapes.values()) == [25, 35]

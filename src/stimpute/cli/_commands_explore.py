@@ -19,7 +19,9 @@ def explore(
     *,
     data: opt.SavedModelFiles,
     interval: Annotated[float, typer.Option("--interval", help="Share of values that an interval covers.")] = 0.9,
-    port: Annotated[int | None, typer.Option("--port", help="Port of this machine; else a free one.", min=1)] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port of this machine; else a free one.", min=1, max=65535)
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     console: Console,
 ) -> None:

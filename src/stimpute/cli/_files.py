@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stimpute._names import safe_names
 from stimpute._reading import readable
 from stimpute.cli._options import split_names
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 TEXT_ENDINGS = (".txt", ".csv", ".tsv")
 FASTA_ENDINGS = (".fasta", ".fa", ".faa")
-MAX_NAME = 100  # characters of a file name that is made from a gene name
 
 
 def read_adata(path: Path) -> ad.AnnData:
@@ -63,7 +62,7 @@ def read_lines(path: Path) -> list[str]:
         If the file is not text.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not text; expected one gene name per line.") from error
     lines = [line.strip() for line in text.splitlines()]
@@ -113,7 +112,7 @@ def check_output_file(option: str, path: Path | None, endings: tuple[str, ...], 
         return
     if path.suffix not in endings:
         raise ValueError(f"{option} is {path}; expected a name that ends in {' or '.join(endings)}.")
-    _check_parent(option, path)
+    _check_writable(option, path, path.parent)
     if new and path.exists():
         raise FileExistsError(f"{option} is {path}, which exists. Give another name, or remove it first.")
     if path.is_dir():
@@ -126,20 +125,19 @@ def check_output_folder(option: str, path: Path | None, *, new: bool = False) ->
     Raises
     ------
     OSError
-        If its parent does not exist or is read-only, or something of that name is in the way.
+        If it is read-only, its parent does not exist or is read-only, or something of that name is in the way.
     """
     if path is None:
         return
-    _check_parent(option, path)
     if new and path.exists():
         raise FileExistsError(f"{option} is {path}, which exists. Give another name, or remove it first.")
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{option} is {path}, which is a file. Give the name of a folder.")
+    _check_writable(option, path, path if path.is_dir() else path.parent)
 
 
-def _check_parent(option: str, path: Path) -> None:
-    """Check that the folder of a path exists and can be written to."""
-    folder = path.parent
+def _check_writable(option: str, path: Path, folder: Path) -> None:
+    """Check that the folder that will hold a path exists and can be written to."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{option} is {path}, but the folder {folder} does not exist. Make it first.")
     if not os.access(folder, os.W_OK):
@@ -147,20 +145,5 @@ def _check_parent(option: str, path: Path) -> None:
 
 
 def figure_names(genes: Iterable[str]) -> dict[str, str]:
-    """Make a safe and unique file name for each gene.
-
-    Other characters than letters, digits, ".", "_" and "-" become "_", so that `../X` or `HLA-A/B` stay inside the
-    folder. Names that would then be equal, also where case is ignored, get a number.
-    """
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for gene in genes:
-        stem = re.sub(r"[^\w.-]", "_", gene).lstrip(".")[:MAX_NAME] or "gene"
-        name = stem
-        number = 2
-        while name.lower() in taken:
-            name = f"{stem}_{number}"
-            number += 1
-        taken.add(name.lower())
-        names[gene] = f"{name}.png"
-    return names
+    """Make a safe and unique file name for each gene."""
+    return {gene: f"{name}.png" for gene, name in safe_names(genes).items()}

@@ -63,8 +63,12 @@ def has_lazy_annotations(adata: AnnData) -> bool:
 
 
 def annotated(adata: AnnData) -> AnnData:
-    """Return an AnnData whose annotations are in memory; one that was read lazily without its matrix."""
-    return with_annotations(adata) if has_lazy_annotations(adata) else adata
+    """Return an AnnData whose annotations are in memory; its values stay where they are."""
+    if not has_lazy_annotations(adata):
+        return adata
+    result = with_annotations(adata, adata.X)
+    result.layers.update(layers_by_name(adata))
+    return result
 
 
 def with_annotations(adata: AnnData, matrix: Any = None) -> AnnData:

@@ -182,9 +182,14 @@ def _load(
     advice = f"Get the data by hand from {source}, save counts as <folder>/{name}, and pass data_dir=<folder>."
     if url is None:
         raise FileNotFoundError(f"{found}, and there is no file to download directly. {advice}")
+    path = None
     try:
-        return _as_counts(read(_download(url)))
+        path = _download(url)
+        return _as_counts(read(path))
     except (OSError, ValueError, KeyError) as error:
+        if path is not None:  # such as the page of a network that asks for a login: ask again the next time
+            path.unlink(missing_ok=True)
+            _checksum_of(path).unlink(missing_ok=True)
         raise FileNotFoundError(f"{found}, and {url} could not be used ({error}). {advice}") from error
 
 
@@ -196,7 +201,7 @@ def _download(url: str) -> Path:
     """
     folder = Path(pooch.os_cache("stimpute"))
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{url.rsplit('/', 1)[-1]}"
-    checksum = folder / f"{name}.sha256"
+    checksum = _checksum_of(folder / name)
     known = checksum.read_text(encoding="utf-8") if checksum.is_file() else None
     path = Path(pooch.retrieve(url, known_hash=known, fname=name, path=folder, progressbar=False))
     if known is None:
@@ -208,6 +213,10 @@ def _download(url: str) -> Path:
             f"from now on the file is compared with it (it is kept in {checksum}).",
         )
     return path
+
+
+def _checksum_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def _as_counts(adata: AnnData) -> AnnData:

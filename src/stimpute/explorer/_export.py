@@ -53,7 +53,8 @@ def values_table(explorer: Explorer, view: View, region: np.ndarray | None = Non
         for layer, values in explorer.values.gene(gene).items():
             columns[f"{gene} {'imputed' if layer == 'X' else layer}"] = values
     if view.label is not None:
-        columns[view.label] = tissue.labels[view.label].to_numpy()
+        name = f"label {view.label}" if view.label in columns else view.label
+        columns[name] = tissue.labels[view.label].to_numpy()
     if region is not None:
         columns["in region"] = region
     return pd.DataFrame(columns, index=pd.Index(tissue.names, name="cell"))

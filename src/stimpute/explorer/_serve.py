@@ -144,8 +144,8 @@ def find_port(port: int | None) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port or 0))
-        except OSError as error:
-            raise OSError(f"Port {port} cannot be used: {error.strerror}. Name another `port=`, or none.") from error
+        except (OSError, OverflowError) as error:
+            raise OSError(f"Port {port} cannot be used: {error}. Name another `port=`, or none.") from error
         return int(probe.getsockname()[1])
 
 

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from stimpute._messages import missing_key
+from stimpute.data._annotations import in_memory
 from stimpute.data._expression import read_expression
 from stimpute.data._result import axis_label
 
@@ -143,7 +144,7 @@ class Tissue:
 def drawable_labels(adata: AnnData) -> dict[str, pd.Series]:
     """Find the columns of `obs` that hold numbers or not too many labels; `explained` first."""
     found = {}
-    for name, column in adata.obs.items():
+    for name, column in in_memory(adata.obs).items():
         if str(name).startswith("_scvi"):
             continue
         is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)

@@ -190,7 +190,7 @@ def _values_on_disk(
         with zarr.config.set({"async.concurrency": 1}):  # more chunks of names at once need several times the memory
             for key in ("obs", "var", "obsm", "uns", "varm", "obsp", "varp", "layers"):
                 value = getattr(result, key)
-                anndata.io.write_elem(group, key, value if isinstance(value, pd.DataFrame) else dict(value))
+                anndata.io.write_elem(group, key, _storable(value) if isinstance(value, pd.DataFrame) else dict(value))
         arrays = {}
         for name in layers:
             arrays[name] = _new_array(group, _path_in_group(name), result.shape, chunks)
@@ -198,6 +198,14 @@ def _values_on_disk(
         yield arrays
     with _written_group(out.absolute()) as group:
         put(result, {name: open_lazily(group[_path_in_group(name)]) for name in layers})
+
+
+def _storable(table: pd.DataFrame) -> pd.DataFrame:
+    """Make categories of text with missing values, as AnnData does when it writes a file: there is no missing text."""
+    incomplete = [name for name, column in table.items() if column.dtype == object and column.isna().any()]
+    kinds = {name: pd.api.types.infer_dtype(table[name]) for name in incomplete}
+    changed = {"string": "category", "empty": "float64"}
+    return table.astype({name: changed[kind] for name, kind in kinds.items() if kind in changed})
 
 
 @contextlib.contextmanager

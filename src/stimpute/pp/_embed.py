@@ -114,7 +114,7 @@ def embed_proteins(
     table = sequence_table(sequences)
     residues = clean(table["sequence"])
     warn_of_long(residues, rule)
-    encoder = load_encoder(model, device, precision)
+    encoder = load_encoder(model, device, precision, progress)
     depth = _layer_number(layer, encoder.n_layers)
     settings = {
         "model": encoder.name,

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pooch
 import torch
 from numpy.typing import NDArray
 
 from stimpute._messages import missing_extra
+from stimpute._screen import quiet
 
 DOWNLOADS = "https://dl.fbaipublicfiles.com/fair-esm/models"
 PRECISIONS: dict[str, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -102,7 +104,9 @@ def clean_residues(sequence: str) -> tuple[str, int]:
     return residues, n_replaced
 
 
-def load_encoder(model: str | Path, device: str = "auto", precision: Precision = "float32") -> Encoder:
+def load_encoder(
+    model: str | Path, device: str = "auto", precision: Precision = "float32", progress: bool = False
+) -> Encoder:
     """Load a language model by its fair-esm name or from a checkpoint file, see :func:`embed_proteins`.
 
     Raises
@@ -125,7 +129,7 @@ def load_encoder(model: str | Path, device: str = "auto", precision: Precision =
         data = _read_checkpoint(path)
     else:
         name = str(model)
-        data = _download(name, pretrained)
+        data = _read_checkpoint(_download(name, pretrained, progress), "Remove it to download it again.")
     with warnings.catch_warnings():
         # These weights predict contacts, which are not used.
         warnings.filterwarnings("ignore", message="Regression weights not found")
@@ -153,7 +157,7 @@ def _import_fair_esm() -> Any:
     return pretrained
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def _read_checkpoint(path: Path, advice: str = "Use a checkpoint as fair-esm publishes it.") -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no checkpoint at {path}. Pass a file, or a fair-esm name such as 'esm2_t33_650M_UR50D'."
@@ -163,21 +167,23 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise ValueError(
-            f"{path} is broken, or holds more than weights and settings, and was not loaded: {error}. Use a checkpoint "
-            "as fair-esm publishes it."
+            f"{path} is broken, or holds more than weights and settings, and was not loaded. {advice}"
         ) from error
 
 
-def _download(name: str, pretrained: Any) -> dict[str, Any]:
+def _download(name: str, pretrained: Any, progress: bool) -> Path:
+    """Download a checkpoint, unless it is among those that PyTorch has downloaded."""
     known = [known_name for known_name in dir(pretrained) if known_name.startswith(("esm1", "esm2"))]
     if name not in known:
         close = difflib.get_close_matches(name, known, cutoff=0.4) or known[:3]
         raise ValueError(
             f"`model` is {name!r}; expected a fair-esm name such as {', '.join(close)}, or the path of a .pt file."
         )
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.hub.load_state_dict_from_url(f"{DOWNLOADS}/{name}.pt", map_location="cpu", weights_only=True)
+        with quiet("pooch"):
+            url = f"{DOWNLOADS}/{name}.pt"
+            return Path(pooch.retrieve(url, known_hash=None, fname=f"{name}.pt", path=folder, progressbar=progress))
     except OSError as error:
         raise ConnectionError(
             f"The weights of {name} could not be downloaded from {DOWNLOADS} ({error}). They are needed once: check "

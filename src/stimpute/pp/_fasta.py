@@ -18,7 +18,7 @@ from stimpute.pp._embedding_files import UNKNOWN
 
 Duplicates = Literal["error", "first", "longest"]
 
-GENE = re.compile(r"(?:\bGN=|\bgene=|\bgene_symbol:)(\S+)")
+GENE = re.compile(r"(?:\bGN=|\bgene=|\bgene_symbol:)([^\s\]]+)")  # NCBI writes [gene=OR4F5]
 ACCESSION = re.compile(r"^(?:sp|tr)\|([^|\s]+)\|")
 RELEASE = re.compile(r"\brelease=(\S+)")
 GZIP_MAGIC = b"\x1f\x8b"  # first bytes of every gzip file
@@ -86,7 +86,7 @@ def fasta_records(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
     opener = gzip.open if is_gzip else open
     header: str | None = None
     parts: list[str] = []
-    with opener(path, "rt", encoding="utf-8", errors="replace") as file:
+    with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(_lines(file, path), start=1):
             text = line.strip()
             if text.startswith(">"):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute.data._result import recorded_setup
 from stimpute.model import StImputeModel
 from stimpute.tl import MODEL_NAME, CrossValidation, RelationAblation
 
@@ -148,7 +149,9 @@ class Results:
         """Setup of the spatial data, empty if it is not known."""
         if self.model is not None:
             return dict(self.model.spatial_setup)
-        return {} if self.validation is None else dict(self.validation.settings.spatial_setup)
+        if self.validation is not None:
+            return dict(self.validation.settings.spatial_setup)
+        return {} if self.imputed is None else recorded_setup(self.imputed)
 
     def extremes(self, genes: pd.DataFrame) -> tuple[list[str], list[str]]:
         """Return the names of the most and of the least reliable genes of a ranked table, no gene twice."""

@@ -61,7 +61,7 @@ def save(
     Raises
     ------
     FileExistsError
-        If the folder exists and `overwrite` is False.
+        If the folder exists and `overwrite` is False, or it holds a model of `model.save`.
     ImportError
         If safetensors is not installed.
     RuntimeError
@@ -79,6 +79,10 @@ def save(
     reference = minimal_reference(model, labels) if save_reference else None
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Name another folder, or pass `overwrite=True`.")
+    if any(path.glob("*model.pt")):
+        raise FileExistsError(
+            f"{path} holds a model of `model.save`, which may have data that are not for others. Name another folder."
+        )
     digest = None
     with filling(path, stale=(REFERENCE_FILE,)) as partial:
         if reference is not None:

@@ -88,7 +88,14 @@ def _spatial_neighbors(spatial: ad.AnnData, spatial_key: str, library_key: str |
     import squidpy as sq
 
     sections = [] if library_key is None else [library_key]
-    obs = spatial.obs[sections].astype("category")
+    obs = in_memory(spatial.obs)[sections].astype("category")
+    obs = obs.apply(lambda column: column.cat.remove_unused_categories())  # squidpy looks for their cells, too
+    n_cells = obs[library_key].value_counts() if sections else pd.Series({"all": len(obs)})
+    if n_cells.min() <= n_neighbors:
+        raise ValueError(
+            f"Section {n_cells.idxmin()!r} has {n_cells.min()} cells, too few for n_neighbors={n_neighbors}. Pass a "
+            "smaller `n_neighbors=`, or leave these cells out of both `spatial` and `imputed`."
+        )
     cells = ad.AnnData(obs=obs, obsm={spatial_key: spatial.obsm[spatial_key]})
     options = {"spatial_key": spatial_key, "library_key": library_key, "n_neighs": n_neighbors}
     if hasattr(sq.gr, "spatial_neighbors_knn"):  # squidpy 1.8 and later

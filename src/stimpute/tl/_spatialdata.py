@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 
 from stimpute._arguments import check_arguments
 from stimpute._messages import missing_extra, missing_key
+from stimpute._names import safe_names
 from stimpute.data._result import recorded_setup
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ def _with_circles(section: ad.AnnData, imputed: ad.AnnData, source: str) -> Spat
     table = section.to_memory()
     table.obs[REGION_KEY] = "cells"
     if setup.get("batch_key") in section.obs:
-        names = section.obs[setup["batch_key"]].astype(str)
-        table.obs[REGION_KEY] = "cells_" + names.str.replace(r"[^\w.-]", "_", flags=re.ASCII, regex=True)
+        names = table.obs[setup["batch_key"]].astype(str)
+        table.obs[REGION_KEY] = names.map(safe_names(names.unique(), "cells_", re.ASCII))
     table.obs[REGION_KEY] = table.obs[REGION_KEY].astype("category")
     table.obs[INSTANCE_KEY] = table.obs_names
     regions = list(table.obs[REGION_KEY].cat.categories)
