@@ -58,6 +58,7 @@ def test_values_that_are_not_counts(fresh, value, message, dense):
             setup(with_value(adata, value, dense))
 
 
+@pytest.mark.filterwarnings("ignore:The expression is declared as normalized")
 def test_normalized_values_need_not_be_integers(spatial):
     setup(with_value(spatial, 0.5, True), expression="normalized")
     with pytest.raises(ValueError, match="negative"):

@@ -531,6 +531,9 @@ def test_a_folder_with_a_private_model_is_not_used(model, tmp_path):
     with pytest.raises(FileExistsError, match=r"holds a model of `model\.save`"):
         share.save(model, tmp_path / "model", overwrite=True)
     assert (tmp_path / "model" / "model.pt").exists()
+    share.save(model, tmp_path / "shared")
+    with pytest.raises(ValueError, match="was made for others"):
+        model.save(tmp_path / "shared", overwrite=True)
 
 
 def test_a_lazy_reference_travels(tissue, tmp_path):

@@ -148,26 +148,29 @@ def _judge_others(means: pd.DataFrame, page: Page) -> None:
 def _show_systems(results: pd.DataFrame, page: Page) -> None:
     """Show and judge the levels of Tangram, TransImpLR and gimVI, which were measured in the study of systems alone."""
     columns = {"mean_ratio": "mean, ratio", "sd_ratio": "sd, ratio"}
-    genes = results.reindex(columns=["pair", "seed", "method", "gene", *columns])
-    genes = genes[genes["method"].isin((TANGRAM, TRANSIMP, GIMVI)) & genes["gene"].isin(FIGURES["Fig. 4"])].dropna()
-    groups = genes[genes["pair"] != SIMULATED].groupby(["pair", "gene", "method"], sort=False)
+    others = (TANGRAM, TRANSIMP, GIMVI)
+    genes = results.reindex(columns=["pair", "seed", "method", "gene", *columns]).dropna()
+    genes = genes[genes["method"].isin(others) & genes["gene"].isin(FIGURES["Fig. 4"]) & (genes["pair"] != SIMULATED)]
+    groups = genes.groupby(["pair", "gene", "method"], sort=False)
     means = groups[list(columns)].mean().rename(columns=columns)
-    if means.empty:
-        return
-    table = means.join(groups["seed"].nunique().rename("seeds")).reset_index("pair")
-    page.table(
-        table.set_index("pair", append=True).reorder_levels(["pair", "gene", "method"]),
-        "Further systems on the 1000 cells of the study of systems, mean over the seeds with these numbers",
-    )
+    if len(means):
+        page.table(
+            means.join(groups["seed"].nunique().rename("seeds")),
+            "Further systems on the 1000 cells of the study of systems, mean over the seeds with these numbers",
+        )
     for gene, column, where, more, less in (
         ("Rorb", "sd, ratio", "Fig. 4a", "has more contrast than measured", "less (rule: standard deviation)"),
         ("Slc32a1", "mean, ratio", "Fig. 4b", "predicts too much of it", "too little (rule: mean)"),
     ):
-        rows = means.xs(gene, level="gene")[column]
-        names = rows.index.get_level_values("method")
-        is_so = (rows > 1) == (names == TANGRAM)
-        text = "; ".join(f"{pair}, {name}: {value:.2f}" for (pair, name), value in rows.items())
         claim = f"{gene}: {TANGRAM} {more}, {TRANSIMP} and {GIMVI.split(' (')[0]} {less}"
+        by_pair = wide(means.xs(gene, level="gene")[column], "method") if len(means) else pd.DataFrame()
+        complete = by_pair.reindex(columns=others).dropna()
+        if complete.empty:
+            page.verdict(claim, where, "not measured yet", "")
+            continue
+        rows = complete.rename_axis(columns="method").stack()
+        is_so = (rows > 1) == (rows.index.get_level_values("method") == TANGRAM)
+        text = "; ".join(f"{pair}, {name}: {value:.2f}" for (pair, name), value in rows.items())
         page.verdict(claim, where, judge(list(is_so), rows.index.get_level_values("pair"), list(~is_so)), text)
 
 

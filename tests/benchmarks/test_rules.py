@@ -161,5 +161,8 @@ def test_tangram_is_asked_for_more_and_the_others_for_less(tmp_path, monkeypatch
     _patterns_page._show_systems(table, page)
     assert [verdict["verdict"] for verdict in page.verdicts] == ["holds", "mixed"]
     assert "STARMAP_V1, TransImpLR: 2.00" in page.verdicts[1]["evidence"]
+    without_one = table[(table["pair"] == "OSMFISH") | (table["method"] != "Tangram")]
+    _patterns_page._show_systems(without_one, page)
+    assert [verdict["verdict"] for verdict in page.verdicts[2:]] == ["too few data"] * 2
     _patterns_page._show_systems(table[["pair", "seed", "method", "gene"]], page)  # nothing was measured
-    assert len(page.verdicts) == 2
+    assert [verdict["verdict"] for verdict in page.verdicts[4:]] == ["not measured yet"] * 2

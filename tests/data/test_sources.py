@@ -195,3 +195,15 @@ def test_a_file_that_is_not_the_one_at_its_path(tmp_path, driver):
                     ChangedDataError, match=rf"^{path} was written again or .* cells\. Open it again by"
                 ):
                     check_file(file["x"])
+
+
+def read_part(path, name, block_info=None):
+    raise AssertionError("nothing is read")
+
+
+def test_a_path_and_a_name_that_a_function_is_called_with(tmp_path):
+    """They belong together also in a layer that stands for many chunks, which is not written out."""
+    array = da.map_blocks(read_part, tmp_path / "x.h5", "X", chunks=((3,) * 1000, (2,) * 1000), dtype=float)
+    layers = [layer for layer in array.dask.layers.values() if not layer.is_materialized()]
+    assert layers
+    assert sources_of(array) == [Source(tmp_path / "x.h5", "X")]

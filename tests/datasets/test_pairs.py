@@ -49,6 +49,7 @@ def test_unknown_reference():
         osmfish_cortex("zeisel")
 
 
+@pytest.mark.filterwarnings("ignore:No checksum is published")
 def test_the_published_loom_is_converted(tmp_path, monkeypatch):
     path = tmp_path / "x.loom"
     with h5py.File(path, "w") as loom:

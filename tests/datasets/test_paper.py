@@ -222,29 +222,35 @@ def source(monkeypatch, tmp_path):
     server.server_close()
 
 
+def download(url):
+    path = _pairs._download(url)
+    _pairs._keep_checksum(path, url)
+    return path
+
+
 def test_a_download_without_a_published_checksum_warns_once(source, recwarn):
     with pytest.warns(UserWarning, match="No checksum is published for http://127.*SHA-256 is 3a6eb079"):
-        path = _pairs._download(source["url"])
+        path = download(source["url"])
     recwarn.clear()
-    assert _pairs._download(source["url"]) == path
+    assert download(source["url"]) == path
     assert path.read_bytes() == b"data"
     assert not recwarn
 
 
 @pytest.mark.filterwarnings("ignore:No checksum is published")
 def test_a_download_that_was_changed_in_the_cache_is_downloaded_again(source):
-    path = _pairs._download(source["url"])
+    path = download(source["url"])
     path.write_bytes(b"other")
-    assert _pairs._download(source["url"]).read_bytes() == b"data"
+    assert download(source["url"]).read_bytes() == b"data"
 
 
 @pytest.mark.filterwarnings("ignore:No checksum is published")
 def test_a_source_that_was_changed_is_refused(source):
-    path = _pairs._download(source["url"])
+    path = download(source["url"])
     path.unlink()
     source["x"] = b"other"
     with pytest.raises(ValueError, match="hash of downloaded file"):
-        _pairs._download(source["url"])
+        download(source["url"])
     assert not path.exists()
 
 
@@ -258,3 +264,12 @@ def test_a_page_in_place_of_a_file_is_asked_for_again(source, monkeypatch, tmp_p
     ad.AnnData(np.ones((3, 2), np.float32)).write_h5ad(tmp_path / "good.h5ad")
     source["x"] = (tmp_path / "good.h5ad").read_bytes()
     assert _pairs._load("OSMFISH/reference.h5ad", None, "here", source["url"]).shape == (3, 2)
+
+
+@pytest.mark.filterwarnings("ignore:No checksum is published")
+def test_a_file_with_a_checksum_stays_where_it_cannot_be_read(source, monkeypatch):
+    monkeypatch.delenv("STIMPUTE_DATA", raising=False)
+    path = download(source["url"])
+    with pytest.raises(FileNotFoundError, match="could not be used"):
+        _pairs._load("OSMFISH/reference.h5ad", None, "here", source["url"])
+    assert path.read_bytes() == b"data"

@@ -162,7 +162,7 @@ def other_positions(adata):
 
 
 def normalized_values(adata):
-    adata.X = adata.X / 2
+    adata.X = (adata.X / 100).sqrt()
     return {"expression": "normalized"}
 
 

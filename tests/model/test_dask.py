@@ -370,3 +370,19 @@ def test_what_is_spilled_is_read_while_more_is_written():
         reader.join()
     wrong = [number for number, spilled in enumerate(written) if (spilled.load()[0] != number).any()]
     assert wrong == []
+
+
+@pytest.mark.parametrize("change", [sc.pp.log1p, lambda adata: adata.X.__setitem__(adata.X < 0.5, 0)])
+def test_a_lazy_result_can_be_changed_in_place(model, change):
+    """Genes that are selected afterwards have the change, and other results do not."""
+    result = model.impute(lazy=True, progress=False)
+    before = result.to_memory().X
+    changed = result.copy()
+    change(changed)
+    after = changed.to_memory().X
+    assert not np.array_equal(before, after)
+    gene = result.var_names[0]
+    np.testing.assert_allclose(changed[:, gene].to_memory().X, after[:, :1], rtol=1e-5)
+    np.testing.assert_allclose(changed.copy()[:, gene].to_memory().X, after[:, :1], rtol=1e-5)
+    np.testing.assert_array_equal(result.to_memory().X, before)
+    np.testing.assert_allclose(result[:, gene].to_memory().X, before[:, :1], rtol=1e-5)

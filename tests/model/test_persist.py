@@ -1,5 +1,6 @@
 """Save, load, impute."""
 
+import copy
 import os
 import shutil
 
@@ -302,6 +303,22 @@ def test_what_scvi_tools_shows(model, capsys, saved):
     StImputeModel.view_setup_args(str(saved))
     assert "StImputeModel.setup_anndata" in capsys.readouterr().out
     assert StImputeModel.load_registry(str(saved))["model_name"] == "StImputeModel"
+
+
+def test_scvi_tools_shows_the_setup_of_loaded_released_and_copied_models_and_of_references(saved, pair, capsys):
+    spatial, reference = (adata.copy() for adata in pair)
+    loaded = StImputeModel.load(saved, spatial, reference, accelerator="cpu")
+    copied = copy.deepcopy(loaded)
+    StImputeModel.release(spatial)
+    for shown in (loaded, copied):
+        shown.view_anndata_setup()
+        assert "Setup via" in capsys.readouterr().out
+        assert shown.get_anndata_manager(shown.adata) is shown.adata_manager
+        assert shown.get_from_registry(shown.adata, "X").shape == shown.adata.shape
+    StImputeModel.setup_anndata(reference)
+    StImputeModel(pair[0], reference).view_anndata_setup(reference)
+    assert "Setup via" in capsys.readouterr().out
+    StImputeModel.release(reference)
 
 
 def test_repr(model, recipe, pair):

@@ -316,9 +316,26 @@ def test_text_with_missing_values_is_stored_as_it_is(model, pair, out):
     section = pair[0].copy()
     section.obs["region"] = [None if number % 3 else "cortex" for number in range(section.n_obs)]
     section.obs["note"] = np.full(section.n_obs, np.nan, dtype=object)
+    section.obs["kind"] = pd.array(["a", None, *["b"] * (section.n_obs - 2)], dtype="string")
     returned = model.impute(section, genes=GENES, out=out, progress=False)
     for result in (returned, read(out)):
         assert result.obs["region"].isna().tolist() == section.obs["region"].isna().tolist()
         assert set(result.obs["region"].dropna()) == {"cortex"}
         assert result.obs["note"].isna().all()
+        assert result.obs["kind"].isna().tolist() == section.obs["kind"].isna().tolist()
     assert section.obs["region"].dtype == object
+
+
+def test_the_total_of_the_scale_is_that_of_the_training_cells(model, pair):
+    section = pair[0][:40].copy()
+    section.X = 4 * section.X
+    recorded = model.impute(section, genes=GENES, progress=False).uns["stimpute"]["target_sum"]
+    totals = np.asarray(pair[0][:, model.input_genes].X.sum(1)).ravel()
+    assert recorded == pytest.approx(np.median(totals[totals > 0]))
+    assert recorded == model.training_record["target_sum"]
+
+
+def test_principal_components_of_the_measured_genes_are_not_those_of_the_result(model, pair):
+    section = pair[0].copy()
+    section.obsm["X_pca"] = np.zeros((section.n_obs, 3))
+    assert "X_pca" not in model.impute(section, genes=GENES, progress=False).obsm

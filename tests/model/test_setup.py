@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small import QUIET, bare, can, fit, set_up, small_pair, values
 
-from stimpute import StImputeModel
+from stimpute import StImputeModel, tl
 
 
 @pytest.fixture
@@ -210,3 +210,24 @@ def test_the_array_of_the_user_stays_in_its_place():
     array = spatial.X
     StImputeModel.setup_anndata(spatial)
     assert spatial.X is array
+
+
+def test_names_in_a_column_named_gene_id_can_be_written(tmp_path):
+    spatial, reference = small_pair(proteins=False)
+    for adata in (spatial, reference):
+        adata.var["gene_id"] = [f"ENS{name}" for name in adata.var_names]
+        StImputeModel.setup_anndata(adata, gene_symbols="gene_id")
+    model = fit(spatial, reference, "crossfit", {"max_epochs": 1})
+    imputed = model.impute(progress=False)
+    imputed.write_h5ad(tmp_path / "imputed.h5ad")
+    tl.join_measured(spatial, imputed).write_h5ad(tmp_path / "joined.h5ad")
+    written = model.impute(out=tmp_path / "imputed.zarr", progress=False)
+    assert written.var_names[0].startswith("ENS")
+
+
+def test_a_mask_in_place_of_names_is_refused(model):
+    imputed = model.impute(progress=False)
+    with pytest.raises(TypeError, match=r"`genes` has .*(True|False).*; expected names, .*is_wanted\]"):
+        model.impute(genes=imputed.var["reliability"] > 0, progress=False)
+    with pytest.raises(TypeError, match="`genes` has 0; expected names"):
+        model.impute(genes=[0, 1], progress=False)

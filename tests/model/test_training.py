@@ -3,6 +3,7 @@
 import random
 import signal
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -373,3 +374,15 @@ def test_the_seed_is_kept_with_the_model(pair, recipe, tmp_path):
     model.save(tmp_path / "model")
     again = StImputeModel.load(tmp_path / "model", *pair, accelerator="cpu")
     assert again.training_record == model.training_record
+
+
+def test_models_that_are_trained_in_threads_are_those_of_their_seed(pair):
+    def weights(seed):
+        model = fit(*pair, "crossfit", {"max_epochs": 3, "seed": seed}, n_metacells=40)
+        return torch.cat([parameter.detach().ravel() for parameter in model.module.parameters()])
+
+    expected = [weights(seed) for seed in (0, 1, 0)]
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(weights, (0, 1, 0)))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

@@ -69,6 +69,7 @@ TESTED = {
         "layer": "test_measured_expression",
         "expression": "test_measured_expression",
         "gene_symbols": "test_measured_expression",
+        "target_sum": "test_measured_expression",
     },
     "read_fasta": {"path": "test_fasta", "duplicates": "test_fasta"},
 }

@@ -24,9 +24,21 @@ def test_measured_expression_is_log_normalized(spatial):
 
 
 def test_a_layer_of_normalized_values_is_kept(spatial):
-    spatial.layers["half"] = spatial.X / 2
+    spatial.layers["half"] = spatial.X.log1p() / 2
     adata = pp.measured_expression(spatial, layer="half", expression="normalized")
-    np.testing.assert_allclose(adata.X.toarray(), spatial.X.toarray() / 2)
+    np.testing.assert_allclose(adata.X.toarray(), np.log1p(spatial.X.toarray()) / 2, rtol=1e-6)
+
+
+def test_counts_that_are_stored_in_parts_are_summed_first(spatial):
+    expected = pp.measured_expression(spatial)
+    x = spatial.X.tocoo()  # one and the rest of each count, at the same place
+    rows, columns = np.tile(x.row, 2), np.tile(x.col, 2)
+    parts = np.concatenate([np.ones(x.nnz, np.float32), x.data - 1])
+    order = np.lexsort([columns, rows])
+    starts = np.searchsorted(rows[order], np.arange(x.shape[0] + 1))
+    spatial.X = sparse.csr_matrix((parts[order], columns[order], starts), x.shape)
+    assert spatial.X.nnz == 2 * x.nnz
+    np.testing.assert_allclose(pp.measured_expression(spatial).X.toarray(), expected.X.toarray(), rtol=1e-6)
 
 
 def test_what_is_not_counts_is_refused(spatial):
@@ -58,3 +70,9 @@ def test_annotations_are_copied_and_the_data_do_not_change(spatial):
     assert (spatial.X != before.X).nnz == 0
     np.testing.assert_array_equal(spatial.obsm["spatial"], before.obsm["spatial"])
     assert spatial.obs.equals(before.obs)
+
+
+def test_cells_are_scaled_to_a_given_total(spatial):
+    found = pp.measured_expression(spatial, target_sum=100.0).X.toarray()
+    totals = np.maximum(spatial.X.toarray().sum(1), 1)
+    np.testing.assert_allclose(found, np.log1p(spatial.X.toarray() * (100 / totals)[:, None]), rtol=1e-5)

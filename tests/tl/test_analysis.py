@@ -111,7 +111,7 @@ def test_morans_i_of_sections_that_are_too_small_names_them(tissue, imputed):
         tl.morans_i(spatial, imputed, library_key="section")
     genes = list(imputed.var_names[:2])
     assert np.isfinite(tl.morans_i(spatial, imputed, genes, library_key="section", n_neighbors=3)["imputed"]).all()
-    with pytest.raises(ValueError, match="Section 'all' has 5 cells"):
+    with pytest.raises(ValueError, match="The section has 5 cells"):
         tl.morans_i(tissue.spatial[:5], imputed[:5])
 
 

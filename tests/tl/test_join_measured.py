@@ -80,3 +80,13 @@ def test_inputs_are_unchanged_and_other_cells_are_refused(spatial, imputed):
     assert list(imputed.var) == ["reliability", "has_protein"]
     with pytest.raises(ValueError, match="different cells"):
         tl.join_measured(spatial, imputed[::-1])
+
+
+def test_sections_are_on_the_scale_of_the_cells_that_the_model_was_trained_on(spatial, imputed):
+    """A section that is four times as deep has the same values, as its imputed ones have."""
+    imputed.uns["stimpute"]["target_sum"] = 50.0
+    expected = tl.join_measured(spatial, imputed).X[:, :4]
+    deeper = spatial.copy()
+    name = imputed.uns["stimpute"]["spatial_setup"]["layer"]
+    deeper.layers[name] = 4 * deeper.layers[name]
+    np.testing.assert_allclose(tl.join_measured(deeper, imputed).X[:, :4], expected, rtol=1e-5)

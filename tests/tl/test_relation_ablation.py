@@ -5,7 +5,7 @@ import pytest
 from stimpute import StImputeModel, pp, tl
 from stimpute.data._relation_store import relation_names
 from stimpute.datasets import synthetic_tissue
-from stimpute.recipes import PaperRecipe
+from stimpute.recipes import CrossfitRecipe, PaperRecipe
 from stimpute.tl import _relation_ablation
 from stimpute.tl._permute_relation import PERMUTED_COEXPRESSION
 
@@ -161,3 +161,11 @@ def test_genes_may_be_named_by_a_column(tissue):
     found = tl.relation_ablation(spatial, reference, "coexpression", **options, **setups)
     expected = tl.relation_ablation(tissue.spatial, tissue.reference, "coexpression", **options)
     pd.testing.assert_frame_equal(found.genes, expected.genes)
+
+
+def test_coexpression_as_the_relation_in_question_comes_first_with_and_without_control():
+    tissue = synthetic_tissue(n_cells=40, n_reference=40, n_measured=8, n_unmeasured=4, n_missing_proteins=0)
+    pp.add_protein_embeddings(tissue.reference, tissue.proteins)
+    recipe, requested = CrossfitRecipe(), ["protein"]
+    chosen = _relation_ablation._relations_to_compare(tissue.reference, "coexpression", recipe, requested)
+    assert chosen == (["coexpression", "protein"], ["protein"])

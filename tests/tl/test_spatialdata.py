@@ -212,3 +212,11 @@ def test_sections_whose_names_become_equal_stay_apart(sdata, imputed):
     imputed.uns["stimpute"]["spatial_setup"] = {"batch_key": "slide"}
     shapes = tl.to_spatialdata(spatial, imputed).shapes
     assert sorted(len(circles) for circles in shapes.values()) == [25, 35]
+
+
+def test_names_of_cells_that_repeat_are_refused(sdata, imputed):
+    spatial = sdata.tables["table"].copy()
+    del spatial.uns["spatialdata_attrs"]
+    spatial.obs_names = imputed.obs_names = ["cell"] * 60
+    with pytest.raises(ValueError, match="obs_names_make_unique"):
+        tl.to_spatialdata(spatial, imputed)

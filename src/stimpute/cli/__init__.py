@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -63,6 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     SystemExit
         Always; the status is 0 for success, 2 for a user error, 3 for a bug and 130 after an interrupt.
     """
+    for stream in (sys.stdout, sys.stderr):  # which may not know every character that is printed
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     arguments = sys.argv[1:] if argv is None else list(argv)
     with report_errors(arguments):
         status = app(arguments or ["--help"], prog_name="stimpute", standalone_mode=False)

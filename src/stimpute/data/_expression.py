@@ -17,7 +17,7 @@ from stimpute.data._annotations import read_column
 from stimpute.data._checksums import cell_checksums, gene_weights
 from stimpute.data._expression_checks import Expression, check_expression, check_form
 from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_total
-from stimpute.data._rows import is_lazy, read_all
+from stimpute.data._rows import as_csr, is_lazy, read_all
 
 FROM_RAW = (
     'If you mean `adata.raw`, make a layer of it: `adata.layers["counts"] = adata.raw[:, adata.var_names].X.copy()`.'
@@ -119,7 +119,7 @@ def checked_matrix(matrix: Any, adata: AnnData, genes: pd.Index, expression: Exp
     """Check a matrix in memory, and put it into one form."""
     check_form(matrix)
     if sparse.issparse(matrix):
-        matrix = sparse.csr_matrix(matrix)  # cells are checked in blocks, each of which would read all of a CSC matrix
+        matrix = as_csr(matrix)  # cells are checked in blocks, each of which would read all of a CSC matrix
     check_expression(matrix, expression, adata.obs_names, genes)
     return ExpressionMatrix(sparse.csr_matrix(matrix), genes, expression == "counts")
 
@@ -166,6 +166,8 @@ def read_gene_names(adata: AnnData, gene_symbols: str | None = None) -> pd.Index
         where = "adata.var_names" if gene_symbols is None else f"adata.var[{gene_symbols!r}]"
         raise ValueError(f"`{where}` has no name for {n_missing} gene(s). Fill the names in, or drop these genes.")
     names = pd.Index(names.astype(str))
+    if gene_symbols is not None:
+        names = names.rename(None)  # a table with this index may have a column of the same name
     if names.name == "_index":  # what AnnData calls an index without a name that was read lazily
         names = names.rename(None)
     repeated = names[names.duplicated()].unique()

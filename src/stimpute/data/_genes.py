@@ -156,7 +156,7 @@ def locate_genes(requested: str | Iterable[str], available: pd.Index, where: str
     Raises
     ------
     TypeError
-        If the request is neither a name nor names.
+        If the request is neither a name nor names, such as a mask or positions.
     ValueError
         If the request is empty or repeats a gene.
     KeyError
@@ -164,7 +164,12 @@ def locate_genes(requested: str | Iterable[str], available: pd.Index, where: str
     """
     if not isinstance(requested, Iterable):
         raise TypeError(f"`genes` is {requested!r}; expected a name or a list of names.")
-    names = pd.Index([requested] if isinstance(requested, str) else [str(name) for name in requested])
+    requested = [requested] if isinstance(requested, str) else list(requested)
+    if wrong := [name for name in requested if not isinstance(name, str)]:
+        raise TypeError(
+            f"`genes` has {wrong[0]!r}; expected names, for example `list(adata.var_names[is_wanted])` for a mask."
+        )
+    names = pd.Index(requested, dtype=object)
     if names.empty:
         raise ValueError("`genes` is empty. Name at least one gene, or pass None for every unmeasured gene.")
     repeated = names[names.duplicated()].unique()

@@ -105,11 +105,12 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
     joined = ad.concat(parts, join="outer", merge="first", fill_value=0)
     joined.X = sparse.csr_matrix(joined.X)
     joined.obs[DATASET_KEY] = pd.Categorical(joined.obs[DATASET_KEY], categories=list(named))
-    for relation in sorted({relation for adata in named.values() for relation in relation_names(adata)}):
+    known = {name: annotated(adata) for name, adata in named.items()}
+    for relation in sorted({relation for adata in known.values() for relation in relation_names(adata)}):
         if relation != COEXPRESSION:
             stored = [
-                (read_relation(annotated(adata), relation), matrices[name].genes)
-                for name, adata in named.items()
+                (read_relation(adata, relation), matrices[name].genes)
+                for name, adata in known.items()
                 if relation in relation_names(adata)
             ]
             write_relation(joined, _join_relation(stored, joined.var_names))

@@ -12,7 +12,6 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from stimpute.data._checksums import RowChecksums, cell_checksums, gene_weights
 from stimpute.data._expression import ExpressionMatrix, checked_matrix, find_matrix, read_gene_names
@@ -25,7 +24,7 @@ from stimpute.data._expression_checks import (
     warn_of_scale,
 )
 from stimpute.data._normalize import cell_totals
-from stimpute.data._rows import LazyRows, blocks_of, by_rows, is_lazy, version_of
+from stimpute.data._rows import LazyRows, as_csr, blocks_of, by_rows, is_lazy, version_of
 from stimpute.data._stored import Stored, check_stored
 
 
@@ -208,8 +207,8 @@ def _summarize(
     block: Any, expression: Expression, in_total: np.ndarray, is_shared: np.ndarray, weights: np.ndarray
 ) -> _BlockSummary:
     """Check a block of cells, and sum it by gene and by cell."""
-    check = check_block(block, expression)
-    values = sparse.csr_matrix(block)
+    values = as_csr(block)
+    check = check_block(values, expression)
     n_empty = int((values[:, is_shared].max(1).toarray() == 0).sum()) if is_shared.any() else block.shape[0]
     sums = np.asarray(values.sum(0), dtype=np.float64).ravel()
     checksums = cell_checksums(values, weights)
@@ -220,9 +219,9 @@ def _check_start(array: da.Array, expression: Expression, cells: pd.Index, genes
     """Check the first block of cells, and return their checksums."""
     check_kind(expression)
     check_form(array)
-    block = array.blocks[0].compute()
+    block = as_csr(array.blocks[0].compute())
     check_block(block, expression).raise_problem(cells, genes)
-    return cell_checksums(sparse.csr_matrix(block), gene_weights(genes))
+    return cell_checksums(block, gene_weights(genes))
 
 
 def open_expression(

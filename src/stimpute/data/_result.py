@@ -12,6 +12,7 @@ from anndata import AnnData
 from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import in_memory
 
+OF_MEASURED_GENES = "X_pca"
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 
 
@@ -53,7 +54,8 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
     ----------
     adata
         Spatial data, of which `obs`, `obsm`, `obsp`, the colors and images of plots, and the records of graphs in
-        `obsp` are copied.
+        `obsp` are copied; the principal components of the measured genes are not, which scanpy would take for those of
+        the result.
     var
         One row per gene.
     about
@@ -63,7 +65,7 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
     result = AnnData(
         obs=in_memory(adata.obs[columns]),
         var=var,
-        obsm={key: in_memory(value) for key, value in adata.obsm.items()},
+        obsm={key: in_memory(value) for key, value in adata.obsm.items() if key != OF_MEASURED_GENES},
         obsp={key: in_memory(value) for key, value in adata.obsp.items()},
     )
     result.uns["stimpute"] = about
@@ -82,7 +84,7 @@ def check_same_cells(spatial: AnnData, imputed: AnnData) -> None:
     ValueError
         If it is not.
     """
-    if not spatial.obs_names.equals(imputed.obs_names):
+    if not spatial.obs_names.astype(object).equals(imputed.obs_names.astype(object)):  # pandas has two types of text
         raise ValueError("`spatial` and `imputed` have different cells; pass `imputed[spatial.obs_names]`.")
 
 

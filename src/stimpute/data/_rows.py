@@ -191,6 +191,15 @@ class LazyRows:
         return sparse.vstack(parts, "csr")[np.argsort(order)]
 
 
+def as_csr(matrix: Any) -> sparse.csr_matrix:
+    """Convert to CSR; a value that is stored in parts becomes their sum, of which logarithms may be taken."""
+    rows = sparse.csr_matrix(matrix)
+    if not rows.has_canonical_format:
+        rows = rows.copy()  # it may share the memory of the user's matrix
+        rows.sum_duplicates()
+    return rows
+
+
 def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray, checksums: RowChecksums) -> sparse.csr_matrix:
     """Take rows and columns of a block, as CSR of float32; what is taken whole is not copied.
 
@@ -199,13 +208,10 @@ def take_rows(block: Any, rows: np.ndarray | slice, columns: np.ndarray, checksu
     ChangedDataError
         If the rows do not have the checksums.
     """
-    taken = sparse.csr_matrix(block)
+    taken = as_csr(block)
     if not isinstance(rows, slice) or rows != slice(None):
         taken = taken[rows]
     checksums.check(taken)
-    if not taken.has_canonical_format:  # a value may be stored in parts, and logarithms are taken of the sum
-        taken = taken.copy()  # the block may be the user's
-        taken.sum_duplicates()
     if not np.array_equal(columns, np.arange(taken.shape[1])):
         taken = taken[:, columns]
     return taken.astype(np.float32, copy=False)

@@ -88,7 +88,7 @@ def _parts_of(matrix: da.Array) -> Iterator[Any]:
     for layer in matrix.dask.layers.values():
         if isinstance(layer, Blockwise):
             yield layer.task
-            yield from (name for name, _ in layer.indices)
+            yield tuple(name for name, _ in layer.indices)
             yield from layer.io_deps.values()
         else:
             yield from dict(layer).values()
@@ -101,7 +101,7 @@ def sources_in(value: Any) -> Iterator[Source]:
     if isinstance(value, ReadsFiles):
         yield from value.sources
     elif isinstance(value, h5py.Dataset | h5py.Group):
-        if value.file.driver == "sec2":  # others have no path, for example files in memory
+        if value.file.driver in ("sec2", "windows"):  # others have no path, for example files in memory
             yield Source(Path(value.file.filename), value.name)
     elif isinstance(value, zarr.Array | zarr.Group):
         yield Source(value.store, value.path)

@@ -185,26 +185,32 @@ def _load(
     path = None
     try:
         path = _download(url)
-        return _as_counts(read(path))
+        adata = _as_counts(read(path))
+        _keep_checksum(path, url)
+        return adata
     except (OSError, ValueError, KeyError) as error:
-        if path is not None:  # such as the page of a network that asks for a login: ask again the next time
-            path.unlink(missing_ok=True)
-            _checksum_of(path).unlink(missing_ok=True)
+        if path is not None and not _checksum_of(path).is_file():
+            path.unlink(missing_ok=True)  # such as the page of a network that asks for a login: ask again the next time
         raise FileNotFoundError(f"{found}, and {url} could not be used ({error}). {advice}") from error
 
 
 def _download(url: str) -> Path:
     """Download a file whose source publishes no checksum, or take it from the cache.
 
-    The checksum of the first download is kept beside the file. A file that was changed since is downloaded again, and
-    refused if the source no longer has what was downloaded first.
+    A file that was changed since its checksum was kept is downloaded again, and refused if the source no longer has
+    what was downloaded first.
     """
     folder = Path(pooch.os_cache("stimpute"))
     name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{url.rsplit('/', 1)[-1]}"
     checksum = _checksum_of(folder / name)
     known = checksum.read_text(encoding="utf-8") if checksum.is_file() else None
-    path = Path(pooch.retrieve(url, known_hash=known, fname=name, path=folder, progressbar=False))
-    if known is None:
+    return Path(pooch.retrieve(url, known_hash=known, fname=name, path=folder, progressbar=False))
+
+
+def _keep_checksum(path: Path, url: str) -> None:
+    """Keep the checksum of a first download beside the file, once it could be read."""
+    checksum = _checksum_of(path)
+    if not checksum.is_file():
         found = pooch.file_hash(path)
         with replacing(checksum) as temporary:
             temporary.write_text(found, encoding="utf-8")
@@ -212,7 +218,6 @@ def _download(url: str) -> Path:
             f"No checksum is published for {url}, so that the file could not be verified. Its SHA-256 is {found}; "
             f"from now on the file is compared with it (it is kept in {checksum}).",
         )
-    return path
 
 
 def _checksum_of(path: Path) -> Path:

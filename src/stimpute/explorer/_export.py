@@ -52,11 +52,11 @@ def values_table(explorer: Explorer, view: View, region: np.ndarray | None = Non
             columns[f"{gene} measured"] = measured
         for layer, values in explorer.values.gene(gene).items():
             columns[f"{gene} {'imputed' if layer == 'X' else layer}"] = values
+    if region is not None:
+        columns["in region"] = region
     if view.label is not None:
         name = f"label {view.label}" if view.label in columns else view.label
         columns[name] = tissue.labels[view.label].to_numpy()
-    if region is not None:
-        columns["in region"] = region
     return pd.DataFrame(columns, index=pd.Index(tissue.names, name="cell"))
 
 

@@ -109,6 +109,7 @@ def impute(
         options,
         self.spatial_setup,
         predictor.highest_interval,
+        (self.training_record or {}).get("target_sum"),
     )
     result = without_values(adata, var, about)
     if lazy:

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 
 class ImputedArray(da.Array):
-    """A Dask array of imputed values; where genes are selected from it, no others are computed."""
+    """A Dask array of imputed values; where genes are selected from it, no others are computed.
+
+    Dask arrays can be changed in place, by assignment or by NumPy's `out=`: one that was is as any other Dask array.
+    """
 
     source: ImputedValues
     layer: str
     row_indices: tuple[Any, ...]
+    unchanged_name: str
 
     @classmethod
     def of(cls, array: da.Array, source: ImputedValues, layer: str, row_indices: tuple[Any, ...] = ()) -> ImputedArray:
@@ -26,9 +30,16 @@ class ImputedArray(da.Array):
         made.source = source
         made.layer = layer
         made.row_indices = row_indices
+        made.unchanged_name = array.name
         return made
 
+    @property
+    def _is_changed(self) -> bool:
+        return self.name != self.unchanged_name
+
     def __getitem__(self, index: Any) -> da.Array:
+        if self._is_changed:
+            return self.copy()[index]
         rows, columns = index if isinstance(index, tuple) and len(index) == 2 else (index, slice(None))
         wanted = _positions(columns, self.shape[1])
         if wanted is None or not _is_selection(rows):
@@ -41,9 +52,11 @@ class ImputedArray(da.Array):
             array = array if _is_all(selected) else array[selected]
         return array[..., 0] if np.isscalar(columns) else array
 
-    def copy(self) -> ImputedArray:
-        """Return the array, which never changes."""
-        return self
+    def copy(self) -> da.Array:
+        """Return an array that can be changed without this one."""
+        if self._is_changed:
+            return da.Array(self.dask, self.name, self.chunks, meta=self._meta)
+        return ImputedArray.of(self, self.source, self.layer, self.row_indices)
 
 
 def _let_anndata_write() -> None:

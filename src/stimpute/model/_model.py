@@ -18,6 +18,7 @@ from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
 from stimpute.data._arrays import to_arrays
 from stimpute.data._join import References, is_several
+from stimpute.data._normalize import median_total
 from stimpute.data._space import sample_cells
 from stimpute.model import _cells, _estimate, _explained, _impute, _persist, _properties
 from stimpute.model._data import ModelData
@@ -159,7 +160,7 @@ class StImputeModel(SetupMixin, SaveMixin):
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        """Train the networks of the recipe, phase by phase.
+        """Train the networks of the recipe, phase by phase; a trained model is trained anew, and does not go on.
 
         If training fails or is interrupted, the model stays as it was.
 
@@ -179,7 +180,8 @@ class StImputeModel(SetupMixin, SaveMixin):
         seed
             Seed of everything random; that of `scvi.settings`, or 0, if None. Torch's global state is left as it was.
         plan_kwargs
-            Options of :class:`scvi.train.TrainingPlan` that replace the recipe's, such as `lr`.
+            Options of :class:`scvi.train.TrainingPlan` that replace the recipe's, such as `lr`. `crossfit` has its own
+            optimizer and schedule: AdamW and one cycle of the learning rate.
         trainer_kwargs
             Options of :class:`scvi.train.Trainer`, such as `enable_progress_bar`.
 
@@ -221,6 +223,8 @@ class StImputeModel(SetupMixin, SaveMixin):
         self.data_record_ = record.to_dict()
         self.train_indices_ = rows
         self.training_record_ = {**trainer.settings(), "max_cells": int(max_cells)}
+        if cells.total_counts is not None:
+            self.training_record_["target_sum"] = median_total(cells.total_counts[rows])
         self.history_ = trainer.history
         self.is_trained_ = True
         trainer.warn_of_idle_bound()

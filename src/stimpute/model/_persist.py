@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MODEL_FILE = "model.pt"
 ADATA_FILE = "adata.h5ad"
 REFERENCE_FILE = "reference.h5ad"
+SHARED_FILE = "stimpute.json"  # of a model that `stimpute.share` made
 ZIP = b"PK"  # beginning of an archive, which every file of PyTorch is unless it is asked for another format
 
 
@@ -39,7 +40,7 @@ def saving(dir_path: str | Path, prefix: str, *, overwrite: bool) -> Iterator[Pa
     Raises
     ------
     ValueError
-        If the folder exists and `overwrite` is False, or the prefix names another folder.
+        If the folder exists and `overwrite` is False or it holds a shared model, or the prefix names another folder.
     OSError
         If the files cannot be written.
     """
@@ -47,6 +48,8 @@ def saving(dir_path: str | Path, prefix: str, *, overwrite: bool) -> Iterator[Pa
         raise ValueError(f"`prefix` is {prefix!r}; expected the beginning of a file name, without a folder.")
     if Path(dir_path).exists() and not overwrite:
         raise ValueError(f"{dir_path} already exists. Name another folder, or pass `overwrite=True`.")
+    if (Path(dir_path) / SHARED_FILE).exists():
+        raise ValueError(f"{dir_path} holds a model that was made for others by `share`. Name another folder.")
     with filling(dir_path, stale=(f"{prefix}{ADATA_FILE}", f"{prefix}{REFERENCE_FILE}")) as partial:
         yield partial
         _check_whole(partial / f"{prefix}{MODEL_FILE}")

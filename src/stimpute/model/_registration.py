@@ -10,6 +10,7 @@ from typing import Any, Self
 import rich.pretty  # noqa: F401 - scvi-tools' view_anndata_setup uses it without importing it
 from anndata import AnnData
 from mudata import MuData
+from scvi.data import AnnDataManager
 from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.model.base import BaseModelClass
 
@@ -167,6 +168,18 @@ class SetupMixin(BaseModelClass):
         else:
             chosen = {name: _setup.modality(mdata, name) for name in reference}
         return cls(_setup.modality(mdata, spatial), chosen, **model_kwargs)
+
+    def get_anndata_manager(self, adata: AnnData, required: bool = False) -> AnnDataManager | None:
+        """Return how data were set up, see :class:`scvi.model.base.BaseModelClass`.
+
+        The model's own data are known also when they were read with it or released, and so is its reference.
+        """
+        found = super().get_anndata_manager(adata)
+        if found is None and adata is not None and adata is self.adata:
+            found = self.adata_manager
+        if found is None and adata is not None and self.data is not None and adata is self.reference:
+            found = self._get_most_recent_anndata_manager(adata)
+        return found if found or not required else super().get_anndata_manager(adata, required=True)
 
     @classmethod
     def registered_setup(cls, adata: AnnData) -> dict[str, Any]:

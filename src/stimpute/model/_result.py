@@ -36,6 +36,7 @@ def settings_of(
     options: OutputOptions,
     spatial_setup: dict[str, Any],
     highest_interval: float,
+    target_sum: float | None,
 ) -> dict[str, Any]:
     """Collect units, method, options, setup and version, for `uns["stimpute"]` of the result.
 
@@ -54,6 +55,8 @@ def settings_of(
         "version": version("stimpute"),
         "cite": how_to_cite(),
     }
+    if target_sum is not None:
+        about["target_sum"] = target_sum
     if options.interval is not None:
         about["interval"] = options.interval
         about["interval_reached"] = min(options.interval, highest_interval)
@@ -201,11 +204,16 @@ def _values_on_disk(
 
 
 def _storable(table: pd.DataFrame) -> pd.DataFrame:
-    """Make categories of text with missing values, as AnnData does when it writes a file: there is no missing text."""
-    incomplete = [name for name, column in table.items() if column.dtype == object and column.isna().any()]
-    kinds = {name: pd.api.types.infer_dtype(table[name]) for name in incomplete}
-    changed = {"string": "category", "empty": "float64"}
-    return table.astype({name: changed[kind] for name, kind in kinds.items() if kind in changed})
+    """Turn text into what every version of AnnData reads: objects, and categories where some is missing."""
+    changed = {}
+    for name, column in table.items():
+        if isinstance(column.dtype, pd.StringDtype) or column.dtype == object:
+            kind = pd.api.types.infer_dtype(column)
+            if column.isna().any() and kind in ("string", "empty"):
+                changed[name] = "category" if kind == "string" else "float64"
+            elif kind == "string":
+                changed[name] = "object"
+    return table.astype(changed).set_axis(table.index.astype(object))
 
 
 @contextlib.contextmanager

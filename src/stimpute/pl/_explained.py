@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
 from stimpute._messages import check_type, missing_key
+from stimpute.data._annotations import read_column
 from stimpute.pl._figure import LIGHT_GREY, FigureOptions, axes_for, hide_spines, literal, plot
 
 END = 1.0  # of the color scale
@@ -60,7 +61,7 @@ def explained(
         raise missing_key(key, "adata.obs", adata.obs.columns, "`model.get_explained()` computes it.")
     if spatial_key not in adata.obsm:
         raise missing_key(spatial_key, "adata.obsm", adata.obsm.keys())
-    values = adata.obs[key].to_numpy(dtype=float)
+    values = read_column(adata.obs, key).to_numpy(dtype=float)
     if not np.isfinite(values).any():
         raise ValueError(f"`adata.obs[{key!r}]` has no value. A section needs at least 50 cells for it.")
     coords = np.asarray(adata.obsm[spatial_key])[:, :2]

@@ -9,6 +9,7 @@ from typing import Any
 import anndata as ad
 import numpy as np
 
+from stimpute.data._annotations import read_column
 from stimpute.data._expression import Expression
 from stimpute.tl._measured import measured_names, read_measured
 
@@ -98,7 +99,7 @@ def find_sections(spatial: ad.AnnData, library_key: str | None) -> list[tuple[st
     """List name and cells of each section; without a key, all cells are one section without a name."""
     if library_key is None:
         return [("", np.arange(spatial.n_obs))]
-    section = spatial.obs[library_key].astype(str)
+    section = read_column(spatial.obs, library_key).astype(str)
     return [(name, np.flatnonzero(section == name)) for name in section.unique()]
 
 

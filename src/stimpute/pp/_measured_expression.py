@@ -15,6 +15,7 @@ def measured_expression(
     layer: str | None = None,
     expression: Expression = "counts",
     gene_symbols: str | None = None,
+    target_sum: float | None = None,
 ) -> AnnData:
     """Log-normalize spatial counts by their totals over the measured genes, the scale of imputed values.
 
@@ -25,10 +26,13 @@ def measured_expression(
     layer
         Layer to read; `X` if None.
     expression
-        `"counts"`: divide by the total of the cell, multiply by the median total, take log1p. `"normalized"`: keep the
+        `"counts"`: divide by the total of the cell, multiply by `target_sum`, take log1p. `"normalized"`: keep the
         values as they are.
     gene_symbols
         Column of `var` with the gene names; `var_names` if None.
+    target_sum
+        Total count that each cell is scaled to; the median of these cells if None. For other cells than those of the
+        training pass `imputed.uns["stimpute"]["target_sum"]`.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def measured_expression(
     check_arguments(measured_expression, locals())
     measured = read_expression(spatial, layer=layer, expression=expression, gene_symbols=gene_symbols)
     return AnnData(
-        measured.log_normalized(),
+        measured.log_normalized(target_sum),
         obs=spatial.obs.copy(),
         var=pd.DataFrame(index=measured.genes),
         obsm={key: values.copy() for key, values in spatial.obsm.items()},

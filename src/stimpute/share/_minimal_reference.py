@@ -52,7 +52,7 @@ def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.An
             columns.append(key)
     reference = annotated(reference)
     obs = reference.obs[columns].set_axis(pd.RangeIndex(reference.n_obs).astype(str))
-    minimal = ad.AnnData(obs=obs, var=reference.var.copy())
+    minimal = ad.AnnData(obs=obs, var=reference.var.set_axis(reference.var_names.astype(object)))
     if setup["layer"] is None:
         minimal.X = reference.X
     else:

@@ -16,13 +16,12 @@ from stimpute._reading import readable
 from stimpute.data._arrays import Arrays
 from stimpute.data._join import References
 from stimpute.model import StImputeModel
-from stimpute.model._persist import given_or_stored
+from stimpute.model._persist import SHARED_FILE, given_or_stored
 from stimpute.module._module import StImputeModule
 from stimpute.share import _document, _tensors
 from stimpute.share._minimal_reference import REFERENCE_FILE, minimal_reference
 from stimpute.train._contexts import seeded
 
-JSON_FILE = "stimpute.json"
 TENSOR_FILE = "stimpute.safetensors"
 
 
@@ -90,7 +89,7 @@ def save(
             digest = _tensors.file_digest(partial / REFERENCE_FILE)
         listed = _tensors.write(_tensors.collect(model), partial / TENSOR_FILE)
         described = {**_document.describe(model), **listed, "reference_digest": digest}
-        _document.write(described, partial / JSON_FILE)
+        _document.write(described, partial / SHARED_FILE)
     return path
 
 
@@ -137,7 +136,7 @@ def load(
     check_arguments(load, locals(), but=("reference",))
     path = Path(path)
     recover(path)
-    document = _document.read(path / JSON_FILE)
+    document = _document.read(path / SHARED_FILE)
     arrays = _tensors.read(path / TENSOR_FILE, document["tensors"], document["digest"])
     model = _restore(document, arrays, path)
     model.to_device(_device(accelerator, device))
@@ -148,14 +147,14 @@ def load(
 
 def _restore(document: dict[str, Any], arrays: Arrays, path: Path) -> StImputeModel:
     """Make a model from a document and arrays, which are checked."""
-    registry = _document.restored_registry(document["registry"], path / JSON_FILE)
+    registry = _document.restored_registry(document["registry"], path / SHARED_FILE)
     registry["setup_args"] = document["spatial_setup"]
-    init = _document.restored_init(document["init"], path / JSON_FILE)
-    with readable(path / JSON_FILE, "Fetch it again, or save the model again."):
+    init = _document.restored_init(document["init"], path / SHARED_FILE)
+    with readable(path / SHARED_FILE, "Fetch it again, or save the model again."):
         model = StImputeModel(registry=registry, **init)
     model.data_record_ = document["data_record"]
     model.training_record_ = document.get("training_record")
-    model.history_ = _document.restored_history(document["history"], path / JSON_FILE)
+    model.history_ = _document.restored_history(document["history"], path / SHARED_FILE)
     weights = _tensors.checked_weights(arrays, model.recipe, model.sizes, path / TENSOR_FILE)
     model.fit_arrays_ = _tensors.checked_fit(arrays, model.recipe, model.sizes, path / TENSOR_FILE)
     with seeded(0):  # building draws random weights; the global state is left as it was
@@ -175,7 +174,7 @@ def _device(accelerator: str, device: int | str) -> torch.device:
 def _read_reference(path: Path, digest: Any) -> ad.AnnData:
     if digest is not None and _tensors.file_digest(path) != digest:
         raise ValueError(
-            f"{path} is damaged or was changed: its digest is not the one in {JSON_FILE}. Fetch it again, or pass "
+            f"{path} is damaged or was changed: its digest is not the one in {SHARED_FILE}. Fetch it again, or pass "
             "`reference=`."
         )
     with readable(path, "Fetch it again, or pass `reference=`."):

@@ -114,6 +114,7 @@ def to_hub(
     """
     check_arguments(to_hub, locals())
     try:
+        import huggingface_hub  # noqa: F401 - scvi-tools 1.5 imports it later
         from scvi.hub import HubMetadata, HubModel
     except ImportError as error:
         raise missing_extra("`scvi.hub` needs huggingface_hub", "hub") from error

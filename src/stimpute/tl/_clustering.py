@@ -15,7 +15,7 @@ from sklearn.metrics import (
 
 from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
-from stimpute.data._annotations import in_memory
+from stimpute.data._annotations import in_memory, read_column
 from stimpute.data._expression import Expression
 from stimpute.data._result import check_same_cells
 from stimpute.tl._measured import read_measured
@@ -88,8 +88,9 @@ def clustering_scores(
     if labels not in spatial.obs:
         raise missing_key(labels, "spatial.obs", spatial.obs.columns, "Name the column of cell types by `labels=`.")
     check_same_cells(spatial, imputed)
-    is_labeled = spatial.obs[labels].notna().to_numpy()
-    truth = spatial.obs[labels][is_labeled].astype(str)
+    column = read_column(spatial.obs, labels)
+    is_labeled = column.notna().to_numpy()
+    truth = column[is_labeled].astype(str)
     unmeasured = _unmeasured_genes(imputed[is_labeled])
     matrices = {
         "measured": read_measured(spatial[is_labeled], imputed, layer, expression),

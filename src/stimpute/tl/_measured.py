@@ -15,7 +15,7 @@ from stimpute.pp import measured_expression
 def read_measured(
     spatial: AnnData, imputed: AnnData, layer: str | None = None, expression: Expression | None = None
 ) -> AnnData:
-    """Log-normalize spatial data, with genes named as in the result.
+    """Log-normalize spatial data to the total of the result, with genes named as there.
 
     Parameters
     ----------
@@ -30,6 +30,7 @@ def read_measured(
     chosen: dict[str, Any] = {"layer": layer, "expression": expression or "counts"}
     if layer is None and expression is None:
         chosen.update({name: setup[name] for name in chosen if name in setup})
+    chosen["target_sum"] = imputed.uns.get("stimpute", {}).get("target_sum")
     return measured_expression(spatial, gene_symbols=_gene_symbols(spatial, imputed), **chosen)
 
 

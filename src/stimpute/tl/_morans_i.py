@@ -61,7 +61,7 @@ def morans_i(
     KeyError
         If the positions, the sections, the layer or a gene are missing.
     ValueError
-        If the two AnnData have different cells.
+        If the two AnnData have different cells, or a section has no more than `n_neighbors` cells.
 
     Examples
     --------
@@ -90,11 +90,12 @@ def _spatial_neighbors(spatial: ad.AnnData, spatial_key: str, library_key: str |
     sections = [] if library_key is None else [library_key]
     obs = in_memory(spatial.obs)[sections].astype("category")
     obs = obs.apply(lambda column: column.cat.remove_unused_categories())  # squidpy looks for their cells, too
-    n_cells = obs[library_key].value_counts() if sections else pd.Series({"all": len(obs)})
+    n_cells = obs[library_key].value_counts() if sections else pd.Series([len(obs)])
     if n_cells.min() <= n_neighbors:
+        where = f"Section {n_cells.idxmin()!r}" if sections else "The section"
         raise ValueError(
-            f"Section {n_cells.idxmin()!r} has {n_cells.min()} cells, too few for n_neighbors={n_neighbors}. Pass a "
-            "smaller `n_neighbors=`, or leave these cells out of both `spatial` and `imputed`."
+            f"{where} has {n_cells.min()} cells, too few for n_neighbors={n_neighbors}. Pass a smaller "
+            "`n_neighbors=`, or leave these cells out of both `spatial` and `imputed`."
         )
     cells = ad.AnnData(obs=obs, obsm={spatial_key: spatial.obsm[spatial_key]})
     options = {"spatial_key": spatial_key, "library_key": library_key, "n_neighs": n_neighbors}

@@ -179,7 +179,7 @@ def _relations_to_compare(
             )
         return [relation], [COEXPRESSION]
     names = recipe.choose_relations(available, requested)
-    with_it = names if relation in names else [*names, relation]
+    with_it = names if relation in names else recipe.choose_relations(available, [*names, relation])
     return with_it, [name for name in with_it if name != relation]
 
 

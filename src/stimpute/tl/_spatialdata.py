@@ -67,6 +67,8 @@ def to_spatialdata(
         from spatialdata.models import TableModel
     except ImportError as error:
         raise missing_extra("This needs spatialdata", "spatialdata") from error
+    if not imputed.obs_names.is_unique:
+        raise ValueError("Names of cells repeat. Call `adata.obs_names_make_unique()` before the model is made.")
     sdata = _with_circles(spatial, imputed, source) if isinstance(spatial, ad.AnnData) else spatial
     measured = _source_table(sdata, source)
     if table_name in sdata:

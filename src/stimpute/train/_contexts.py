@@ -9,11 +9,13 @@ from collections.abc import Iterator
 
 import torch
 
+_RANDOM_NUMBERS = threading.RLock()
+
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's random numbers, and restore their global state afterwards."""
-    with torch.random.fork_rng(range(torch.cuda.device_count())):
+    """Seed torch's random numbers, and restore their global state afterwards; other threads wait, which share them."""
+    with _RANDOM_NUMBERS, torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 
