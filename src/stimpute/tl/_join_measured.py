@@ -73,7 +73,11 @@ def _join_var(spatial: AnnData, imputed: AnnData, new: pd.DataFrame) -> pd.DataF
     joined = pd.concat([measured.assign(imputed=False, measured=True), new.assign(imputed=True, measured=False)])
     for name in joined:
         if joined[name].dtype == object:  # such as True, False and nothing, which a file could not store
-            joined[name] = joined[name].convert_dtypes()
+            converted = joined[name].convert_dtypes()
+            if not isinstance(converted.dtype, pd.StringDtype):
+                joined[name] = converted
+            elif joined[name].isna().any():
+                joined[name] = joined[name].astype("category")
     return joined
 
 
