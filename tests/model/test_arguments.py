@@ -86,6 +86,7 @@ TESTED = {
         "batch_size": "test_cells",
     },
     "get_explained": {"adata": "test_explained"},
+    "get_anndata_manager": {"adata": "test_persist", "required": "test_persist"},
     "get_neighbors": {"adata": "here", "n_neighbors": "test_cells"},
     "transfer_labels": {"key": "here", "adata": "here", "n_neighbors": "test_cells"},
     "save": {
