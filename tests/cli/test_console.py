@@ -1,7 +1,12 @@
 """The table of scores explains itself."""
 
-import pandas as pd
+import io
+import sys
 
+import pandas as pd
+import pytest
+
+from stimpute.cli import main
 from stimpute.cli._console import explain_scores
 
 
@@ -30,3 +35,13 @@ def test_a_method_that_is_ahead_is_named_with_what_to_do():
 def test_other_columns_are_not_needed():
     table = pd.DataFrame({"pcc": [0.1, 0.2]}, index=["kNN", "stimpute"])
     assert len(explain_scores(table, "stimpute")) == 1
+
+
+def test_a_console_that_lacks_a_character_gets_another_one(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    stream.write("PCC ↑\n")
+    stream.flush()
+    assert stream.buffer.getvalue().decode("cp1252").split()[-1] == "?"

@@ -11,9 +11,10 @@ from lazy import FORMS, dask_backed, in_form
 from scipy import sparse
 from small import bare, fit, small_pair
 
-from stimpute import StImputeModel, pp, tl
+from stimpute import StImputeModel, pl, pp, tl
 from stimpute.data import _rows
 from stimpute.model import _persist
+from stimpute.pl._gene_maps import find_sections
 
 GENES = ["Gene01", "Gene03", "Gene30"]
 
@@ -377,3 +378,12 @@ def test_raw_of_data_that_are_not_in_memory_is_saved(form_of_file, tmp_path):
     saved = ad.read_h5ad(tmp_path / "saved.h5ad")
     assert saved.raw.shape == (adata.n_obs, 24)
     assert (saved.raw.X != small_pair(proteins=False)[0].X).nnz == 0
+
+
+def test_labels_and_sections_of_lazy_cells_are_read(batches, tmp_path):
+    spatial = bare(batches[0])
+    spatial.obs["explained"] = np.linspace(-1, 1, spatial.n_obs)
+    lazy = in_form(spatial, "lazy HDF5 CSR", tmp_path)
+    sections = find_sections(lazy, "batch")
+    assert {name: len(cells) for name, cells in sections} == spatial.obs["batch"].value_counts().to_dict()
+    assert len(pl.explained(lazy, return_ax=True)) == 2
