@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-MAX_LENGTH = 100
+MAX_LENGTH = 100  # characters
 
 
 def safe_names(names: Iterable[str], prefix: str = "", flags: re.RegexFlag = re.UNICODE) -> dict[str, str]:

@@ -76,3 +76,9 @@ def test_cells_are_scaled_to_a_given_total(spatial):
     found = pp.measured_expression(spatial, target_sum=100.0).X.toarray()
     totals = np.maximum(spatial.X.toarray().sum(1), 1)
     np.testing.assert_allclose(found, np.log1p(spatial.X.toarray() * (100 / totals)[:, None]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("total", [0, -3.0, float("nan"), float("inf")])
+def test_a_total_that_no_cell_can_have_is_refused(spatial, total):
+    with pytest.raises(ValueError, match="`target_sum` is"):
+        pp.measured_expression(spatial, target_sum=total)

@@ -72,7 +72,7 @@ class Intervals:
             fold = fold[genes]
         expected = _expected_molecules(predicted, molecule)
         edges = np.unique(np.quantile(expected, np.linspace(0, 1, N_BINS + 1)[1:-1]))
-        edges = edges[edges > expected.min()]  # where many predictions are zero, no bin lies below zero
+        edges = edges[edges > expected.min()]  # a bin below the smallest prediction would be empty
         bins = np.digitize(expected, edges)
         n_bins = len(edges) + 1
         scale = _scale(std, molecule)

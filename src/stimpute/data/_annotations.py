@@ -62,7 +62,7 @@ def has_lazy_annotations(adata: AnnData) -> bool:
     return not isinstance(adata.obs, pd.DataFrame)
 
 
-def annotated(adata: AnnData) -> AnnData:
+def read_annotations(adata: AnnData) -> AnnData:
     """Return an AnnData whose annotations are in memory; its values stay where they are."""
     if not has_lazy_annotations(adata):
         return adata

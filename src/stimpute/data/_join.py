@@ -12,7 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute._arguments import check_arguments
-from stimpute.data._annotations import annotated, in_memory
+from stimpute.data._annotations import in_memory, read_annotations
 from stimpute.data._expression import ExpressionMatrix, expression_arguments, read_expression
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, relation_names, write_relation
 
@@ -105,7 +105,7 @@ def join_references(references: References, setups: Mapping[str, Mapping[str, An
     joined = ad.concat(parts, join="outer", merge="first", fill_value=0)
     joined.X = sparse.csr_matrix(joined.X)
     joined.obs[DATASET_KEY] = pd.Categorical(joined.obs[DATASET_KEY], categories=list(named))
-    known = {name: annotated(adata) for name, adata in named.items()}
+    known = {name: read_annotations(adata) for name, adata in named.items()}
     for relation in sorted({relation for adata in known.values() for relation in relation_names(adata)}):
         if relation != COEXPRESSION:
             stored = [

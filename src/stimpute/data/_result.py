@@ -12,7 +12,7 @@ from anndata import AnnData
 from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import in_memory
 
-OF_MEASURED_GENES = "X_pca"
+SCANPY_PCA = "X_pca"
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
 
 
@@ -54,8 +54,8 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
     ----------
     adata
         Spatial data, of which `obs`, `obsm`, `obsp`, the colors and images of plots, and the records of graphs in
-        `obsp` are copied; the principal components of the measured genes are not, which scanpy would take for those of
-        the result.
+        `obsp` are copied. `obsm["X_pca"]` is not: it is of the measured genes, and `scanpy.pp.neighbors` would use it
+        in place of the imputed values.
     var
         One row per gene.
     about
@@ -65,7 +65,7 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
     result = AnnData(
         obs=in_memory(adata.obs[columns]),
         var=var,
-        obsm={key: in_memory(value) for key, value in adata.obsm.items() if key != OF_MEASURED_GENES},
+        obsm={key: in_memory(value) for key, value in adata.obsm.items() if key != SCANPY_PCA},
         obsp={key: in_memory(value) for key, value in adata.obsp.items()},
     )
     result.uns["stimpute"] = about

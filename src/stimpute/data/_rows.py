@@ -192,7 +192,7 @@ class LazyRows:
 
 
 def as_csr(matrix: Any) -> sparse.csr_matrix:
-    """Convert to CSR; a value that is stored in parts becomes their sum, of which logarithms may be taken."""
+    """Convert to CSR, and sum duplicate entries, since logarithms are taken of stored values."""
     rows = sparse.csr_matrix(matrix)
     if not rows.has_canonical_format:
         rows = rows.copy()  # it may share the memory of the user's matrix

@@ -82,7 +82,7 @@ def merfish_hypothalamus(
 ) -> tuple[AnnData, AnnData]:
     """Load mouse preoptic hypothalamus: MERFISH, 5516 cells of 135 genes [Moffitt2018]_.
 
-    The reference is 845 cells, most of them neurons, with 16257 genes [Romanov2017]_: few for the glia of the section.
+    The reference has 845 cells, most of them neurons, and 16257 genes [Romanov2017]_. Few of its cells are glia.
 
     Parameters
     ----------

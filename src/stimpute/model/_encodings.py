@@ -96,7 +96,7 @@ class Slabs:
 class TemporaryFile:
     """A temporary file without a name, which is closed when nothing refers to this object any more.
 
-    Who writes or maps a part of it holds the lock: both move the position in the file.
+    Hold the lock to write or to map a part of it: both move the position in the file.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ImputedArray(da.Array):
     """A Dask array of imputed values; where genes are selected from it, no others are computed.
 
-    Dask arrays can be changed in place, by assignment or by NumPy's `out=`: one that was is as any other Dask array.
+    After it was changed in place, by assignment or by NumPy's `out=`, it behaves as any other Dask array.
     """
 
     source: ImputedValues

@@ -160,8 +160,9 @@ class StImputeModel(SetupMixin, SaveMixin):
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        """Train the networks of the recipe, phase by phase; a trained model is trained anew, and does not go on.
+        """Train the networks of the recipe, phase by phase.
 
+        A model that was trained before is trained again from the beginning.
         If training fails or is interrupted, the model stays as it was.
 
         Parameters
@@ -250,7 +251,8 @@ class StImputeModel(SetupMixin, SaveMixin):
         Parameters
         ----------
         device
-            `"cpu"`, `"cuda"`, the number of a GPU, or another device of PyTorch. Make earlier lazy results again.
+            `"cpu"`, `"cuda"`, the number of a GPU, or another device of PyTorch. Lazy results of earlier
+            calls do not move: impute again.
         """
         check_arguments(StImputeModel.to_device, locals())
         super().to_device(device)

@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute._messages import name_list
-from stimpute.data._annotations import annotated
+from stimpute.data._annotations import read_annotations
 from stimpute.data._checksums import ChangedDataError, readable_data
 from stimpute.data._expression import (
     ExpressionMatrix,
@@ -147,7 +147,7 @@ def read_reference(
     values_digest = expression_digest(matrix)  # before anything else is in memory
     expression = ReferenceExpression(matrix, dataset)
     positions = expression.genes.get_indexer(shared)
-    stored = annotated(adata)
+    stored = read_annotations(adata)
     centered = recipe.capabilities.centers_vectors
     n_components = recipe.correlation_components(len(shared))
     loaded = load_relations(stored, expression, positions, relations, centered=centered, n_components=n_components)

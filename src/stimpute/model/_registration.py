@@ -172,14 +172,15 @@ class SetupMixin(BaseModelClass):
     def get_anndata_manager(self, adata: AnnData, required: bool = False) -> AnnDataManager | None:
         """Return how data were set up, see :class:`scvi.model.base.BaseModelClass`.
 
-        The model's own data are known also when they were read with it or released, and so is its reference.
+        The model's own data have one also after they were loaded with the model or released. The reference has one as
+        long as it is set up.
         """
         found = super().get_anndata_manager(adata)
         if found is None and adata is not None and adata is self.adata:
             found = self.adata_manager
         if found is None and adata is not None and self.data is not None and adata is self.reference:
             found = self._get_most_recent_anndata_manager(adata)
-        return found if found or not required else super().get_anndata_manager(adata, required=True)
+        return found if found is not None or not required else super().get_anndata_manager(adata, required=True)
 
     @classmethod
     def registered_setup(cls, adata: AnnData) -> dict[str, Any]:

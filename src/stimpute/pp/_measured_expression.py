@@ -6,6 +6,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stimpute._arguments import check_arguments
+from stimpute._messages import check_at_least
 from stimpute.data._expression import Expression, read_expression
 
 
@@ -43,13 +44,14 @@ def measured_expression(
     KeyError
         If the layer or the column does not exist.
     ValueError
-        If `expression` is unknown, or the values are not what it says.
+        If `expression` is unknown, the values are not what it says, or `target_sum` is below 1.
 
     Examples
     --------
     >>> measured = stimpute.pp.measured_expression(spatial)
     """
     check_arguments(measured_expression, locals())
+    check_at_least(1, target_sum=target_sum)
     measured = read_expression(spatial, layer=layer, expression=expression, gene_symbols=gene_symbols)
     return AnnData(
         measured.log_normalized(target_sum),

@@ -43,7 +43,7 @@ from stimpute.train._trainer import PhaseTrainer
 
 STEPS_PER_EPOCH = 10
 MAX_NEIGHBORS = 1000
-MIN_RIDGE = 1e-3  # a gene that is constant in the reference leaves nothing else to divide by
+MIN_RIDGE = 1e-3  # without it the matrix may have no inverse, for example if a gene is constant in the reference
 
 
 @dataclass(frozen=True)

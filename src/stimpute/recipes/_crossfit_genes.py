@@ -161,7 +161,7 @@ class GeneFeatures:
 
 
 def _positive_part(correlation: np.ndarray) -> np.ndarray:
-    """Set negative eigenvalues to 0: correlations of several datasets, a pair of genes each, need not fit together."""
+    """Set negative eigenvalues to 0, which a matrix can have whose entries come from different datasets."""
     values, vectors = np.linalg.eigh(correlation)
     return (vectors * np.maximum(values, 0)) @ vectors.T
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stimpute._messages import missing_key
-from stimpute.data._annotations import annotated
+from stimpute.data._annotations import read_annotations
 from stimpute.data._relation_store import copy_relations
 from stimpute.model import StImputeModel
 from stimpute.model._reference import read_same_reference
@@ -50,7 +50,7 @@ def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.An
     for key in (setup["batch_key"], setup.get("dataset_key")):
         if key is not None and key not in columns:
             columns.append(key)
-    reference = annotated(reference)
+    reference = read_annotations(reference)
     obs = reference.obs[columns].set_axis(pd.RangeIndex(reference.n_obs).astype(str))
     minimal = ad.AnnData(obs=obs, var=reference.var.set_axis(reference.var_names.astype(object)))
     if setup["layer"] is None:

@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from stimpute._arguments import check_arguments
-from stimpute.data._annotations import annotated
+from stimpute.data._annotations import read_annotations
 from stimpute.data._expression import expression_arguments, read_expression
 from stimpute.data._folds import GeneFolds
 from stimpute.data._genes import expressed_shared_genes
@@ -185,7 +185,7 @@ def minimal_copy(adata: AnnData, setup: Setup | None) -> tuple[AnnData, dict[str
     The copy, whose expression is in `X`, and the arguments of `setup_anndata` for it.
     """
     setup = {"expression": "counts", **setup_of(adata, setup)}
-    adata = annotated(adata)
+    adata = read_annotations(adata)
     matrix = read_expression(adata, **expression_arguments(setup))
     copy = AnnData(matrix.values, obs=adata.obs.copy(), var=adata.var.copy(), obsm=dict(adata.obsm))
     copy.var_names = matrix.genes

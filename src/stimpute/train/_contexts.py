@@ -9,13 +9,16 @@ from collections.abc import Iterator
 
 import torch
 
-_RANDOM_NUMBERS = threading.RLock()
+_LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's random numbers, and restore their global state afterwards; other threads wait, which share them."""
-    with _RANDOM_NUMBERS, torch.random.fork_rng(range(torch.cuda.device_count())):
+    """Seed torch's random numbers, and restore their global state afterwards.
+
+    The state belongs to the process: of several threads, one at a time is inside.
+    """
+    with _LOCK, torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 

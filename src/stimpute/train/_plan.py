@@ -14,8 +14,8 @@ from stimpute._messages import check_at_least
 Sums: TypeAlias = dict[str, tuple[torch.Tensor | float, int]]  # of values over rows, and the number of rows
 
 UNTRAINED_EVERY = 5  # batches: the untrained network meets the same data as the others, at a small cost
-OF_PLATEAUS = ("reduce_lr_on_plateau", "lr_factor", "lr_patience", "lr_threshold", "lr_scheduler_metric", "lr_min")
-NOT_IN_ONE_CYCLE = ("optimizer", "optimizer_creator", *OF_PLATEAUS)
+PLATEAU_OPTIONS = ("reduce_lr_on_plateau", "lr_factor", "lr_patience", "lr_threshold", "lr_scheduler_metric", "lr_min")
+UNUSED_OPTIONS = ("optimizer", "optimizer_creator", *PLATEAU_OPTIONS)  # by one cycle with AdamW
 ADAM_BETAS = (0.9, 0.98)  # a short memory of squared gradients suits a few hundred steps
 
 
@@ -134,7 +134,7 @@ class OneCyclePlan(LossPlan):
         **plan_kwargs: Any,
     ) -> None:
         check_at_least(0, lr=lr, slow_lr=slow_lr, weight_decay=weight_decay)  # one cycle would not
-        if unused := [name for name in NOT_IN_ONE_CYCLE if name in plan_kwargs]:
+        if unused := [name for name in UNUSED_OPTIONS if name in plan_kwargs]:
             raise ValueError(
                 f"`plan_kwargs` has {', '.join(unused)}, which this recipe does not use: it trains with AdamW and one "
                 "cycle of the learning rate. Leave it out; `lr`, `weight_decay` and `eps` can be set."
