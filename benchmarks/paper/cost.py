@@ -33,7 +33,7 @@ from stimpute.recipes._paper import GRAPH_EPOCHS_LARGE, GRAPH_EPOCHS_SMALL, SMAL
 
 ORDER = 75
 SIZES = (1000, 4000, 16_000)
-LARGE = (*SIZES, 64_000)  # for `crossfit`
+LARGE = (*SIZES, 64_000)  # for the recipes
 SYSTEMS = tuple(system for system in (*_measure.FAST, *_measure.SLOW) if system not in _measure.VARIANTS)
 LIMIT_S = 600  # by the clock, for one size of a system
 N_GENES = 100  # unmeasured genes that are imputed
@@ -47,7 +47,7 @@ def measure(pair: Pair, seed: int, part: str) -> pd.DataFrame:
     The pair is not used: what counts is the number of cells.
     """
     rows = []
-    for n_cells in LARGE if part == "crossfit" else SIZES:
+    for n_cells in LARGE if part in RECIPES else SIZES:
         try:
             cost = _fit_once(part, n_cells) if part in RECIPES else _ask_once(part, n_cells, seed)
             rows.append({"cells": n_cells, **cost})
