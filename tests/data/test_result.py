@@ -65,7 +65,7 @@ def test_genes_are_the_imputed_ones_without_values(result):
 
 def test_traces_of_scvi_and_other_entries_are_left_out(result):
     assert list(result.obs) == ["type"]
-    assert set(result.uns) == {"type_colors", "spatial", "neighbors", "stimpute"}
+    assert set(result.uns) == {"type_colors", "spatial", "neighbors", "stimpute", "log1p"}
     assert result.uns["stimpute"] == {"units": "none"}
 
 

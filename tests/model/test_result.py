@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import scanpy as sc
 import zarr
 from anndata._io.specs.registry import IORegistryError
 from small import bare, fit, values
 
+import stimpute
 from stimpute.data._result import units, without_values
 from stimpute.model import _impute
 from stimpute.model._result import check_room
@@ -72,7 +74,7 @@ def test_store_and_returned_object_are_the_same(model, pair, out):
         assert result.obsm.keys() == memory.obsm.keys() == {"spatial", "other"}
         for key, value in memory.obsm.items():
             np.testing.assert_array_equal(result.obsm[key], value)
-        assert result.uns.keys() == memory.uns.keys() == {"stimpute", "spatial", "cell_type_colors"}
+        assert result.uns.keys() == memory.uns.keys() == {"stimpute", "log1p", "spatial", "cell_type_colors"}
         assert result.uns["spatial"]["library"]["scalefactors"]["spot"] == 1.5
         assert result.uns["stimpute"].keys() == memory.uns["stimpute"].keys()
         np.testing.assert_allclose(values(result.to_memory()), memory.X, atol=1e-5)
@@ -339,3 +341,20 @@ def test_principal_components_of_the_measured_genes_are_not_those_of_the_result(
     section = pair[0].copy()
     section.obsm["X_pca"] = np.zeros((section.n_obs, 3))
     assert "X_pca" not in model.impute(section, genes=GENES, progress=False).obsm
+
+
+def test_scanpy_finds_that_values_are_logarithms(model, pair, tmp_path):
+    counts = model.impute(pair[0], genes=GENES, progress=False)
+    assert counts.uns["log1p"] == stimpute.pp.measured_expression(pair[0]).uns["log1p"] == {}
+    sc.settings.logfile = tmp_path / "log"
+    try:
+        sc.pp.log1p(counts, copy=True)
+    finally:
+        sc.settings.logfile = None
+    assert "already log-transformed" in (tmp_path / "log").read_text()
+    normalized = sc.pp.log1p(pair[0], base=2, copy=True)
+    of_base_2 = stimpute.pp.measured_expression(normalized, expression="normalized")
+    assert of_base_2.uns["log1p"] == {"base": 2}
+    joined = stimpute.tl.join_measured(pair[0], counts)
+    joined.write_h5ad(tmp_path / "joined.h5ad")
+    assert read(tmp_path / "joined.h5ad").uns["log1p"] == {}

@@ -47,6 +47,14 @@ def how_to_cite() -> str:
     )
 
 
+def log1p_record(adata: AnnData, *, counts: bool) -> dict[str, Any]:
+    """Make the record of `scanpy.pp.log1p`, which warns where it finds one; a base other than e is that of the data."""
+    known = adata.uns.get("log1p")
+    if counts or not isinstance(known, Mapping):
+        return {}
+    return {key: value for key, value in known.items() if value is not None}  # not all versions can store None
+
+
 def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> AnnData:
     """Make the result with everything but its values.
 
@@ -69,6 +77,7 @@ def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> 
         obsp={key: in_memory(value) for key, value in adata.obsp.items()},
     )
     result.uns["stimpute"] = about
+    result.uns["log1p"] = log1p_record(adata, counts=about.get("units") == units(counts=True))
     for key, value in adata.uns.items():
         is_graph = isinstance(value, Mapping) and "connectivities_key" in value
         if key == "spatial" or str(key).endswith("_colors") or is_graph:

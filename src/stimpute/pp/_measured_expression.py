@@ -8,6 +8,7 @@ from anndata import AnnData
 from stimpute._arguments import check_arguments
 from stimpute._messages import check_at_least
 from stimpute.data._expression import Expression, read_expression
+from stimpute.data._result import log1p_record
 
 
 def measured_expression(
@@ -58,4 +59,5 @@ def measured_expression(
         obs=spatial.obs.copy(),
         var=pd.DataFrame(index=measured.genes),
         obsm={key: values.copy() for key, values in spatial.obsm.items()},
+        uns={"log1p": log1p_record(spatial, counts=expression == "counts")},
     )
