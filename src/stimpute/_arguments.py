@@ -17,7 +17,11 @@ import numpy as np
 from stimpute._messages import with_article
 
 MAX_SHOWN = 60  # characters of a value
-READ_FILES = " Read files with `anndata.read_h5ad`."
+READ_FILES = "Read files with `anndata.read_h5ad`."
+OF_CONTAINERS = {  # that hold several AnnData, by the names of their types
+    "MuData": 'Pass one of its modalities: `mdata["..."]`.',
+    "SpatialData": 'Pass its table: `sdata.tables["table"]`.',
+}
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,11 @@ def _error(name: str, value: Any, kinds: tuple[_Kind, ...]) -> Exception:
     is_shown = value is None or all(kind.is_plain for kind in named)
     if not is_shown or len(found) > MAX_SHOWN:
         found = with_article(type(value))
-    advice = READ_FILES if "AnnData" in expected and isinstance(value, str | os.PathLike) else ""
+    advice = ""
+    if "AnnData" in expected:
+        advice = READ_FILES if isinstance(value, str | os.PathLike) else OF_CONTAINERS.get(type(value).__name__, "")
     error = ValueError if isinstance(value, str) and '"' in expected else TypeError
-    return error(f"`{name}` is {found}; expected {expected}.{advice}")
+    return error(f"`{name}` is {found}; expected {expected}. {advice}".rstrip())
 
 
 @cache

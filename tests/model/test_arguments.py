@@ -14,7 +14,7 @@ from mudata import MuData
 from rich.console import Console
 from small import bare, fit, set_up, small_pair, values
 
-from stimpute import StImputeModel
+from stimpute import StImputeModel, pp
 from stimpute.recipes import RECIPES, CrossfitRecipe
 
 # Where each argument is tested: in this file, or in the file that is named.
@@ -189,6 +189,14 @@ def test_arguments_of_the_setup_of_a_mudata(pair):
     model = StImputeModel.from_mudata(mdata, recipe="paper", n_neighbors=11)
     assert model.spatial_setup["layer"] == model.reference_setup["layer"] == "other"
     assert model.recipe.n_neighbors == 11
+
+
+def test_a_mudata_in_place_of_its_modality_is_told(pair):
+    mdata = MuData({"spatial": bare(pair[0]), "rna": bare(pair[1])})
+    model = fit(*pair, "linear")
+    for method in (model.impute, model.get_latent_representation, pp.measured_expression):
+        with pytest.raises(TypeError, match=r'is a MuData; expected an AnnData. Pass one of its modalities: `mdata\["'):
+            method(mdata)
 
 
 # ---------------------------------------------------------------- the model and its recipe

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._arguments import OF_CONTAINERS
 from stimpute._messages import check_type, warn
 from stimpute.data._expression import read_gene_names
 from stimpute.data._genes import locate_genes
@@ -129,7 +130,8 @@ class ModelData:
             If there are no training data.
         """
         if adata is not None:
-            check_type(AnnData, 'Name genes by `genes=["..."]`, and read a file with `anndata.read_h5ad`.', adata=adata)
+            advice = 'Name genes by `genes=["..."]`, and read a file with `anndata.read_h5ad`.'
+            check_type(AnnData, OF_CONTAINERS.get(type(adata).__name__, advice), adata=adata)
             return adata
         if self._model.adata is None:
             raise NoCellsError(NO_CELLS)

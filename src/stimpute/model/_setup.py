@@ -15,6 +15,7 @@ from scvi.data._constants import _SCVI_UUID_KEY
 from scvi.data._utils import _assign_adata_uuid
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, ObsmField
 
+from stimpute._arguments import OF_CONTAINERS, READ_FILES
 from stimpute._messages import check_type, missing_key, with_article
 from stimpute.data._annotations import has_lazy_annotations, in_memory, read_column
 from stimpute.data._checksums import KnownCells
@@ -24,9 +25,7 @@ from stimpute.data._stored import Stored, check_stored, read_stored
 
 SPATIAL_KEY = "spatial"
 DATASET_KEY = "dataset"
-READ_FILES = "Read files with `anndata.read_h5ad`."
 OF_MUDATA = 'Call `StImputeModel.setup_mudata(mdata, spatial="...", reference="...")`.'
-OF_SPATIALDATA = 'Pass its table: `sdata.tables["table"]`.'
 
 
 class DataManager(AnnDataManager):
@@ -88,11 +87,7 @@ def check_anndata(of_mudata: str, **datasets: object) -> None:
         If they are something else.
     """
     for name, data in datasets.items():
-        advice = READ_FILES
-        if isinstance(data, MuData):
-            advice = of_mudata
-        elif type(data).__name__ == "SpatialData":  # which is an optional package
-            advice = OF_SPATIALDATA
+        advice = of_mudata if isinstance(data, MuData) else OF_CONTAINERS.get(type(data).__name__, READ_FILES)
         check_type(AnnData, advice, **{name: data})
 
 
