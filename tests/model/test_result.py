@@ -24,7 +24,7 @@ from small import bare, fit, values
 import stimpute
 from stimpute.data._result import units, without_values
 from stimpute.model import _impute
-from stimpute.model._result import check_room
+from stimpute.model._storage import check_room
 
 GENES = ["Gene40", "Gene07", "Gene03"]
 TESTS = Path(__file__).parents[1]

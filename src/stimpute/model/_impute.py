@@ -15,8 +15,9 @@ from stimpute._arguments import check_arguments
 from stimpute._messages import check_count
 from stimpute._threads import suitable_threads
 from stimpute.data._result import without_values
-from stimpute.model import _result
+from stimpute.model import _storage
 from stimpute.model._chunks import CELLS_PER_CHUNK, GENES_PER_CHUNK, gene_chunks
+from stimpute.model._result import complete_gene_table, settings_of
 from stimpute.model._stream import describe_genes, gene_table, predict_chunks
 from stimpute.model._values import make_values
 from stimpute.recipes import OutputOptions
@@ -96,13 +97,13 @@ def impute(
     adata = self.data.section(adata)
     layers = ["X"] if interval is None else ["X", "lower", "upper"]
     if not lazy:
-        _result.check_room(adata.n_obs, len(names), len(layers), out)
+        _storage.check_room(adata.n_obs, len(names), len(layers), out)
     cells = self.data.read_cells(adata)
     chunks = gene_chunks(predictor, targets, self.data.need_reference().reference)
     with _chunk_threads(self):
         blocks = list(describe_genes(predictor, chunks, progress=progress))
     var = _complete(self, gene_table([block.table for block in blocks], chunks), names, adata)
-    about = _result.settings_of(
+    about = settings_of(
         self.recipe,
         self.relations,
         self.data.is_counts,
@@ -115,9 +116,9 @@ def impute(
     if lazy:
         order = np.arange(len(cells))
         values = make_values(predictor, cells, chunks, blocks, options, order, batch_size, keep=True)
-        _result.put(result, values.lazy())
+        _storage.put(result, values.lazy())
         return result
-    with _result.values(result, layers, out, batch_size) as arrays, _chunk_threads(self):
+    with _storage.values(result, layers, out, batch_size) as arrays, _chunk_threads(self):
         predict_chunks(predictor, cells, chunks, blocks, arrays, options, batch_size=batch_size, progress=progress)
     return result
 
@@ -176,4 +177,4 @@ def _chunk_threads(model: StImputeModel) -> AbstractContextManager[None]:
 def _complete(model: StImputeModel, table: pd.DataFrame, names: pd.Index, adata: AnnData | None) -> pd.DataFrame:
     """Add to a gene table which genes are measured, and which have a protein."""
     measured = model.input_genes if adata is None else model.data.measured_genes(adata)
-    return _result.complete_gene_table(table, names, measured, model.data.need_reference())
+    return complete_gene_table(table, names, measured, model.data.need_reference())
