@@ -6,7 +6,7 @@ import platform_folders
 import pytest
 
 from stimpute.cli._files import check_output_file, check_output_folder, figure_names, is_fasta, read_gene_list
-from stimpute.datasets import _platforms
+from stimpute.datasets import _spatialdata
 
 
 def test_figures_have_safe_and_unique_names():
@@ -77,11 +77,11 @@ def test_a_platform_whose_reader_is_not_installed_is_named(run, data, tmp_path, 
     def missing(name):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(_platforms, "import_module", missing)
-    folder = platform_folders.write_merscope(tmp_path / "region_0", ad.read_h5ad(data[1]))
+    monkeypatch.setattr(_spatialdata, "import_module", missing)
+    folder = platform_folders.write_xenium(tmp_path / "region_0", ad.read_h5ad(data[1]))
     result = run("validate", "--spatial", folder, *data[2:])
     assert result.status == 2
-    assert f"{folder} is read by `spatialdata_io.merscope`" in result.err
+    assert f"{folder} is read by `spatialdata_io.xenium`" in result.err
     assert "pip install '.[platforms]'" in result.err
 
 

@@ -1,37 +1,18 @@
 """Every format is read into the same cells × genes, with counts, names and positions."""
 
-import inspect
+import gzip
 import os
-from importlib.metadata import version
-from types import SimpleNamespace
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import platform_folders as folders
 import pytest
 
-from stimpute.datasets import _platforms, read, synthetic_tissue
+from stimpute.datasets import _spatialdata, read, synthetic_tissue
 
-WRITERS = {
-    "xenium": folders.write_xenium,
-    "merscope": folders.write_merscope,
-    "cosmx": folders.write_cosmx,
-    "seqfish": folders.write_seqfish,
-}
-
-
-def passes_dtype(platform):
-    """Whether spatialdata-io calls AnnData with an argument that it does not have from version 0.13 on."""
-    if "dtype" in inspect.signature(ad.AnnData).parameters or platform not in ("merscope", "cosmx"):
-        return False
-    return version("spatialdata_io").startswith("0.7.")
-
-
-def need_reader(platform):
-    pytest.importorskip("spatialdata_io")
-    if passes_dtype(platform):
-        pytest.skip(f"spatialdata-io {version('spatialdata_io')} passes `dtype` to AnnData, which is gone from 0.13 on")
+WRITERS = {"xenium": folders.write_xenium, "merscope": folders.write_merscope}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +51,41 @@ def test_10x_matrices_have_unique_gene_names_and_keep_the_identifiers(cells, tmp
         np.testing.assert_array_equal(found.X.toarray(), cells.X.toarray())
 
 
+def test_folders_of_other_programs_than_cell_ranger(cells, tmp_path):
+    """Without compression, without the types of features, as `genes.tsv`; and genes called NA and nan."""
+    odd = cells.copy()
+    odd.var_names = ["NA", "nan", *cells.var_names[2:]]
+    folder = folders.write_10x_folder(tmp_path / "matrix", odd)
+    with pytest.raises(ValueError, match="has no known format"):
+        read(tmp_path)
+    for file in list(folder.iterdir()):
+        (folder / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+        file.unlink()
+    same_counts(read(folder), odd)
+    features = pd.read_csv(folder / "features.tsv", sep="\t", header=None, dtype=str, keep_default_na=False)
+    features.iloc[:, :2].to_csv(folder / "genes.tsv", sep="\t", header=False, index=False)
+    (folder / "features.tsv").unlink()
+    found = read(folder)
+    same_counts(found, odd)
+    assert list(found.obs_names) == list(cells.obs_names)
+    features.iloc[1:, :2].to_csv(folder / "genes.tsv", sep="\t", header=False, index=False)
+    with pytest.raises(ValueError, match=r"does not fit together: .*\(6, 20\) .*\(5, 20\)"):
+        read(folder)
+    (folder / "barcodes.tsv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"is not complete: it has no barcodes\.tsv"):
+        read(folder)
+
+
+def test_files_of_hdf5_that_are_no_10x_matrix(cells, tmp_path):
+    cells.write_h5ad(tmp_path / "cells.h5")
+    same_counts(read(tmp_path / "cells.h5"), cells)
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file.create_group("images")
+        file["x"] = 1
+    with pytest.raises(ValueError, match=r"other\.h5 is not a matrix of 10x Genomics: .*'images'"):
+        read(tmp_path / "other.h5")
+
+
 @pytest.mark.parametrize("name", ["cells.csv", "cells.csv.gz", "cells.tsv"])
 def test_text_with_positions_and_annotation(cells, tmp_path, name):
     x, y = cells.obsm["spatial"].T
@@ -94,6 +110,33 @@ def test_text_without_names_of_cells_does_not_lose_its_first_gene(cells, tmp_pat
     pd.DataFrame({"cell": ["a"], "type": ["b"]}).to_csv(tmp_path / "words.csv", index=False)
     with pytest.raises(ValueError, match="no column of numbers"):
         read(tmp_path / "words.csv")
+
+
+def test_names_in_a_text_table_stay_as_they_are(tmp_path):
+    names = ["0001", "12E4", "9007199254740993", "NA", "1.0", "nan"]
+    lines = ["cell,A,A,x,y", *(f"{name},{i},1,0,{i}" for i, name in enumerate(names))]
+    (tmp_path / "cells.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    found = read(tmp_path / "cells.csv")
+    assert list(found.obs_names) == names
+    assert list(found.var_names) == ["A", "A-1"]
+    np.testing.assert_array_equal(found.X.toarray()[:, 0], range(6))
+    (tmp_path / "from_r.tsv").write_text("\n".join(["A\tB", "01\t1\t2", "02\t3\t4"]))
+    found = read(tmp_path / "from_r.tsv")
+    assert list(found.obs_names) == ["01", "02"]
+    np.testing.assert_array_equal(found.X.toarray(), [[1, 2], [3, 4]])
+
+
+def test_text_tables_that_lack_something_are_told(tmp_path):
+    path = tmp_path / "cells.csv.gz"
+    path.write_bytes(gzip.compress(b"cell,A\na,1\n,2\n"))
+    with pytest.raises(ValueError, match="1 rows without a name in the column 'cell'"):
+        read(path)
+    path.write_bytes(gzip.compress(b"cell,A\n"))
+    with pytest.raises(ValueError, match="has no row of a cell"):
+        read(path)
+    path.write_bytes(gzip.compress(b"cell,A\n" + bytes(1000))[:20])
+    with pytest.raises(ValueError, match=r"cells\.csv\.gz cannot be read.*Copy or write it again"):
+        read(path)
 
 
 # ---------------------------------------------------------------- SpatialData
@@ -126,19 +169,56 @@ def test_several_tables_are_named(cells, tmp_path):
         read(tmp_path / "tissue.zarr")
 
 
+def test_a_spatialdata_store_of_cosmx_has_positions_on_the_slide_and_no_controls(cells, tmp_path):
+    spatialdata = pytest.importorskip("spatialdata")
+    table = cells.copy()
+    table.obs["fov"] = "1"
+    table.obsm["global"] = table.obsm["spatial"] + 5000
+    table.var_names = ["NegPrb1", *cells.var_names[1:]]
+    table.var["feature_types"] = ["Gene Expression"] * 5 + ["Negative Control Codeword"]
+    spatialdata.SpatialData(tables={"table": table}).write(tmp_path / "tissue.zarr")
+    found = read(tmp_path / "tissue.zarr")
+    same_counts(found, cells[:, 1:5])
+    np.testing.assert_allclose(found.obsm["spatial"], cells.obsm["spatial"] + 5000)
+    assert list(found.obsm["control"]) == ["NegPrb1"]
+
+
+def test_a_spatialdata_store_with_less_than_usual(cells, tmp_path):
+    """A table that annotates nothing, outlines in microns only, cells without an outline, no table."""
+    spatialdata = pytest.importorskip("spatialdata")
+    plain = cells.copy()
+    del plain.obsm["spatial"]
+    spatialdata.SpatialData(tables={"table": plain}).write(tmp_path / "plain.zarr")
+    assert "spatial" not in read(tmp_path / "plain.zarr").obsm
+
+    sdata = spatialdata_of(cells)
+    scale = spatialdata.transformations.Scale([2.0, 2.0], axes=("x", "y"))
+    spatialdata.transformations.set_transformation(sdata["circles"], {"microns": scale}, set_all=True)
+    sdata["circles"] = sdata["circles"].drop(index=3)
+    sdata.write(tmp_path / "microns.zarr")
+    found = read(tmp_path / "microns.zarr").obsm["spatial"]
+    assert np.isnan(found[3]).all()
+    np.testing.assert_allclose(np.delete(found, 3, 0), 2 * np.delete(cells.obsm["spatial"], 3, 0))
+
+    del sdata.tables["cells"]
+    sdata.write(tmp_path / "shapes.zarr")
+    with pytest.raises(ValueError, match="has no table"):
+        read(tmp_path / "shapes.zarr")
+
+
 # ---------------------------------------------------------------- platforms
 
 
 @pytest.mark.parametrize("platform", ["xenium", "merscope"])
 def test_output_of_a_platform(cells, tmp_path, platform):
-    need_reader(platform)
+    if platform == "xenium":
+        pytest.importorskip("spatialdata_io")
     found = read(WRITERS[platform](tmp_path / "output", cells))
     same_counts(found, cells)
     np.testing.assert_allclose(found.obsm["spatial"], cells.obsm["spatial"])
 
 
 def test_output_of_cosmx_has_positions_on_the_slide_and_no_controls_among_the_genes(cells, tmp_path):
-    need_reader("cosmx")
     found = read(folders.write_cosmx(tmp_path / "output", cells))
     same_counts(found, cells)
     expected = cells.obsm["spatial"].copy()
@@ -147,23 +227,95 @@ def test_output_of_cosmx_has_positions_on_the_slide_and_no_controls_among_the_ge
     assert list(found.obsm["control"]) == ["NegPrb1", "SystemControl1"]
 
 
+def test_tables_of_cosmx_as_atomx_exports_them(cells, tmp_path):
+    """Compressed, without folders of images, with names of cells in a further column, and one cell in a field of view.
+
+    Molecules outside of cells, those of cell 0, are in the counts only.
+    """
+    folder = folders.write_cosmx(tmp_path / "output", cells, n_fovs=cells.n_obs)
+    expected = read(folder)
+    for name in ("CellComposite", "CellLabels"):
+        (folder / name).rmdir()
+    for file in list(folder.glob("*.csv")):
+        table = pd.read_csv(file)
+        if "Area" in table:
+            table = table[::-1].assign(cell_id=[f"c_1_{fov}_1" for fov in table["fov"][::-1]])
+        elif "cell_ID" in table:
+            table = pd.concat([table[:1].assign(cell_ID=0), table])
+        table.to_csv(f"{file}.gz", index=False)
+        file.unlink()
+    found = read(folder)
+    assert list(found.obs_names) == list(expected.obs_names)
+    same_counts(found, cells)
+    np.testing.assert_array_equal(found.obsm["spatial"], expected.obsm["spatial"])
+    assert found.obs["cell_id"].tolist() == [f"c_1_{fov}_1" for fov in found.obs["fov"]]
+
+
+def test_rows_of_merscope_are_joined_by_the_names_of_cells(cells, tmp_path):
+    folder = folders.write_merscope(tmp_path / "output", cells)
+    (folder / "images" / "micron_to_mosaic_pixel_transform.csv").unlink()
+    metadata = folder / "cell_metadata.csv"
+    table = pd.read_csv(metadata, dtype={"EntityID": str})
+    table[::-1].to_csv(metadata, index=False)
+    found = read(folder)
+    same_counts(found, cells)
+    np.testing.assert_allclose(found.obsm["spatial"], cells.obsm["spatial"])
+    assert (found.obsm["blank"]["Blank-1"] == 1).all()
+    table[3:].to_csv(metadata, index=False)
+    with pytest.warns(UserWarning, match=r"3 of 20 cells have no position, and are left out"):
+        found = read(folder)
+    np.testing.assert_allclose(found.obsm["spatial"], cells.obsm["spatial"][3:])
+    table.assign(EntityID="other" + table["EntityID"]).to_csv(metadata, index=False)
+    with pytest.raises(ValueError, match="no cell of the counts is among the annotated cells.*1000000000000000"):
+        read(folder)
+    table.drop(columns="center_x").to_csv(metadata, index=False)
+    with pytest.raises(ValueError, match=r"cell_metadata\.csv has no column center_x; it has EntityID, fov"):
+        read(folder)
+    metadata.unlink()
+    with pytest.raises(FileNotFoundError, match=r"output is not complete: it has no cell_metadata\.csv"):
+        read(folder)
+
+
 def test_output_of_seqfish_has_its_regions_as_sections(cells, tmp_path, capfd):
-    pytest.importorskip("spatialdata_io")
-    found = read(folders.write_seqfish(tmp_path / "output", cells))
+    folder = folders.write_seqfish(tmp_path / "output", cells)
+    for file in folder.glob("*_DAPI.tiff"):
+        file.unlink()
+    found = read(folder)
     assert capfd.readouterr().out == ""  # where `--json` goes
-    assert found.obs["section"].value_counts().to_dict() == {"Roi1": 10, "Roi2": 10}
-    order = np.argsort(found.obs["section"].to_numpy() == "Roi2", kind="stable")
-    same_counts(found[order], cells[[*range(0, 20, 2), *range(1, 20, 2)]])
+    assert found.obs["section"].tolist() == ["Roi1"] * 10 + ["Roi2"] * 10
+    assert list(found.obs_names[:2]) == ["1_Roi1", "2_Roi1"]  # the labels of the instrument
+    order = [*range(0, 20, 2), *range(1, 20, 2)]
+    same_counts(found, cells[order])
+    np.testing.assert_allclose(found.obsm["spatial"], cells[order].obsm["spatial"])
 
 
-@pytest.mark.parametrize("platform", sorted(WRITERS))
-def test_without_the_extra_the_error_names_it_and_the_function(cells, tmp_path, monkeypatch, platform):
+def test_regions_of_seqfish_in_any_order_with_other_genes(cells, tmp_path):
+    folder = folders.write_seqfish(tmp_path / "output", cells)
+    expected = read(folder)
+    places = folder / "Roi1_CellCoordinates.csv"
+    pd.read_csv(places)[::-1].to_csv(places, index=False)
+    counts = folder / "Roi2_CellxGene.csv"
+    pd.read_csv(counts, index_col=0).iloc[:, 1:].to_csv(counts)
+    with pytest.warns(UserWarning, match=f"1 genes are left out.*: {cells.var_names[0]}"):
+        found = read(folder)
+    same_counts(found, expected[:, 1:])
+    np.testing.assert_allclose(found.obsm["spatial"], expected.obsm["spatial"])
+
+
+def test_two_slides_in_one_folder_are_refused(cells, tmp_path):
+    folder = folders.write_cosmx(tmp_path / "output", cells)
+    (folder / "Run2_exprMat_file.csv.gz").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"has Run1_exprMat_file\.csv, Run2_exprMat_file\.csv\.gz; expected one"):
+        read(folder)
+
+
+def test_without_the_extra_the_error_names_it_and_the_function(cells, tmp_path, monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(_platforms, "import_module", missing)
-    path = WRITERS[platform](tmp_path / "output", cells)
-    with pytest.raises(ImportError, match=rf"`spatialdata_io\.{platform}`.*'\.\[platforms\]'"):
+    monkeypatch.setattr(_spatialdata, "import_module", missing)
+    path = folders.write_xenium(tmp_path / "output", cells)
+    with pytest.raises(ImportError, match=r"`spatialdata_io\.xenium`.*'\.\[platforms\]'"):
         read(path)
 
 
@@ -192,15 +344,6 @@ def test_unknown_formats_are_told_what_is_known(cells, tmp_path):
     folder = folders.write_10x_folder(tmp_path / "matrix", cells)
     with pytest.raises(ValueError, match=r"is in the folder .*matrix, which can be read: give the folder"):
         read(next(folder.glob("matrix.mtx*")))
-
-
-def test_a_reader_that_does_not_know_this_anndata(cells, tmp_path, monkeypatch):
-    def reader(path, **options):
-        ad.AnnData(dtypes="float32")
-
-    monkeypatch.setattr(_platforms, "import_module", lambda name: SimpleNamespace(merscope=reader))
-    with pytest.raises(ImportError, match=r"`spatialdata_io.merscope` does not work with AnnData .*anndata<0\.13"):
-        read(WRITERS["merscope"](tmp_path / "output", cells))
 
 
 def test_a_folder_that_lacks_a_file(cells, tmp_path):

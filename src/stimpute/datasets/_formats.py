@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import anndata as ad
-import pandas as pd
-from scipy.sparse import csr_matrix
+import zarr
 
 from stimpute._arguments import check_arguments
-from stimpute._hdf5 import check_hdf5, read_h5ad
+from stimpute._hdf5 import read_h5ad
 from stimpute._reading import check_file_or_folder
-from stimpute.datasets import _platforms
-
-TEXT_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
-POSITIONS = ("x", "y")  # columns of a text table that hold the positions of cells
+from stimpute.datasets import _platform_tables, _spatialdata, _tables, _tenx
 
 
 @dataclass(frozen=True)
@@ -50,17 +45,17 @@ def read(path: str | Path) -> ad.AnnData:
     ============================ ====================================================================
     AnnData                      a file `.h5ad`, or a zarr store
     SpatialData                  a zarr store with `tables`
-    10x Genomics                 a file `.h5`, or a folder with `matrix.mtx` or `matrix.mtx.gz`
-    text                         `.csv` or `.tsv`, also with `.gz`
+    10x Genomics                 a file `.h5`, or a folder with `matrix.mtx`, also with `.gz`
     Xenium output                a folder with `experiment.xenium`
     MERSCOPE output              a folder with `cell_by_gene.csv`
-    CosMx output                 a folder with one `*_exprMat_file.csv`
+    CosMx output                 a folder with one `*_exprMat_file.csv`, also with `.gz`
     seqFISH output               a folder with `*_CellCoordinates.csv`
+    text                         `.csv` or `.tsv`, also with `.gz`
     ============================ ====================================================================
 
     A text table has one row per cell, with the name of the cell first. Columns `x` and `y` are its position, other
-    columns that are not numbers go to `obs`, and all others are genes. Output folders of platforms are read by
-    spatialdata-io (extra `platforms`), without images, outlines and molecules. Controls are not among the genes.
+    columns that are not numbers go to `obs`, and all others are genes. Output folders of platforms are read without
+    images, outlines and molecules; Xenium needs spatialdata-io (extra `platforms`). Controls are not among the genes.
 
     Parameters
     ----------
@@ -70,7 +65,13 @@ def read(path: str | Path) -> ad.AnnData:
     Returns
     -------
     Cells × genes, with the positions in `obsm["spatial"]` where the format has them. Genes that have the same name in
-    a 10x matrix get a number.
+    a 10x matrix or in a text table get a number.
+
+    Warns
+    -----
+    UserWarning
+        If cells are left out because a platform gives no position for them, or genes because not all regions have
+        them.
 
     Raises
     ------
@@ -102,57 +103,13 @@ def _unknown_format(path: Path) -> str:
     known = "; ".join(f"{form.name} ({form.recognized_by})" for form in FORMATS)
     message = f"{path} has no known format. Expected one of these: {known}."
     inside = sorted(path.iterdir()) if path.is_dir() else []
-    for candidate in inside:
-        if any(form.matches(candidate) for form in FORMATS):
-            return f"{message} This folder holds {candidate.name}, which can be read: give {candidate}."
+    for form in FORMATS:
+        for candidate in inside:
+            if form.matches(candidate):
+                return f"{message} This folder holds {candidate.name}, which can be read: give {candidate}."
     if any(form.matches(path.parent) for form in FORMATS):
         return f"{message} It is in the folder {path.parent}, which can be read: give the folder."
     return message
-
-
-# ---------------------------------------------------------------- files
-
-
-def _read_10x_h5(path: Path) -> ad.AnnData:
-    import scanpy as sc
-
-    check_hdf5(path)
-    return _with_unique_genes(sc.read_10x_h5, path)
-
-
-def _read_10x_folder(path: Path) -> ad.AnnData:
-    import scanpy as sc
-
-    return _with_unique_genes(sc.read_10x_mtx, path)
-
-
-def _with_unique_genes(reader: Callable[[Path], ad.AnnData], path: Path) -> ad.AnnData:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Variable names are not unique")  # they are made so
-        adata = reader(path)
-    adata.var_names_make_unique()
-    return adata
-
-
-def _read_text(path: Path) -> ad.AnnData:
-    separator = "\t" if ".tsv" in path.suffixes else ","
-    table = pd.read_csv(path, sep=separator, index_col=0)
-    if table.index.has_duplicates:
-        raise ValueError(
-            f"{path} has {table.index[table.index.duplicated()][0]!r} more than once in its first column, "
-            f"{str(table.index.name)!r}; expected the name of the cell there."
-        )
-    table.index = table.index.astype(str)
-    obsm = {}
-    if set(POSITIONS) <= set(table):
-        obsm["spatial"] = table[list(POSITIONS)].to_numpy(float)
-        table = table.drop(columns=list(POSITIONS))
-    genes = table.select_dtypes("number")
-    obs = table.drop(columns=genes.columns).rename_axis(None)
-    if genes.empty:
-        raise ValueError(f"{path} has no column of numbers; expected one row per cell and one column per gene.")
-    var = pd.DataFrame(index=genes.columns.astype(str))
-    return ad.AnnData(csr_matrix(genes.to_numpy("float32")), obs=obs, var=var, obsm=obsm)
 
 
 def _is_zarr(path: Path) -> bool:
@@ -160,26 +117,30 @@ def _is_zarr(path: Path) -> bool:
 
 
 def _is_spatialdata(path: Path) -> bool:
-    return _is_zarr(path) and (path / "tables").is_dir()
+    if not _is_zarr(path):
+        return False
+    return (path / "tables").is_dir() or "spatialdata_attrs" in zarr.open_group(path, mode="r").attrs
 
 
 def _ends_in(*endings: str) -> Callable[[Path], bool]:
     return lambda path: path.name.endswith(endings)
 
 
-def _holds(*patterns: str) -> Callable[[Path], bool]:
-    return lambda path: any(any(path.glob(pattern)) for pattern in patterns)
+def _holds(pattern: str) -> Callable[[Path], bool]:
+    return lambda path: any(path.glob(pattern)) or any(path.glob(f"{pattern}.gz"))
 
 
-FORMATS = (
+FORMATS = (  # text comes last: folders of platforms hold tables that are not of genes
     Format("AnnData", "a file .h5ad", _ends_in(".h5ad"), read_h5ad),
-    Format("SpatialData", "a zarr store with tables", _is_spatialdata, _platforms.read_spatialdata),
+    Format("SpatialData", "a zarr store with tables", _is_spatialdata, _spatialdata.read_spatialdata),
     Format("AnnData", "a zarr store", _is_zarr, ad.read_zarr),
-    Format("10x Genomics", "a file .h5", _ends_in(".h5"), _read_10x_h5),
-    Format("10x Genomics", "a folder with matrix.mtx", _holds("matrix.mtx", "matrix.mtx.gz"), _read_10x_folder),
-    Format("text", "a file .csv or .tsv, also .gz", _ends_in(*TEXT_ENDINGS), _read_text),
-    Format("Xenium", "a folder with experiment.xenium", _holds("experiment.xenium"), _platforms.read_xenium),
-    Format("MERSCOPE", "a folder with cell_by_gene.csv", _holds("cell_by_gene.csv"), _platforms.read_merscope),
-    Format("CosMx", "a folder with *_exprMat_file.csv", _holds("*_exprMat_file.csv"), _platforms.read_cosmx),
-    Format("seqFISH", "a folder with *_CellCoordinates.csv", _holds("*_CellCoordinates.csv"), _platforms.read_seqfish),
+    Format("10x Genomics", "a file .h5", _ends_in(".h5"), _tenx.read_h5),
+    Format("10x Genomics", "a folder with matrix.mtx", _holds("matrix.mtx"), _tenx.read_folder),
+    Format("Xenium", "a folder with experiment.xenium", _holds("experiment.xenium"), _spatialdata.read_xenium),
+    Format("MERSCOPE", "a folder with cell_by_gene.csv", _holds("cell_by_gene.csv"), _platform_tables.read_merscope),
+    Format("CosMx", "a folder with *_exprMat_file.csv", _holds("*_exprMat_file.csv"), _platform_tables.read_cosmx),
+    Format(
+        "seqFISH", "a folder with *_CellCoordinates.csv", _holds("*_CellCoordinates.csv"), _platform_tables.read_seqfish
+    ),
+    Format("text", "a file .csv or .tsv, also .gz", _ends_in(*_tables.TEXT_ENDINGS), _tables.read_text),
 )
