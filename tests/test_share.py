@@ -81,6 +81,7 @@ def test_round_trip_imputes_bit_by_bit(models, tissue, recipe, tmp_path):
     assert before.uns["stimpute"] == after.uns["stimpute"]
     for name, table in model.history.items():
         np.testing.assert_array_equal(loaded.history[name].to_numpy(float), table.to_numpy(float))
+        assert loaded.history[name].attrs == table.attrs
     if model.recipe.capabilities.latent_space:
         np.testing.assert_array_equal(model.get_latent_representation(), loaded.get_latent_representation())
 
@@ -117,6 +118,7 @@ def test_the_reference_travels_without_the_donors(model, tissue, tmp_path):
     np.testing.assert_array_equal(impute(loaded, adata=tissue.spatial.copy()).X, impute(model).X)
     reference = loaded.reference
     assert "donor" not in reference.obs
+    assert list(reference.var) == ["has_protein"]
     assert not set(reference.obs_names) & set(tissue.reference.obs_names)
     assert set(loaded.transfer_labels("cell_type", tissue.spatial)["label"].dropna()) <= set(
         tissue.reference.obs["cell_type"]

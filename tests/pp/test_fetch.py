@@ -78,6 +78,13 @@ def test_the_user_settles_what_is_ambiguous(uniprot, fetch, quiet):
     assert len(uniprot.queries) == 2  # the second choice came from the cache
 
 
+def test_a_mistyped_accession_does_not_hide_the_gene(uniprot, fetch):
+    uniprot.entries = [entry("P1", "g1", "M")]
+    with pytest.warns(UserWarning, match="1 not found"):
+        assert fetch(["g1"], accessions={"g1": "P9"})["status"].tolist() == ["not found"]
+    assert fetch(["g1"])["accession"].tolist() == ["P1"]
+
+
 def test_batches_pages_and_cache(uniprot, fetch, tmp_path):
     uniprot.page = 2
     uniprot.entries = [entry(f"P{i}", f"g{i}", "M" + "ACDEFGHIKL" * i) for i in range(9)]

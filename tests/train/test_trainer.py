@@ -182,7 +182,9 @@ def test_callbacks_of_the_user_are_called():
     epochs = []
     count = LambdaCallback(on_train_epoch_end=lambda trainer, module: epochs.append(trainer.current_epoch))
     run(make_trainer(trainer_kwargs={"callbacks": [count]}), 3)
-    assert epochs == [0, 1, 2]
+    run(make_trainer(trainer_kwargs={"callbacks": count, "simple_progress_bar": True}), 1)
+    run(make_trainer(trainer_kwargs={"callbacks": None}), 1)
+    assert epochs == [0, 1, 2, 0]
 
 
 @pytest.mark.parametrize(("plan_class", "lr"), [(LossPlan, 1e37), (OneCyclePlan, 1e38)])

@@ -13,13 +13,15 @@ from typing import IO, Literal, get_args
 import pandas as pd
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import name_list
+from stimpute._messages import name_list, warn
 from stimpute.pp._embedding_files import UNKNOWN
 
 Duplicates = Literal["error", "first", "longest"]
 
 GENE = re.compile(r"(?:\bGN=|\bgene=|\bgene_symbol:)([^\s\]]+)")  # NCBI writes [gene=OR4F5]
+GENCODE = re.compile(r"^ENS\w+(?:\.\d+)?\|(?:[^|]*\|){5}([^|\s]+)")  # the seventh of the parts between bars
 ACCESSION = re.compile(r"^(?:sp|tr)\|([^|\s]+)\|")
+ACCESSION_OF_PROTEIN = r"(?:[NXYWA]P_\d+|ENS[A-Z]*P\d+)(?:\.\d+)?"  # of NCBI and Ensembl
 RELEASE = re.compile(r"\brelease=(\S+)")
 GZIP_MAGIC = b"\x1f\x8b"  # first bytes of every gzip file
 LINE_LENGTH = 60
@@ -31,9 +33,10 @@ SHOWN_CHARACTERS = 30  # of a wrong line, in a message
 def read_fasta(path: str | os.PathLike[str], *, duplicates: Duplicates = "error") -> pd.DataFrame:
     """Read protein sequences from a FASTA file, plain or gzipped.
 
-    The gene is the word after `GN=` (UniProt), `gene=` (NCBI and the cache of :func:`fetch_proteins`) or `gene_symbol:`
-    (Ensembl) in the header, otherwise the first word. The accession is the middle part of `sp|P51448|RORB_MOUSE`,
-    otherwise the first word.
+    The gene is the word after `GN=` (UniProt), `gene=` (coding sequences of NCBI, and the cache of
+    :func:`fetch_proteins`) or `gene_symbol:` (Ensembl) in the header, or the seventh part between bars (GENCODE);
+    otherwise the first word, which is an accession in the protein files of NCBI. The accession is the middle part of
+    `sp|P51448|RORB_MOUSE`, otherwise the first word.
 
     Parameters
     ----------
@@ -53,6 +56,11 @@ def read_fasta(path: str | os.PathLike[str], *, duplicates: Duplicates = "error"
         If the file does not exist.
     ValueError
         If the file is not FASTA, a record has no sequence, or a gene has several sequences and `duplicates="error"`.
+
+    Warns
+    -----
+    UserWarning
+        If headers name no genes, but have an accession of NCBI or Ensembl in place of them.
     """
     check_arguments(read_fasta, locals())
     if duplicates not in get_args(Duplicates):
@@ -66,11 +74,17 @@ def read_fasta(path: str | os.PathLike[str], *, duplicates: Duplicates = "error"
             f"{len(empty)} records of {path} have no sequence ({name_list(empty)}); remove or complete them."
         )
     table = pd.DataFrame(rows).drop_duplicates(["gene", "sequence"])
+    unnamed = table.loc[table["gene"].str.fullmatch(ACCESSION_OF_PROTEIN), "gene"]
+    if len(unnamed):
+        warn(
+            f"{len(unnamed)} of {len(table)} records of {path} name no gene, and have their accession as its name "
+            f"({name_list(unnamed)}). Rename the rows of the table before you use it."
+        )
     repeated = table.loc[table["gene"].duplicated(), "gene"].unique()
     if len(repeated) and duplicates == "error":
         raise ValueError(
             f"{len(repeated)} genes of {path} have several sequences ({name_list(repeated)}); expected one. Keep one, "
-            "or pass duplicates='longest' or 'first'."
+            "or choose one by `stimpute.pp.read_fasta(path, duplicates=\"longest\")` or \"first\"."
         )
     if duplicates == "longest":
         longest_first = (-table["sequence"].str.len()).argsort(kind="stable")
@@ -139,7 +153,7 @@ def _record(header: str, sequence: str) -> dict[str, str]:
     """Make a row of the table from a record."""
     first_word = header.split()[0]
     return {
-        "gene": _find(GENE, header, first_word),
+        "gene": _find(GENE, header, _find(GENCODE, header, first_word)),
         "accession": _find(ACCESSION, header, first_word),
         "sequence": sequence,
         "release": _find(RELEASE, header, UNKNOWN),

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from stimpute._arguments import check_arguments
 from stimpute._messages import check_at_least, check_count, name_list, warn
 from stimpute.pp._gene_names import check_gene_names
-from stimpute.pp._protein_cache import GeneAnswer, ProteinCache
+from stimpute.pp._protein_cache import BY_ACCESSION, GeneAnswer, ProteinCache
 from stimpute.pp._uniprot import UNIPROT, Entry, UniProt
 
 ORGANISMS = {"human": 9606, "mouse": 10090, "rat": 10116, "zebrafish": 7955, "fly": 7227}
@@ -167,8 +167,8 @@ def _answer(gene: str, entries: Sequence[Entry], accession: str | None) -> GeneA
     if accession is not None:
         for entry in entries:
             if entry.accession == accession:
-                return _found(gene, entry, "accession")
-        return GeneAnswer(gene, status="not found", candidates=accession)
+                return _found(gene, entry, BY_ACCESSION)
+        return GeneAnswer(gene, status="not found", match=BY_ACCESSION, candidates=accession)
     for reviewed in (True, False):
         same_status = [entry for entry in entries if entry.reviewed == reviewed]
         by_name = [entry for entry in same_status if gene in entry.names]

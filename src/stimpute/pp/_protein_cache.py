@@ -14,6 +14,7 @@ from stimpute.pp._fasta import fasta_records, fasta_text
 
 FIELD = re.compile(r"(\w+)=(\S*)")
 N_CELLS = 5  # of a line of the table: gene, taxon, status, candidates, end
+BY_ACCESSION = "accession"  # the match of a gene whose entry the user chose
 END_OF_LINE = "."  # last cell of a complete line: a line that was cut when a run was killed lacks it
 
 
@@ -53,7 +54,7 @@ class ProteinCache:
         if answer is None:
             return False
         if accession is None:
-            return answer.match != "accession"
+            return answer.match != BY_ACCESSION
         was_not_found = answer.status == "not found" and answer.candidates == accession
         return was_not_found or answer.accession == accession
 
@@ -69,7 +70,7 @@ class ProteinCache:
         for answer in answers:
             if answer.status == "found":
                 records.append((self._header(answer), answer.sequence))
-            else:
+            elif answer.match != BY_ACCESSION:  # a mistyped accession says nothing of the gene
                 cells = (answer.gene, str(self.taxon), answer.status, answer.candidates, END_OF_LINE)
                 missing.append("\t".join(cells) + "\n")
         self.path.parent.mkdir(parents=True, exist_ok=True)

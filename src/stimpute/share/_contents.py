@@ -14,8 +14,8 @@ from stimpute.share._tensors import FIT, NETWORKS, collect
 def contents(model: StImputeModel) -> pd.DataFrame:
     """List every array that a saved or shared model holds, so that you can decide whether you may share it.
 
-    Beside these arrays a model holds the names of its genes, its settings and its training history, but no names,
-    positions or annotations of cells. Data are included only on request.
+    Beside these arrays a model holds the names of its genes and of batches and datasets, its settings and its training
+    history, but no names, positions or other annotations of cells. Data are included only on request.
 
     Parameters
     ----------

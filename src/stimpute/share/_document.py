@@ -16,6 +16,7 @@ import pandas as pd
 from stimpute.data._result import package_versions
 from stimpute.model import StImputeModel
 from stimpute.recipes import RECIPES
+from stimpute.train._trainer import UNTRAINED
 
 FORMAT = "stimpute"
 FORMAT_VERSION = 2
@@ -142,6 +143,9 @@ def restored_history(history: Mapping[str, Any], path: Path) -> dict[str, pd.Dat
         need(valid, path, problem)
         series = pd.Series(values, index=pd.Index(epochs, name=table.get("index")), dtype=float)
         tables[name] = pd.DataFrame({str(table.get("column")): series})
+        if table.get(UNTRAINED) is not None:
+            need(isinstance(table[UNTRAINED], (int, float)), path, problem)
+            tables[name].attrs[UNTRAINED] = float(table[UNTRAINED])
     return tables
 
 
@@ -163,6 +167,7 @@ def _describe_table(table: pd.DataFrame) -> dict[str, Any]:
         "column": str(table.columns[0]),
         "epoch": plain(table.index.to_numpy()),
         "value": [value if math.isfinite(value) else None for value in values],
+        UNTRAINED: table.attrs.get(UNTRAINED),
     }
 
 

@@ -20,9 +20,10 @@ REFERENCE_FILE = "reference.h5ad"
 
 
 def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.AnnData:
-    """Keep expression, gene names and the relations that the model uses.
+    """Keep expression, gene names, which genes have vectors, and the relations that the model uses.
 
-    Cell names and all other columns of `obs` are dropped because they may identify donors.
+    Cell names and all other columns of `obs` and `var` are dropped because they may identify donors. Names of batches
+    and datasets are kept.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.An
             columns.append(key)
     reference = read_annotations(reference)
     obs = reference.obs[columns].set_axis(pd.RangeIndex(reference.n_obs).astype(str))
-    minimal = ad.AnnData(obs=obs, var=reference.var.set_axis(reference.var_names.astype(object)))
+    about_genes = [name for name in reference.var if name == setup["gene_symbols"] or str(name).startswith("has_")]
+    minimal = ad.AnnData(obs=obs, var=reference.var[about_genes].set_axis(reference.var_names.astype(object)))
     if setup["layer"] is None:
         minimal.X = reference.X
     else:

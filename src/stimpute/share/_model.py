@@ -36,7 +36,8 @@ def save(
     """Save a trained model for others, in files that hold no code.
 
     The model holds the values of the shared genes in up to 1000 spatial cells, without names and positions;
-    :func:`contents` lists all that it holds.
+    :func:`contents` lists all that it holds. The names of batches and datasets are in `stimpute.json` and in the
+    reference: rename them before you set up the data if they name persons.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ def save(
         Folder to make. It gets `stimpute.json` (hyperparameters, genes, setup, registry, history, versions and the
         fingerprint of the reference) and `stimpute.safetensors` (networks and learned arrays).
     save_reference
-        Whether to add `reference.h5ad`: expression, gene names and gene relations, but neither cell names nor labels.
-        Without it, whoever loads the model needs the reference.
+        Whether to add `reference.h5ad`: expression, gene names, gene relations and batches, but neither cell names nor
+        labels. Without it, whoever loads the model needs the reference.
     labels
         Columns of the reference's `obs` to include, for :meth:`stimpute.StImputeModel.transfer_labels`.
     overwrite

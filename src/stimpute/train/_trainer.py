@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback
 from scvi.model._utils import parse_device_args
 from scvi.module.base import BaseModuleClass
 from scvi.train import Trainer
@@ -184,7 +185,9 @@ class PhaseTrainer:
         options = {"log_every_n_steps": 1, **self.trainer_kwargs}
         wanted = options.pop("enable_progress_bar", True) and options.pop("progress_bar_refresh_rate", 1) > 0
         options["enable_progress_bar"] = bool(show_progress and wanted and can_draw_progress())
-        callbacks = list(options.pop("callbacks", []))
+        given = options.pop("callbacks", None) or []
+        callbacks = [given] if isinstance(given, Callback) else list(given)
+        options.pop("simple_progress_bar", None)  # of scvi-tools, in place of which phases are drawn
         if options["enable_progress_bar"]:
             callbacks.append(PhaseBar(name))
         options["callbacks"] = callbacks
