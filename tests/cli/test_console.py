@@ -1,13 +1,14 @@
 """The table of scores explains itself."""
 
 import io
+import json
 import sys
 
 import pandas as pd
 import pytest
 
 from stimpute.cli import main
-from stimpute.cli._console import explain_scores
+from stimpute.cli._console import Console, explain_scores, write_json
 
 
 def explain(ssim, rmse_z):
@@ -45,3 +46,19 @@ def test_a_console_that_lacks_a_character_gets_another_one(monkeypatch):
     stream.write("PCC ↑\n")
     stream.flush()
     assert stream.buffer.getvalue().decode("cp1252").split()[-1] == "?"
+
+
+def test_json_is_there_before_the_program_ends(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), write_through=False)
+    monkeypatch.setattr(sys, "stdout", stream)
+    write_json({"url": "http://localhost:5006", "pcc": float("nan")})
+    assert json.loads(stream.buffer.getvalue()) == {"url": "http://localhost:5006", "pcc": None}
+
+
+def test_names_between_colons_stay_as_they_are(capsys):
+    console = Console(quiet=False, as_json=False)
+    console.print("Wrote run:key:1.h5ad")
+    console.print_table("gene", pd.DataFrame({"pcc": [0.5]}, index=["HLA:a:1"]), "Title")
+    printed = capsys.readouterr()
+    assert "run:key:1" in printed.err
+    assert "HLA:a:1" in printed.out

@@ -94,3 +94,13 @@ def test_a_relation_that_does_not_exist(run, data, fast):
     assert result.status == 2
     assert "--proteins FILE" in result.err
     assert "Cross-validating" not in result.err  # found before time is spent
+
+
+def test_an_input_is_not_replaced(run, data, tmp_path):
+    table = tmp_path / "cells.csv"
+    table.write_text("cell,A\na,1\n")
+    result = run("validate", "--spatial", table, *data[2:], "-o", tmp_path / "." / "cells.csv")
+    assert result.status == 2
+    assert "--out is" in result.err
+    assert "which is an input too" in result.err
+    assert table.read_text() == "cell,A\na,1\n"

@@ -1,10 +1,11 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from stimpute.explorer._charts import histogram
 from stimpute.explorer._colors import Blend, Gradient, Palette
-from stimpute.explorer._export import maps_png, to_csv, values_table
+from stimpute.explorer._export import _draw_legend, maps_png, to_csv, values_table
 from stimpute.explorer._pictures import View, describe_cell, pictures
 
 
@@ -76,6 +77,28 @@ def test_exported_values_can_be_read_again(explorer, measured, unmeasured):
     assert set(table["section"]) == {"A", "B"}
     assert {f"{measured[0]} measured", f"{measured[0]} lower", "cell_type"} <= set(table)
     assert f"{unmeasured[0]} measured" not in table
+
+
+def test_exported_positions_and_numbers_are_whole(explorer, measured, monkeypatch):
+    monkeypatch.setitem(explorer.tissue.labels, "number", pd.Series(np.arange(150) + 659_319))
+    table = values_table(explorer, View(measured[0], None, "number"), None).assign(x=194_099.07)
+    first = to_csv(table).read().splitlines()[1]
+    assert ",194099.07," in first
+    assert first.endswith(",659319")
+
+
+def test_numbers_that_are_not_finite_do_not_color_the_others(explorer, measured, monkeypatch):
+    monkeypatch.setitem(explorer.tissue.labels, "log", pd.Series([-np.inf, np.inf, np.nan, *range(147)]))
+    picture = pictures(explorer, View(measured[0], None, "log"))[-1]
+    assert 0 <= picture.colors.low < picture.colors.high <= 146
+    assert np.isnan(picture.values[:3]).all()
+
+
+def test_the_legend_of_a_png_says_how_many_it_leaves_out():
+    _, ax = plt.subplots()
+    _draw_legend(Palette([f"type {i}" for i in range(20)], ["#123456"] * 20), ax)
+    assert [text.get_text() for text in ax.get_legend().texts][-2:] == ["type 11", "and 8 more"]
+    plt.close("all")
 
 
 def test_a_label_does_not_take_the_place_of_a_column(explorer, measured, monkeypatch):

@@ -1,13 +1,17 @@
+import gc
+import http.client
 import socket
 import subprocess
 import sys
 import threading
 import urllib.request
+import weakref
 
 import pytest
 
 import stimpute
 from stimpute import StImputeModel
+from stimpute.explorer._pictures import Explorer
 from stimpute.explorer._serve import HOST, find_port
 from stimpute.explorer._values import GeneValues
 
@@ -24,6 +28,34 @@ def test_a_page_is_served_on_this_machine_until_it_is_closed(sections):
     page.wait()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(page.url, timeout=60)
+
+
+def test_a_website_that_takes_the_address_of_this_machine_is_refused(sections):
+    page = stimpute.explore(sections, progress=False)
+    port = page.url.rsplit(":", 1)[1]
+    for host, status in {f"localhost:{port}": 200, "127.0.0.1:9": 200, f"evil.example:{port}": 403}.items():
+        connection = http.client.HTTPConnection(HOST, int(port), timeout=60)
+        connection.request("GET", "/", headers={"Host": host})
+        assert connection.getresponse().status == status, host
+        connection.close()
+    page.close()
+
+
+def test_a_closed_page_lets_go_of_the_values(sections, monkeypatch):
+    known = []
+    from_model = Explorer.from_model
+
+    def remember(*args, **kwargs):
+        explorer = from_model(*args, **kwargs)
+        known.append(weakref.ref(explorer.values))
+        return explorer
+
+    monkeypatch.setattr(Explorer, "from_model", remember)
+    page = stimpute.explore(sections, progress=False)
+    page.close()
+    del page
+    gc.collect()
+    assert known[0]() is None
 
 
 def test_cells_are_encoded_for_all_folds_while_the_page_is_looked_at(sections, monkeypatch):

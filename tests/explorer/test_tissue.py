@@ -1,7 +1,10 @@
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from small import bare, fit, set_up, small_pair
 
+from stimpute import StImputeModel
 from stimpute.explorer import _tissue
 from stimpute.explorer._tissue import Tissue
 from stimpute.pp import measured_expression
@@ -45,3 +48,40 @@ def test_cells_without_positions_cannot_be_drawn():
     model = fit(*set_up(spatial, reference, spatial_key=None), "crossfit")
     with pytest.raises(KeyError, match="spatial_key"):
         Tissue.from_model(model)
+
+
+def test_measured_values_of_another_section_are_on_the_scale_of_the_imputed_ones(sections, tmp_path):
+    sections.save(tmp_path / "model")
+    deeper = bare(sections.adata)
+    deeper.X = deeper.X * 4
+    model = StImputeModel.load(tmp_path / "model", adata=deeper, reference=sections.reference)
+    gene = model.shared_genes[0]
+    expected = measured_expression(deeper, target_sum=model.training_record["target_sum"])[:, gene].X.toarray().ravel()
+    np.testing.assert_allclose(Tissue.from_model(model).measured_values(gene), expected, rtol=1e-6)
+
+
+def test_positions_that_are_not_finite_are_told_before_anything_is_computed():
+    spatial, reference = small_pair(proteins=False)
+    spatial.obsm["spatial"][3, 0] = np.nan
+    model = fit(*set_up(spatial, reference, spatial_key=None), "crossfit")
+    with pytest.raises(ValueError, match=r"has 1 cell\(s\) without a finite position"):
+        Tissue.from_model(model)
+
+
+def test_only_categories_that_are_there_are_drawn_in_the_given_colors(fresh, tmp_path):
+    spatial, reference = fresh
+    types = [f"a{i}" for i in range(30)] + ["x", "y"]
+    spatial.obs["kind"] = pd.Categorical(np.where(np.arange(spatial.n_obs) < 9, "x", "y"), categories=types)
+    colors = [f"#0000{i:02x}" for i in range(32)]
+    spatial.uns["kind_colors"] = colors
+    spatial.obs["domain"] = pd.Categorical(np.where(np.arange(spatial.n_obs) < 9, "x", "y"))
+    spatial.uns["domain_colors"] = ["#111111", "#222222"]
+    spatial.uns["cell_type_colors"] = ["no color"] * spatial.obs["cell_type"].nunique()
+    model = fit(*set_up(spatial, reference), "crossfit")
+    tissue = Tissue.from_model(model)
+    assert list(tissue.labels["kind"].cat.categories) == ["x", "y"]
+    assert tissue.palettes["kind"] == colors[30:]
+    assert tissue.palettes["cell_type"] == []
+    spatial.write_h5ad(tmp_path / "spatial.h5ad")
+    lazy = anndata.experimental.read_lazy(tmp_path / "spatial.h5ad")
+    assert _tissue._palette(lazy, "domain", spatial.obs["domain"].astype("category")) == ["#111111", "#222222"]

@@ -28,7 +28,7 @@ def test_reliability_is_ranked_and_compared_with_what_was_observed():
     assert _ticks(ranks.get_xticklabels()) == ["b", "d", "c", "a"]
     assert _ticks(ranks.get_legend().texts) == ["measured (3)", "not measured (1)"]
     assert comparison.get_title() == "Spearman 1.00, 3 genes"
-    assert ranks.get_ylabel() == "reliability (predicted PCC)"
+    assert ranks.get_ylabel() == "reliability"  # what it predicts is not recorded
     [alone] = pl.reliability(var.drop(columns=["pcc", "measured"]), return_ax=True)
     assert alone.get_title() == "Reliability of each gene"
     with pytest.raises(KeyError, match="reliability"):
@@ -44,6 +44,32 @@ def test_reliability_names_the_metric_that_the_recipe_predicts():
     ranks, comparison = pl.reliability(imputed, observed="pcc", return_ax=True)
     assert ranks.get_ylabel() == "reliability (predicted CSS)"
     assert comparison.get_ylabel() == "observed PCC"
+
+
+def test_reliability_of_a_table_names_the_metric_if_it_is_recorded():
+    table = pd.DataFrame({"reliability": [0.1, 0.2, 0.3], "spearman": [0.3, 0.2, 0.1]}, list("abc"))
+    ranks, comparison = pl.reliability(table, observed="spearman", return_ax=True)
+    assert ranks.get_ylabel() == "reliability"
+    assert comparison.get_ylabel() == "observed SPEARMAN"
+    table.attrs["reliability_metric"] = "css"
+    [ranks] = pl.reliability(table, return_ax=True)
+    assert ranks.get_ylabel() == "reliability (predicted CSS)"
+
+
+def test_results_that_were_read_lazily_or_are_backed(tmp_path):
+    spatial, reference = set_up(*small_pair(proteins=False))
+    model = StImputeModel(spatial, reference, n_steps=10, n_metacells=30)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    assert model.gene_reliability().attrs["reliability_metric"] == "pcc"
+    result = model.impute(genes=list(model.shared_genes[:4]), progress=False)
+    result.write_h5ad(tmp_path / "result.h5ad")
+    lazy = ad.experimental.read_lazy(tmp_path / "result.h5ad")
+    backed = ad.read_h5ad(tmp_path / "result.h5ad", backed="r")
+    for other in (lazy, backed):
+        assert pl.reliability(other, return_ax=True)[0].get_ylabel() == "reliability (predicted PCC)"
+        assert len(pl.imputed(spatial, other, result.var_names[0], return_ax=True)) == 2
+        assert pl.accuracy(other, spatial=spatial, return_ax=True)
+        plt.close("all")
 
 
 def test_reliability_of_a_cross_validation_is_compared_with_the_metric_of_its_recipe(validation):
@@ -84,6 +110,15 @@ def test_intervals_of_a_cross_validation_know_their_level(validation):
     validation.settings.interval = None
     with pytest.raises(ValueError, match=r"interval=0\.9"):
         pl.intervals(validation)
+
+
+def test_tables_of_intervals_are_matched_by_name(rng):
+    truth = pd.DataFrame(rng.random((10, 4)), columns=list("abcd")) + np.arange(4)
+    lower, upper = truth - 0.1, truth + 0.1
+    coverage, _ = pl.intervals(truth, lower.loc[::-1, list("dcba")], upper[list("bacd")], return_ax=True)
+    assert coverage.get_title() == "Coverage, 100.0% overall"
+    with pytest.raises(ValueError, match="`upper` has other cells or genes"):
+        pl.intervals(truth, lower, upper.rename(columns={"a": "e"}))
 
 
 def test_intervals_that_do_not_match_are_refused(rng):

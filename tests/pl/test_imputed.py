@@ -228,3 +228,17 @@ def test_errors_name_what_is_missing(spatial, imputed):
     del bare.layers["lower"]
     with pytest.raises(KeyError, match=r"interval=0\.9"):
         pl.imputed(spatial, bare, gene, interval=True)
+
+
+@pytest.mark.parametrize("norm", [mpl.colors.PowerNorm(0.5), mpl.colors.LogNorm(), mpl.colors.Normalize(0.25)])
+def test_a_norm_without_limits_gets_those_of_the_gene(spatial, imputed, norm):
+    before = (norm.vmin, norm.vmax)
+    genes = list(spatial.var_names[:2])
+    axes = pl.imputed(spatial, imputed, genes, norm=norm, return_ax=True)
+    for of_gene in (axes[:2], axes[2:]):
+        assert _limits(of_gene[0]) == _limits(of_gene[1])
+        assert type(of_gene[0].collections[0].norm) is type(norm)
+        assert _limits(of_gene[0])[0] == before[0] or before[0] is None
+        assert 0 <= _limits(of_gene[0])[0] < _limits(of_gene[0])[1]
+    assert _limits(axes[0]) != _limits(axes[2])
+    assert (norm.vmin, norm.vmax) == before

@@ -506,3 +506,18 @@ def test_figures_are_closed(model, path):
     before = plt.get_fignums()
     report.write(path, model=model, n_maps=1)
     assert plt.get_fignums() == before
+
+
+def test_a_report_on_data_that_were_read_lazily(tissue, model, tmp_path):
+    model.save(tmp_path / "model")
+    tissue.spatial.write_h5ad(tmp_path / "spatial.h5ad")
+    lazy = ad.experimental.read_lazy(tmp_path / "spatial.h5ad")
+    loaded = StImputeModel.load(tmp_path / "model", adata=lazy, reference=model.reference)
+    result = loaded.impute(progress=False)
+    result.write_h5ad(tmp_path / "result.h5ad")
+    imputed = ad.experimental.read_lazy(tmp_path / "result.h5ad")
+    report.write(tmp_path / "page.html", model=loaded, imputed=imputed)
+    assert "the largest of 2" in (tmp_path / "page.html").read_text()
+    report.write(tmp_path / "alone.html", imputed=imputed)
+    with pytest.raises(ValueError, match="`n_maps` is -1"):
+        report.write(tmp_path / "page.html", model=loaded, n_maps=-1)

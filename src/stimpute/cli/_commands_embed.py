@@ -31,7 +31,7 @@ def embed(
     Example: stimpute embed genes.txt --organism mouse --model esm2_t33_650M_UR50D -o proteins.h5ad
     """
     check_inputs(genes)
-    check_output_file("--out", out, (".h5ad", ".npz"))
+    check_output_file("--out", out, (".h5ad", ".npz"), inputs=[genes])
     from stimpute import pp
 
     sequences = steps.read_sequences(genes, organism, url, console)

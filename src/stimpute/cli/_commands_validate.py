@@ -35,7 +35,7 @@ def validate(
     Example: stimpute validate --spatial cortex.h5ad --reference smartseq.h5ad -o accuracy.csv --report report.html
     """
     check_inputs(*data.inputs.values())
-    check_output_file("--out", out, (".csv",))
+    check_output_file("--out", out, (".csv",), inputs=data.inputs.values())
     check_output_file("--report", report, (".html",))
     steps.check_report(report)
     from stimpute import tl

@@ -41,7 +41,7 @@ class Console:
     def print(self, text: str) -> None:
         """Print one line on standard error."""
         if self.is_for_humans:
-            RichConsole(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+            RichConsole(stderr=True, emoji=False).print(text, highlight=False, markup=False, soft_wrap=True)
 
     def print_table(self, heading: str, table: pd.DataFrame, title: str) -> None:
         """Print a table of numbers on standard output; `heading` is that of its index."""
@@ -52,7 +52,7 @@ class Console:
             drawn.add_column(escape(str(name)), justify="right")
         for name, *values in table.astype(object).itertuples():
             drawn.add_row(escape(str(name)), *map(_format_number, values))
-        RichConsole(width=None if sys.stdout.isatty() else FILE_WIDTH).print(drawn)
+        RichConsole(emoji=False, width=None if sys.stdout.isatty() else FILE_WIDTH).print(drawn)
 
     def print_scores(self, summary: pd.DataFrame, title: str) -> None:
         """Print a table of methods and metrics on standard output, and how to read it."""
@@ -63,7 +63,7 @@ class Console:
         headings = [f"{metric} {'↓' if is_lower_better(metric) else '↑'}" for metric in summary.columns]
         self.print_table("method", summary.set_axis(headings, axis=1), title)
         for sentence in explain_scores(summary, tl.MODEL_NAME):
-            RichConsole().print(sentence, highlight=False, soft_wrap=True)
+            RichConsole(emoji=False).print(sentence, highlight=False, soft_wrap=True)
 
     def write_result(self, values: dict[str, Any]) -> None:
         """Print the result as JSON if `--json` asks for it."""
@@ -130,3 +130,4 @@ def write_json(values: dict[str, Any]) -> None:
     text = json.dumps(values, default=str)
     strict = json.loads(text, parse_constant=lambda _: None)
     sys.stdout.write(json.dumps(strict, indent=1) + "\n")
+    sys.stdout.flush()  # a program that waits for the address of a page reads it from a pipe

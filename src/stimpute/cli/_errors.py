@@ -156,5 +156,5 @@ def _warn_once() -> Callable[..., None]:
 
 
 def _print(color: str, kind: str, message: str) -> None:
-    console = RichConsole(stderr=True)
+    console = RichConsole(stderr=True, emoji=False)
     console.print(f"[{color}]{kind}:[/] {escape(message)}", highlight=False, soft_wrap=True)

@@ -87,7 +87,14 @@ def check_inputs(*paths: Path | None) -> None:
             raise FileNotFoundError(f"{path} does not exist.")
 
 
-def check_output_file(option: str, path: Path | None, endings: tuple[str, ...], *, new: bool = False) -> None:
+def check_output_file(
+    option: str,
+    path: Path | None,
+    endings: tuple[str, ...],
+    *,
+    new: bool = False,
+    inputs: Iterable[Path | None] = (),
+) -> None:
     """Check that a file can be written.
 
     Parameters
@@ -100,11 +107,13 @@ def check_output_file(option: str, path: Path | None, endings: tuple[str, ...], 
         Allowed endings.
     new
         Whether the file must not exist.
+    inputs
+        Files that are read, which must not be replaced.
 
     Raises
     ------
     ValueError
-        If the name ends in another way.
+        If the name ends in another way, or is that of an input.
     OSError
         If the folder does not exist or is read-only, or something of that name is in the way.
     """
@@ -112,6 +121,8 @@ def check_output_file(option: str, path: Path | None, endings: tuple[str, ...], 
         return
     if path.suffix not in endings:
         raise ValueError(f"{option} is {path}; expected a name that ends in {' or '.join(endings)}.")
+    if path.exists() and any(given is not None and path.samefile(given) for given in inputs):
+        raise ValueError(f"{option} is {path}, which is an input too. Give another name.")
     _check_writable(option, path, path.parent)
     if new and path.exists():
         raise FileExistsError(f"{option} is {path}, which exists. Give another name, or remove it first.")

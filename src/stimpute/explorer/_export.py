@@ -48,10 +48,10 @@ def values_table(explorer: Explorer, view: View, region: np.ndarray | None = Non
         columns = {"section": tissue.section_of_cell, **columns}
     for gene in view.genes:
         measured = tissue.measured_values(gene)
-        if measured is not None:
-            columns[f"{gene} measured"] = measured
-        for layer, values in explorer.values.gene(gene).items():
-            columns[f"{gene} {'imputed' if layer == 'X' else layer}"] = values
+        shown = {} if measured is None else {"measured": measured}
+        shown |= {"imputed" if layer == "X" else layer: x for layer, x in explorer.values.gene(gene).items()}
+        for kind, values in shown.items():
+            columns[f"{gene} {kind}"] = np.asarray(values, np.float32)
     if region is not None:
         columns["in region"] = region
     if view.label is not None:
@@ -61,9 +61,10 @@ def values_table(explorer: Explorer, view: View, region: np.ndarray | None = Non
 
 
 def to_csv(table: pd.DataFrame) -> StringIO:
-    """Write a table as CSV."""
+    """Write a table as CSV, expression (float32) with five digits, and all else in full."""
     file = StringIO()
-    table.to_csv(file, float_format="%.5g")
+    expression = table.select_dtypes("float32")
+    table.assign(**{name: expression[name].map("{:.5g}".format) for name in expression}).to_csv(file)
     file.seek(0)
     return file
 
@@ -122,6 +123,8 @@ def _draw_legend(colors: Colors, ax: Axes) -> None:
     if isinstance(colors, Blend):
         entries = list(zip((MAGENTA, GREEN), colors.names, strict=True))
     elif isinstance(colors, Palette):
-        entries = list(zip(colors.colors, colors.names, strict=True))[:MAX_ENTRIES]
-    patches = [Patch(color=color, label=_literal(name)) for color, name in entries]
+        entries = list(zip(colors.colors, colors.names, strict=True))
+    patches = [Patch(color=color, label=_literal(name)) for color, name in entries[:MAX_ENTRIES]]
+    if len(entries) > MAX_ENTRIES:
+        patches.append(Patch(alpha=0, label=f"and {len(entries) - MAX_ENTRIES} more"))
     ax.legend(handles=patches, ncols=2, loc="upper center", frameon=False, fontsize="small")

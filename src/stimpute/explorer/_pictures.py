@@ -140,6 +140,7 @@ def _label(tissue: Tissue, name: str) -> Picture:
         colors = category_colors(len(categories), tissue.palettes.get(name, ()))
         return Picture(name, column.cat.codes.to_numpy()[:, None], Palette(categories, colors))
     values = column.to_numpy(float)
+    values = np.where(np.isfinite(values), values, np.nan)
     low, high = np.nanquantile(values, [1 - BRIGHTEST, BRIGHTEST]) if np.isfinite(values).any() else (0, 1)
     return Picture(name, values[:, None], Gradient(NUMBER, float(low), max(float(high), float(low) + MIN_RANGE)))
 

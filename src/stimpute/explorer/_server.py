@@ -8,7 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import panel as pn
+from bokeh.server.server import Server
+from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
+from tornado.web import ErrorHandler
+
+HOSTS = {"localhost", "127.0.0.1", "[::1]", "::1"}  # names of this machine
 
 
 class PageServer(threading.Thread):
@@ -62,6 +67,7 @@ class PageServer(threading.Thread):
                 loop=loop,
                 title=self._title,
             )
+            _refuse_other_hosts(server)
             server.start()
         except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
             self._error = error
@@ -70,11 +76,39 @@ class PageServer(threading.Thread):
         self._loop = loop
         self._is_ready.set()
         loop.start()
-        server.stop()
+        _release(server)
         loop.close()
+        del self._page  # and with it the values of genes
 
     def stop(self) -> None:
         """Stop serving, and wait until the thread has ended."""
         if self._loop is not None and self.is_alive():
             self._loop.add_callback(self._loop.stop)
             self.join()
+
+
+def _refuse_other_hosts(server: Server) -> None:
+    """Refuse requests that call this machine by another name.
+
+    A website can give its own name the address of this machine, and would then be the same origin as the page.
+    """
+    application = server._tornado
+    find_handler = application.find_handler
+
+    def checked(request: HTTPServerRequest, **options: Any) -> Any:
+        if request.host_name.lower() not in HOSTS:
+            return application.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+        return find_handler(request, **options)
+
+    application.find_handler = checked  # type: ignore[method-assign]
+
+
+def _release(server: Server) -> None:
+    """Stop a server, and let go of its sessions and of its page, which Panel would keep."""
+    for session in server.get_sessions():
+        session.destroy()
+    server.stop()
+    for identity, (known, *_) in list(pn.state._servers.items()):
+        if known is server:
+            del pn.state._servers[identity]
+    pn.state._server_config.pop(server._tornado, None)

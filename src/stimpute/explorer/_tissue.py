@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import is_color_like
 from scipy import sparse
 from scipy.spatial import cKDTree
 
 from stimpute._messages import missing_key
-from stimpute.data._annotations import in_memory
+from stimpute.data._annotations import in_memory, read_column
 from stimpute.data._expression import read_expression
 from stimpute.data._result import axis_label
 
@@ -103,25 +104,31 @@ class Tissue:
         ------
         KeyError
             If the cells have no positions.
+        ValueError
+            If a position is not finite.
         """
         adata = model.data.section(None)
         setup = model.spatial_setup
         key = setup["spatial_key"] or "spatial"
         if key not in adata.obsm:
             raise missing_key(key, "adata.obsm", adata.obsm.keys(), ADVICE)
+        coords = np.asarray(in_memory(adata.obsm[key]), dtype=np.float64)[:, :2]
+        n_bad = int((~np.isfinite(coords)).any(1).sum())
+        if n_bad:
+            raise ValueError(f"`adata.obsm[{key!r}]` has {n_bad} cell(s) without a finite position. {ADVICE}")
         batch = setup["batch_key"]
         arguments = {name: setup[name] for name in ("layer", "expression", "gene_symbols")}
         measured = read_expression(adata, **arguments)
         labels = drawable_labels(adata)
         return cls(
             names=adata.obs_names,
-            coords=np.asarray(adata.obsm[key], dtype=np.float64)[:, :2],
+            coords=coords,
             section_of_cell=np.full(adata.n_obs, "") if batch is None else adata.obs[batch].astype(str).to_numpy(),
-            measured=measured.log_normalized().tocsc(),
+            measured=measured.log_normalized((model.training_record or {}).get("target_sum")).tocsc(),
             measured_genes=measured.genes,
             unit=axis_label(counts=measured.is_counts),
             labels=labels,
-            palettes={name: list(adata.uns[f"{name}_colors"]) for name in labels if f"{name}_colors" in adata.uns},
+            palettes={name: _palette(adata, name, column) for name, column in labels.items()},
         )
 
     @cached_property
@@ -149,7 +156,19 @@ def drawable_labels(adata: AnnData) -> dict[str, pd.Series]:
             continue
         is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
         if is_number:
-            found[str(name)] = column.astype(float)
+            found[str(name)] = column if column.dtype.kind in "iu" and column.notna().all() else column.astype(float)
         elif 1 < column.nunique() <= MAX_LABELS:
-            found[str(name)] = column.astype("category")
+            found[str(name)] = column.astype("category").cat.remove_unused_categories()
     return dict(sorted(found.items(), key=lambda item: item[0] != EXPLAINED))
+
+
+def _palette(adata: AnnData, name: str, column: pd.Series) -> list[str]:
+    """Find the colors of the categories that are drawn, in the colors of all; empty if they are not given."""
+    given = [str(color) for color in np.asarray(in_memory(adata.uns.get(f"{name}_colors", [])))]
+    known = read_column(adata.obs, name)
+    if not isinstance(known.dtype, pd.CategoricalDtype) or not isinstance(column.dtype, pd.CategoricalDtype):
+        return []
+    codes = known.cat.categories.get_indexer(column.cat.categories)
+    if len(given) != len(known.cat.categories) or not all(is_color_like(color) for color in given):
+        return []
+    return [given[code] for code in codes]

@@ -157,7 +157,7 @@ def gene_reliability(
 
     Returns
     -------
-    One row per gene, as in `var` of :meth:`impute`.
+    One row per gene, as in `var` of :meth:`impute`; `attrs["reliability_metric"]` names what `reliability` predicts.
     """
     check_arguments(gene_reliability, locals(), but=("genes",))
     targets, names = self.data.locate(genes, None)
@@ -165,7 +165,9 @@ def gene_reliability(
     chunks = gene_chunks(predictor, targets, self.data.need_reference().reference)
     with _chunk_threads(self):
         tables = [block.table for block in describe_genes(predictor, chunks, progress=progress)]
-    return _complete(self, gene_table(tables, chunks), names, self.adata)
+    complete = _complete(self, gene_table(tables, chunks), names, self.adata)
+    complete.attrs["reliability_metric"] = self.recipe.capabilities.reliability_metric
+    return complete
 
 
 def _chunk_threads(model: StImputeModel) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from typing import Any
 import anndata as ad
 import numpy as np
 
-from stimpute.data._annotations import read_column
+from stimpute.data._annotations import in_memory, read_column
 from stimpute.data._expression import Expression
 from stimpute.tl._measured import measured_names, read_measured
 
@@ -69,6 +69,7 @@ def read_gene_maps(
         See :func:`stimpute.tl._measured.read_measured`.
     """
     chosen = imputed[:, genes]
+    table = in_memory(chosen.var)
     columns = {IMPUTED: _dense(chosen.X)}
     if interval:
         columns[WIDTH] = _dense(chosen.layers["upper"]) - _dense(chosen.layers["lower"])
@@ -84,11 +85,11 @@ def read_gene_maps(
         if measured is not None and gene in measured.var_names:
             values[MEASURED] = _dense(measured[:, [gene]].X)[:, 0]
             titles[MEASURED] = MEASURED
-        elif {"expected_mean", "expected_std"} <= set(chosen.var):
-            row = chosen.var.iloc[i]
+        elif {"expected_mean", "expected_std"} <= set(table):
+            row = table.iloc[i]
             expected_end = float(row["expected_mean"] + N_STANDARD_DEVIATIONS * row["expected_std"])
-        if "reliability" in chosen.var:
-            titles[IMPUTED] = f"imputed, reliability {chosen.var['reliability'].iloc[i]:.2f}"
+        if "reliability" in table:
+            titles[IMPUTED] = f"imputed, reliability {table['reliability'].iloc[i]:.2f}"
         if level is not None:
             titles[WIDTH] = f"width of the {level:.0%} interval"
         maps.append(GeneMaps(gene, values, titles, expected_end))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
 
 from stimpute._messages import check_count, missing_key
 from stimpute.data._expression import Expression
@@ -135,11 +136,19 @@ def _check(spatial: ad.AnnData, imputed: ad.AnnData, genes: list[str], interval:
 def _color_scales(
     gene: GeneMaps, cmap: str, norm: Normalize | None, vmin: float, vmax: float | None
 ) -> dict[str, tuple[Normalize, str]]:
-    """Choose norm and color map of each panel; measured and imputed expression share one scale."""
-    if norm is None:
-        largest = [_brightest(gene.values[panel]) for panel in (MEASURED, IMPUTED) if panel in gene.values]
-        end = max(*largest, gene.expected_end, vmin + MIN_RANGE)
-        norm = Normalize(vmin, end if vmax is None else vmax)
+    """Choose norm and color map of each panel; measured and imputed expression share one scale.
+
+    Limits that the given norm lacks are those of the gene; a logarithmic one begins at its smallest positive value.
+    """
+    expression = [gene.values[panel] for panel in (MEASURED, IMPUTED) if panel in gene.values]
+    norm = Normalize() if norm is None else copy.deepcopy(norm)
+    if norm.vmin is None:
+        positive = np.concatenate(expression)
+        positive = positive[positive > 0]
+        norm.vmin = positive.min(initial=1.0) if isinstance(norm, LogNorm) and vmin <= 0 else vmin
+    if norm.vmax is None:
+        end = max(*map(_brightest, expression), gene.expected_end, norm.vmin + MIN_RANGE)
+        norm.vmax = end if vmax is None else vmax
     scales = {MEASURED: (norm, cmap), IMPUTED: (norm, cmap)}
     if WIDTH in gene.values:
         width_norm = Normalize(0, max(_brightest(gene.values[WIDTH]), MIN_RANGE))

@@ -71,6 +71,7 @@ def intervals(
     level = DEFAULT_LEVEL if level is None else level
     if not 0 < level < 1:
         raise ValueError(f"`level` is {level}; expected a share between 0 and 1, as in `model.impute(interval=...)`.")
+    lower, upper = (_in_order_of(truth, bound, name) for name, bound in (("lower", lower), ("upper", upper)))
     genes = _summarize_genes(_dense(truth), _dense(lower), _dense(upper), n_groups)
 
     axes = axes_for(2, figure, size=(8, 3.4))
@@ -97,6 +98,15 @@ def _read(result: CrossValidation | ad.AnnData, spatial: ad.AnnData | None) -> t
     if level is None or not {"lower", "upper"} <= set(values.layers):
         raise ValueError("The result has no intervals; pass `interval=0.9` to `model.impute` or `tl.cross_validate`.")
     return measured.X, values.layers["lower"], values.layers["upper"], level
+
+
+def _in_order_of(truth: Matrix | pd.DataFrame, bound: Matrix | pd.DataFrame, name: str) -> Matrix | pd.DataFrame:
+    """Put the cells and genes of a table in the order of the measured ones."""
+    if not isinstance(truth, pd.DataFrame) or not isinstance(bound, pd.DataFrame):
+        return bound
+    if set(truth.index) != set(bound.index) or set(truth.columns) != set(bound.columns):
+        raise ValueError(f"`{name}` has other cells or genes than the measured values; expected the same names.")
+    return bound.loc[truth.index, truth.columns]
 
 
 def _dense(matrix: Matrix | pd.DataFrame) -> np.ndarray:

@@ -35,4 +35,5 @@ def measured_pair(imputed: ad.AnnData, spatial: ad.AnnData | None) -> tuple[ad.A
             "No gene of the result was measured. Impute measured genes by name, which are then predicted as if they "
             'had not been measured: `model.impute(genes=["..."])`.'
         )
-    return measured[:, both], imputed[:, both]
+    chosen = imputed[:, both]
+    return measured[:, both], chosen.to_memory() if imputed.isbacked else chosen

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from scipy.stats import spearmanr
 
 from stimpute._messages import missing_key
+from stimpute.data._annotations import in_memory
 from stimpute.pl._figure import COLORS, LIGHT_GREY, FigureOptions, axes_for, hide_spines, literal, plot
 from stimpute.tl import MODEL_NAME, CrossValidation
 
@@ -49,7 +50,7 @@ def reliability(
     table, predicted, observed = _read(imputed, observed)
     if "reliability" not in table:
         raise missing_key("reliability", "imputed.var", table.columns, "Pass what `model.impute` returned.")
-    label = f"reliability (predicted {predicted.upper()})"
+    label = "reliability" if predicted is None else f"reliability (predicted {predicted.upper()})"
     ranked = table.sort_values("reliability", ascending=False, kind="stable")
     compared = table.iloc[:0]
     if observed in table:
@@ -64,14 +65,14 @@ def reliability(
     return axes
 
 
-def _read(imputed: ad.AnnData | CrossValidation | pd.DataFrame, observed: str | None) -> tuple[pd.DataFrame, str, str]:
-    """Return a table of genes, the metric that the reliability predicts, and the observed metric."""
-    if isinstance(imputed, pd.DataFrame):
-        metric = observed or "pcc"
-        return imputed, metric, metric
-    if isinstance(imputed, ad.AnnData):
-        metric = imputed.uns.get("stimpute", {}).get("reliability_metric") or observed or "pcc"
-        return imputed.var, metric, observed or metric
+def _read(
+    imputed: ad.AnnData | CrossValidation | pd.DataFrame, observed: str | None
+) -> tuple[pd.DataFrame, str | None, str]:
+    """Return a table of genes, the metric that the reliability predicts if it is known, and the observed metric."""
+    if not isinstance(imputed, CrossValidation):
+        is_table = isinstance(imputed, pd.DataFrame)
+        metric = (imputed.attrs if is_table else imputed.uns.get("stimpute", {})).get("reliability_metric")
+        return imputed if is_table else in_memory(imputed.var), metric, observed or metric or "pcc"
     metric = imputed.settings.reliability_metric
     observed = observed or metric
     scores = imputed.genes[imputed.genes["method"] == MODEL_NAME]

@@ -84,7 +84,7 @@ def read_fasta(path: str | os.PathLike[str], *, duplicates: Duplicates = "error"
     if len(repeated) and duplicates == "error":
         raise ValueError(
             f"{len(repeated)} genes of {path} have several sequences ({name_list(repeated)}); expected one. Keep one, "
-            "or choose one by `stimpute.pp.read_fasta(path, duplicates=\"longest\")` or \"first\"."
+            'or choose one by `stimpute.pp.read_fasta(path, duplicates="longest")` or "first".'
         )
     if duplicates == "longest":
         longest_first = (-table["sequence"].str.len()).argsort(kind="stable")

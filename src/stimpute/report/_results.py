@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from stimpute._messages import check_count
+from stimpute.data._annotations import in_memory, read_column
 from stimpute.data._result import recorded_setup
 from stimpute.model import StImputeModel
 from stimpute.tl import MODEL_NAME, CrossValidation, RelationAblation
@@ -65,6 +67,7 @@ class Results:
             raise ValueError("There is nothing to report on. Pass `model=`, `validation=`, or both.")
         if self.model is not None and not self.model.is_trained:
             raise RuntimeError("The model is not trained. Call `model.train()` first.")
+        check_count(0, n_maps=self.n_maps)
 
     @property
     def has_data(self) -> bool:
@@ -76,8 +79,9 @@ class Results:
         """The gene table of `imputed`: its unmeasured genes, or all if there are none, in the order of reliability."""
         if self.imputed is None or "reliability" not in self.imputed.var:
             return _no_genes()
-        unmeasured = _unmeasured(self.imputed.var)
-        return unmeasured if len(unmeasured) else _ranked(self.imputed.var)
+        genes = in_memory(self.imputed.var)
+        unmeasured = _unmeasured(genes)
+        return unmeasured if len(unmeasured) else _ranked(genes)
 
     @cached_property
     def unmeasured(self) -> pd.DataFrame:
@@ -119,7 +123,8 @@ class Results:
             return self.model.gene_reliability(list(self.model.shared_genes))
         if self.imputed is None or not {"reliability", "measured"} <= set(self.imputed.var):
             return _no_genes()
-        return self.imputed.var[self.imputed.var["measured"].to_numpy(bool)]
+        genes = in_memory(self.imputed.var)
+        return genes[genes["measured"].to_numpy(bool)]
 
     @property
     def _within_groups(self) -> pd.Series:
@@ -168,7 +173,7 @@ class Results:
         key = self.spatial_setup.get("batch_key")
         if key is None or key not in adata.obs:
             return np.arange(adata.n_obs), ""
-        labels = adata.obs[key].astype(str)
+        labels = read_column(adata.obs, key).astype(str)
         counts = labels.value_counts()
         name = counts.index[0]
         note = f" Section {name!r}, the largest of {len(counts)}." if len(counts) > 1 else ""

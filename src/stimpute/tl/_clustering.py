@@ -111,7 +111,7 @@ def _unmeasured_genes(imputed: ad.AnnData) -> ad.AnnData:
     """Select the genes that were not measured; all genes if none are left."""
     selected = imputed
     if "measured" in imputed.var:
-        is_new = ~imputed.var["measured"].to_numpy(bool)
+        is_new = ~read_column(imputed.var, "measured").to_numpy(bool)
         if is_new.any():
             selected = imputed[:, is_new]
     return ad.AnnData(in_memory(selected.X), obs=selected.obs[[]], var=selected.var[[]])
