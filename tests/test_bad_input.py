@@ -335,7 +335,7 @@ WRONG = {
     "n_steps": [0, -3],
     "penalty": [0, -1],
     "residual_weight": [-1, 1e300],
-    "retraining_epochs": [0],
+    "retraining_epochs": [-1],
     "ridge": [-1, float("inf"), 1e300],
     "similarity_weight": [-1, 1e300],
     "weight_decay": [-1, 1e38],

@@ -9,6 +9,8 @@ import pandas as pd
 from benchmarks.paper._compare import ASKED_HERE
 from benchmarks.paper._results_tables import SIMULATED_COUNTS, read_table
 
+from stimpute.model._model import MAX_CELLS
+
 if TYPE_CHECKING:
     from benchmarks.paper._page import Page
     from benchmarks.paper._study import Verdict
@@ -20,6 +22,7 @@ GB_PER_GIB = 1.074
 SAME_COST = 1.25  # times that of the smallest section: up to there we say that a cost does not grow
 IN_PROPORTION = (0.8, 1.2)  # exponents of a cost
 MANY = 100_000  # cells, from which on the cost of few cells is small beside that of their number
+OF_SECTIONS = {"crossfit": "# A section from disk, stage by stage", "paper": "## The largest section with `paper`"}
 STEPS_OF_A_RUN = ("open", "set up", "train", "impute")  # the beginnings of the stages that make a table of genes
 
 
@@ -29,24 +32,18 @@ def exponent(cells: pd.Series, seconds: pd.Series) -> float:
     return float(np.log(seconds.iloc[last] / seconds.iloc[first]) / np.log(cells.iloc[last] / cells.iloc[first]))
 
 
-def add_cost(page: Page, recipe: str, where: str, verdict: Verdict, evidence: str) -> None:
-    """Add whether a recipe takes less than the paper reports for its largest section."""
-    claim = f"1.3 million cells take {PAPER_MINUTES} minutes and {PAPER_GB} GB (`{recipe}`: at most as much)"
-    page.verdict(claim, where, verdict, evidence)
+def _read_stages(recipe: str = "crossfit") -> pd.DataFrame:
+    table = read_table(OF_SECTIONS[recipe])
+    return table.assign(cells=table["cells"].astype(str).str.replace(",", "").astype(int))
 
 
-def _read_stages() -> pd.DataFrame:
-    table = read_table("# A section from disk, stage by stage")
-    return table.assign(cells=table["cells"].str.replace(",", "").astype(int))
+def read_large_section(recipe: str) -> dict[str, float]:
+    """Read what a recipe took for a section in a file as large as the paper's largest.
 
-
-def read_large_section() -> dict[str, float]:
-    """Read what `crossfit` took for a section in a file as large as the paper's largest.
-
-    `seconds` are of the CPU and `wall` by the clock, from opening the file to the imputed genes; `peak_gib` is the
-    peak memory of that, and `lazy_gib` that of looking at genes one by one.
+    `seconds` are of the CPU and `wall` by the clock, from opening the file to the imputed genes; `train_seconds` are
+    those of training; `peak_gib` is the peak memory, and `lazy_gib` that of looking at genes one by one.
     """
-    table = _read_stages()
+    table = _read_stages(recipe)
     million = min(size for size in table["cells"] if size > 1_000_000)
     of_section = table[table["cells"] == million]
     of_run = of_section[of_section["stage"].str.startswith(STEPS_OF_A_RUN)]
@@ -54,22 +51,43 @@ def read_large_section() -> dict[str, float]:
         "cells": million,
         "seconds": of_run["CPU s"].sum(),
         "wall": of_run["wall s"].sum(),
+        "train_seconds": of_run.loc[of_run["stage"] == "train", "CPU s"].sum(),
         "peak_gib": of_run["peak GiB"].max(),
         "lazy_gib": of_section["peak GiB"].max(),
     }
 
 
+def add_large_section(page: Page, recipe: str, where: str) -> None:
+    """Judge whether a recipe takes less than the paper reports for its largest section, on simulated counts in a file.
+
+    The paper names no limit of the cells that are trained on. `paper` has one, so that the claim can only hold in part.
+    """
+    cost = read_large_section(recipe)
+    is_so = cost["peak_gib"] * GB_PER_GIB < PAPER_GB and cost["wall"] < 60 * PAPER_MINUTES
+    claim = f"1.3 million cells take {PAPER_MINUTES} minutes and {PAPER_GB} GB (`{recipe}`: at most as much)"
+    text = (
+        f"{cost['cells']:,} cells × 377 genes in a file, trained on {MAX_CELLS:,} of them, 76 genes imputed to a file: "
+        f"{cost['seconds']:,.0f} CPU s, {cost['wall']:,.0f} s by the clock, {cost['peak_gib']:.1f} GiB at most"
+    )
+    if cost["lazy_gib"] > cost["peak_gib"]:
+        text += f"; {cost['lazy_gib']:.1f} GiB where genes are looked at one by one"
+    text += (
+        f" ({SIMULATED_COUNTS}, section A section from disk; another computer, and fewer genes than the paper's may be)"
+    )
+    verdict: Verdict = "holds" if is_so else "does not hold"
+    if recipe == "paper":
+        verdict = "holds in part" if is_so else verdict
+        hours = cost["train_seconds"] * PAPER_CELLS / MAX_CELLS / 3600
+        text += (
+            f". All cells got the same neighbors there, as the results say. Training on all cells was not measured: "
+            f"{hours:.0f} CPU hours on one thread, if the seconds per cell stay those of {MAX_CELLS:,} cells"
+        )
+    page.verdict(claim, where, verdict, text)
+
+
 def add_cost_of_files(page: Page) -> None:
     """Judge the cost of `crossfit` on sections of simulated counts in files."""
-    cost = read_large_section()
-    is_so = cost["peak_gib"] * GB_PER_GIB < PAPER_GB and cost["wall"] < 60 * PAPER_MINUTES
-    text = (
-        f"{cost['cells']:,} cells × 377 genes in a file, 76 genes imputed to a file: {cost['seconds']:.0f} CPU s, "
-        f"{cost['wall']:.0f} s by the clock, {cost['peak_gib']:.1f} GiB at most; {cost['lazy_gib']:.1f} GiB where "
-        f"genes are looked at one by one ({SIMULATED_COUNTS}, section A section from disk; "
-        "another computer, and fewer genes than the paper's may be)"
-    )
-    add_cost(page, "crossfit", ASKED_HERE, "holds" if is_so else "does not hold", text)
+    add_large_section(page, "crossfit", ASKED_HERE)
     _add_growth(page)
 
 

@@ -130,9 +130,9 @@ def test_a_gain_is_over_the_real_pairs_that_both_methods_have():
     assert _beside.mean_of(table, "css", "c") == ""
 
 
-def test_speed_is_compared_on_the_largest_section_of_the_paper_recipe():
+def test_speed_is_compared_on_the_largest_section_of_the_paper_recipe_and_another():
     rows = [(1000, "paper", 5.0), (4000, "paper", 30.0), (4000, "SpaGE", 10.0), (9000, "SpaGE", 90.0)]
-    rows += [(1000, "stPlus", 1.0), (4000, "crossfit", 1.0)]
+    rows += [(1000, "stPlus", 1.0), (4000, "crossfit", 1.0), (64_000, "paper", 99.0), (64_000, "crossfit", 2.0)]
     (text,) = cost._compare_speed(pd.DataFrame(rows, columns=["cells", "method", "seconds"]))
     assert "With 4,000 cells the CPU seconds of `paper` are 3.0 times those of SpaGE." in text
     assert cost._compare_speed(pd.DataFrame(rows[:2], columns=["cells", "method", "seconds"])) == []

@@ -11,6 +11,7 @@ from stimpute import StImputeModel
 from stimpute.recipes import PaperRecipe
 from stimpute.recipes._paper_reliability import profile_quantiles
 from stimpute.recipes._paper_scale import reference_factor, rescale
+from stimpute.recipes._paper_view import PaperView
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +221,23 @@ def test_zeros_stay_zero_when_the_reference_is_scaled():
 def test_quantiles_do_not_depend_on_the_number_of_cells():
     x = np.random.default_rng(0).random((100_000, 3))
     np.testing.assert_allclose(profile_quantiles(x), profile_quantiles(x[::20]), atol=0.03)
+
+
+def test_cells_that_all_have_the_same_neighbors_are_told(monkeypatch):
+    pair = set_up(*small_pair())
+    monkeypatch.setattr(PaperView, "nearest_reference_cells", lambda view, cells, k: same_neighbors(len(cells), k))
+    with pytest.warns(UserWarning, match=r"about the same neighbors: 5 of 211 .*`retraining_epochs=0`"):
+        fit(*pair, "paper", n_neighbors=5)
+
+
+def same_neighbors(n_cells, k):
+    return np.tile(np.arange(k), (n_cells, 1)), np.ones((n_cells, k), np.float32)
+
+
+def test_the_autoencoder_need_not_be_trained_on_the_residual():
+    pair = set_up(*small_pair())
+    options = {"autoencoder_epochs": 3, "n_rounds": 2}
+    lengths = {
+        n: len(fit(*pair, "paper", retraining_epochs=n, **options).history["autoencoder_train_loss"]) for n in (0, 2)
+    }
+    assert lengths == {0: 2, 2: 2 + 2 * 2}  # `fit` trains for two epochs at most

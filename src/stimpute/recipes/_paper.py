@@ -50,6 +50,7 @@ ALPHA_LARGE = 0.5
 GRAPH_EPOCHS_SMALL = 10
 GRAPH_EPOCHS_LARGE = 32
 N_PROBE = 1000  # cells in which the predicted profile of a gene is computed
+ONE_NEIGHBORHOOD, MANY_NEIGHBORHOODS = 2, 10  # times k distinct neighbors of all cells
 AUTOENCODER_BATCH = 1024  # cells; the text names no batch size
 MAX_LAYERS = 100  # and rounds; states of genes are equal long before
 GRAPH_BATCH_ELEMENTS = 2**23  # genes × cells × neighbors in a batch: eq. 10 is over all cells, where they fit
@@ -75,8 +76,9 @@ class PaperRecipe(Recipe):
     autoencoder_epochs, graph_epochs
         Epochs per phase; `graph_epochs` is 10 below 10,000 cells and 32 above if None.
     retraining_epochs
-        Epochs of the autoencoder after each graph network (eq. 11). The text names none. Its target is the residual of
-        the graph network, and after a long training on that the latent space no longer describes expression.
+        Epochs of the autoencoder after each graph network (eq. 11), 0 for none. The text names none. Its target is the
+        residual of the graph network, and after a long training on that the latent space no longer describes
+        expression.
     lr
         Learning rate of Adam in all phases.
     similarity_weight, residual_weight
@@ -112,7 +114,8 @@ class PaperRecipe(Recipe):
         check_count(2, n_folds=self.n_folds)
         check_count(1, n_latent=self.n_latent, n_neighbors=self.n_neighbors, n_hidden=self.n_hidden)
         check_count(1, n_layers=self.n_layers, n_rounds=self.n_rounds, graph_epochs=self.graph_epochs)
-        check_count(1, autoencoder_epochs=self.autoencoder_epochs, retraining_epochs=self.retraining_epochs)
+        check_count(1, autoencoder_epochs=self.autoencoder_epochs)
+        check_count(0, retraining_epochs=self.retraining_epochs)
         check_at_least(0, lr=self.lr, similarity_weight=self.similarity_weight, residual_weight=self.residual_weight)
         check_at_most(LARGEST, lr=self.lr, similarity_weight=self.similarity_weight)
         check_at_most(LARGEST, residual_weight=self.residual_weight)
@@ -190,9 +193,22 @@ class PaperRecipe(Recipe):
             # In a new view: the latent space of the last round is outdated.
             neighbors = torch.from_numpy(view_of(None).nearest_reference_cells(cells, self.n_neighbors)[0])
             self._train_graph(trainer, graph, {**inputs, NEIGHBORS_KEY: neighbors}, expression)
-            residual = truth - _predict_shared(graph, neighbors, expression)
-            self._train_autoencoder(trainer, module, {**inputs, RESIDUAL_KEY: residual}, self.retraining_epochs)
+            if self.retraining_epochs:
+                residual = truth - _predict_shared(graph, neighbors, expression)
+                self._train_autoencoder(trainer, module, {**inputs, RESIDUAL_KEY: residual}, self.retraining_epochs)
+        self._warn_of_one_neighborhood(view_of(None), preparation.probe.cells(), reference.expression.n_cells)
         return PaperFit(preparation, fit_reliability(view_of, trainer, self.lr))
+
+    def _warn_of_one_neighborhood(self, view: PaperView, cells: SpatialCells, n_reference: int) -> None:
+        """Warn if all cells have about the same neighbors: most units of the encoder are 0 for every cell then."""
+        n_found = len(np.unique(view.nearest_reference_cells(cells, self.n_neighbors)[0]))
+        if n_found <= ONE_NEIGHBORHOOD * self.n_neighbors < MANY_NEIGHBORHOODS * self.n_neighbors < n_reference:
+            warn(
+                f"All spatial cells have about the same neighbors: {n_found} of {n_reference:,} reference cells, at "
+                f"n_neighbors={self.n_neighbors}. Predictions hardly differ between cells. The autoencoder lost its "
+                "latent space when it was trained on the residual (eq. 11): pass `retraining_epochs=0`, or use "
+                '`recipe="crossfit"`.'
+            )
 
     def _prepare(self, cells: SpatialCells, reference: Reference, seed: int) -> PaperPreparation:
         """Fix folds, totals, the scale of the reference, alpha and probe cells."""
