@@ -20,6 +20,7 @@ from benchmarks.paper._compare import (
     wide,
     with_deviation,
     write_difference,
+    write_seeds,
 )
 
 if TYPE_CHECKING:
@@ -196,8 +197,11 @@ def _of_centered(everything: pd.DataFrame) -> str:
     """Say what ESM-2 brings where its vectors have their mean subtracted; nothing if that was not measured."""
     tests = {("", column): paired(everything, column, CENTERED, [CENTERED_PERMUTED]) for column in LABELS}
     counted = _count(tests, "")
-    found = f"With centered vectors, which the paper does not have, it is better than its permutation on {counted}. "
-    return found if counted else ""
+    if not counted:
+        return ""
+    seeds = write_seeds(pd.concat(tests.values()))
+    found = "With centered vectors, which the paper does not have, it is better than its permutation on"
+    return f"{found} {counted}; {seeds}. "
 
 
 def _count(tests: dict[tuple[str, str], pd.DataFrame], words: str) -> str:

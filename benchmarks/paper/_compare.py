@@ -210,7 +210,7 @@ def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
 
 def describe(tests: pd.DataFrame) -> str:
     """Write the rows of :func:`paired` as text: difference, interval and p; of many rows, the least one."""
-    counts = f"{count(tests)} at p < {ALPHA}; {_seeds(tests)}"
+    counts = f"{count(tests)} at p < {ALPHA}; {write_seeds(tests)}"
     if len(tests) > MAX_DESCRIBED:
         pair, other = tests["difference"].idxmin()
         pairs = ", ".join(tests.index.unique("pair"))
@@ -237,7 +237,8 @@ def _write_p(p: float, prefix: str = "") -> str:
     return "< 0.001" if p < 0.001 else f"{prefix}{p:.2g}"
 
 
-def _seeds(tests: pd.DataFrame) -> str:
+def write_seeds(tests: pd.DataFrame) -> str:
+    """Say on how many seeds comparisons rest."""
     fewest, most = tests["seeds"].min(), tests["seeds"].max()
     if fewest == most:
         return f"{fewest} seed{'s' if fewest > 1 else ''}"

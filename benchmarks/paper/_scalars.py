@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from benchmarks.paper._compare import ASKED_HERE as ASKED_HERE
-from benchmarks.paper._compare import MAX_DESCRIBED, judge, real, wide
+from benchmarks.paper._compare import MAX_DESCRIBED, judge, real, wide, write_seeds
 from benchmarks.paper._predictions import PEERS
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ def add_verdict(page: Page, claim: str, where: str, found: pd.DataFrame) -> None
 
 def describe(found: pd.DataFrame) -> str:
     """Write the rows of :func:`differences` as text; of many rows, the least one."""
-    seeds = f"{found['seeds'].min()} seed" + ("s" if found["seeds"].min() > 1 else "")
-    counts = f"+{found['better'].sum()}/-{found['worse'].sum()} of {len(found)}; {seeds}"
+    counts = f"+{found['better'].sum()}/-{found['worse'].sum()} of {len(found)}; {write_seeds(found)}"
     if len(found) > MAX_DESCRIBED:
         pair, other = found["difference"].idxmin()
         least = f"least {found['difference'].min():+.3f} on {pair} against {other}"

@@ -57,10 +57,11 @@ def show(results: pd.DataFrame, page: Page) -> None:
         return
     true = in_order(true[true["totals"] == "input"])
     page.text(
-        "With the reference values of the held-out genes permuted over the reference cells, only their mean and "
-        "variance are known. What is left of the correlation needs no information on the gene: it is what all genes of "
-        "a cell have in common. With every gene of the section permuted over the cells by itself, a cell has no type; "
-        "what is left comes from the total that all genes of a cell are divided by.",
+        "With the reference values of the held-out genes permuted over the reference cells, only their mean, their "
+        "variance and their proteins are known. What is left of the correlation needs no information on the cells in "
+        "which the gene is high: it is what all genes of a cell have in common. With every gene of the section "
+        "permuted over the cells by itself, a cell has no type; what is left comes from the total that all genes of a "
+        "cell are divided by.",
         _on_other_nulls(),
     )
     _show_nulls(true, results, page)

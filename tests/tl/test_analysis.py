@@ -216,3 +216,12 @@ def test_inputs_are_unchanged(tissue, imputed):
     np.testing.assert_array_equal(spatial.X.toarray(), before[0])
     np.testing.assert_array_equal(imputed.X, before[1])
     assert (list(spatial.uns), list(spatial.obsp)) == before[2:]
+
+
+def test_constant_genes_have_no_neighbors_in_any_number_of_cells():
+    varying = np.random.default_rng(0).random((20_000, 3))
+    x = np.column_stack([np.full((20_000, 3), [0.1, 0.3, 1.7]), varying]).astype(np.float32)
+    table = tl.coexpression_modules(ad.AnnData(x), n_neighbors=2)
+    assert table["nearest"][:3].isna().all()
+    assert (table["correlation"][:3] == 0).all()
+    assert table["module"][:3].nunique() == 3

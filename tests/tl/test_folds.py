@@ -160,6 +160,21 @@ def test_genes_that_one_dataset_does_not_have_or_express_are_no_targets(pair):
     assert only_spatial in folds[0].spatial.var_names
 
 
+def test_the_truth_has_the_scale_of_the_model_where_a_gene_is_never_expressed_in_the_reference(pair):
+    spatial, reference = pair
+    abundant = spatial.var_names[1]
+    counts, values = spatial.X.toarray(), reference.X.toarray()
+    counts[:, 1] = np.arange(spatial.n_obs)
+    values[:, reference.var_names == abundant] = 0
+    spatial.X, reference.X = sparse.csr_matrix(counts), sparse.csr_matrix(values)
+    with pytest.warns(UserWarning, match=f"zero in every cell.*{abundant}"):
+        fold = tl.gene_folds(spatial, reference, n_folds=2)[0]
+    totals = spatial.to_df().drop(columns=[*fold.targets, abundant]).sum(axis=1).to_numpy()
+    factor = np.median(totals[totals > 0]) / np.maximum(totals, 1)
+    truth = np.log1p(spatial.to_df()[fold.targets].to_numpy() * factor[:, None])
+    np.testing.assert_allclose(fold.truth, truth, rtol=1e-5)
+
+
 def test_genes_are_named_as_they_are_matched(pair):
     spatial, reference = pair
     spatial.var["symbol"] = spatial.var_names

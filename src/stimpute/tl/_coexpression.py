@@ -12,6 +12,7 @@ from stimpute._messages import check_count
 from stimpute.tl.metrics._profiles import Matrix
 
 GENES_PER_BLOCK = 1024  # rows of the gene by gene correlation matrix that are in memory at once
+CONSTANT = 1e-6  # a gene whose range is a smaller share of its values is constant
 MIN_NORM = 1e-4  # centered genes with a smaller norm are constant
 MIN_CORRELATION = 1e-6  # smaller ones are rounding errors
 
@@ -78,7 +79,9 @@ def _correlated_genes(expression: Matrix, n_neighbors: int) -> sparse.csr_matrix
     """Correlate every gene with its nearest genes, shape (n_genes, n_genes); only positive values are stored."""
     dense = sparse.csr_array(expression).toarray() if sparse.issparse(expression) else expression
     x = np.array(dense, dtype=np.float32)
-    x -= x.mean(axis=0)
+    is_constant = np.ptp(x, axis=0) <= CONSTANT * np.abs(x).max(axis=0)
+    x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    x[:, is_constant] = 0  # and not what rounding leaves
     norm = np.linalg.norm(x, axis=0)
     x /= np.where(norm > MIN_NORM, norm, np.inf)
 

@@ -16,7 +16,7 @@ from stimpute._arguments import check_arguments
 from stimpute.data._annotations import read_annotations
 from stimpute.data._expression import expression_arguments, read_expression
 from stimpute.data._folds import GeneFolds
-from stimpute.data._genes import expressed_shared_genes
+from stimpute.data._genes import expressed_shared_genes, genes_in_totals
 from stimpute.data._join import References, join_references, joined_setup, name_references
 from stimpute.data._normalize import log_normalize, median_total
 from stimpute.data._relation_store import copy_relations, relation_names
@@ -81,11 +81,12 @@ def gene_folds(
         raise ValueError(f"{len(names)} shared genes are too few for n_folds={n_folds}; pass `n_folds=` of 2 or more.")
     folds = GeneFolds.draw(len(names), n_folds, seed)
     by_gene = sparse.csc_matrix(matrix.values)
+    is_counted = matrix.genes.isin(genes_in_totals(matrix, reference_matrix, names))
     setups = (spatial_setup, reference_setup)
     made = []
     for number in range(len(folds)):
         targets = names[folds.split(number).held_out]
-        made.append(_make_fold(number, spatial, by_gene, targets, totals, reference, setups))
+        made.append(_make_fold(number, spatial, by_gene, targets, totals, is_counted, reference, setups))
     return made
 
 
@@ -95,17 +96,18 @@ def _make_fold(
     by_gene: sparse.csc_matrix,
     targets: pd.Index,
     totals: Totals,
+    is_counted: np.ndarray,
     reference: AnnData,
     setups: tuple[dict[str, Any], dict[str, Any]],
 ) -> GeneFold:
-    """Remove the targets from the spatial data, and keep them as the truth."""
+    """Remove the targets from the spatial data, and keep them as the truth, scaled as the model scales its input."""
     spatial_setup, reference_setup = setups
     is_target = spatial.var_names.isin(targets)
     inputs = by_gene[:, ~is_target]
     truth = by_gene[:, spatial.var_names.get_indexer(targets)].toarray()
     expression = spatial_setup["expression"]
     if expression == "counts":
-        counted = by_gene if totals == "all" else inputs
+        counted = by_gene if totals == "all" else by_gene[:, is_counted & ~is_target]
         total_counts = np.asarray(counted.sum(1)).ravel()
         target_sum = median_total(total_counts)
         truth = log_normalize(truth, total_counts, target_sum)

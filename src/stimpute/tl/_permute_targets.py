@@ -20,9 +20,9 @@ def permute_targets(fold: GeneFold, *, seed: int = 0) -> GeneFold:
     """Permute the reference values of the held-out genes over the reference cells.
 
     A held-out gene keeps its values, so that its mean and variance in the reference stay the same, but they are at
-    random cells. A prediction that still correlates with the truth uses what all genes of a cell have in common, such
-    as the depth of the cell, and says nothing about the gene. The values are log-normalized before, so that all other
-    genes stay the same.
+    random cells. It keeps its relations to other genes, except co-expression. A prediction that still correlates with
+    the truth uses what all genes of a cell have in common, such as the depth of the cell, and says nothing about the
+    gene. The values are log-normalized before, so that all other genes stay the same.
 
     Parameters
     ----------
