@@ -12,7 +12,7 @@ import anndata as ad
 from tissue import main as tissue
 
 from peers._normalize import normalized_pair
-from peers.spage import MAX_VECTORS
+from peers.spage import n_vectors
 
 NAME = "TISSUE (SpaGE)"
 PACKAGES = ("tissue-sc",)
@@ -30,10 +30,10 @@ def predict_intervals(fold, seed=0):
     spatial, reference = normalized_pair(fold)
     reference = ad.AnnData(reference.X, obs=reference.obs, var=reference.var)
     spatial.obsm["spatial"] = fold.spatial.obsm["spatial"]
-    n_vectors = min(MAX_VECTORS, int(0.9 * spatial.n_vars) // 2)
+    n_pv = n_vectors(int(spatial.n_vars * (1 - 1 / N_FOLDS)))  # its own folds leave out a tenth of the genes
     with contextlib.redirect_stdout(io.StringIO()):
         tissue.predict_gene_expression(
-            spatial, reference, fold.targets, method="spage", n_folds=N_FOLDS, n_pv=n_vectors, random_seed=seed
+            spatial, reference, fold.targets, method="spage", n_folds=N_FOLDS, n_pv=n_pv, random_seed=seed
         )
         tissue.build_spatial_graph(spatial, method="fixed_radius", n_neighbors=N_NEIGHBORS)
         genes = spatial.var_names
