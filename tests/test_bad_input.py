@@ -297,6 +297,11 @@ def test_an_unknown_hyperparameter(pair, recipe):
         StImputeModel(*pair, recipe=recipe, n_latnt=3)
 
 
+def test_datasets_by_names_of_other_models(pair):
+    with pytest.raises(TypeError, match=r"datasets called \['adata'\]; expected `StImputeModel\(spatial, reference\)`"):
+        StImputeModel(adata=pair[0], reference=pair[1])
+
+
 @pytest.mark.parametrize("n_folds", [1, 0, -2])
 def test_too_few_folds(pair, recipe, n_folds):
     with pytest.raises(ValueError, match=f"`n_folds` is {n_folds}; expected at least 2"):

@@ -64,7 +64,7 @@ class StImputeModel(SetupMixin, SaveMixin):
     ValueError
         If the datasets share fewer than three genes, or the reference is too small.
     TypeError
-        If the recipe has no such hyperparameter.
+        If the recipe has no such hyperparameter, or a dataset has another name.
 
     Examples
     --------
@@ -91,6 +91,8 @@ class StImputeModel(SetupMixin, SaveMixin):
         **recipe_kwargs: Any,
     ) -> None:
         check_arguments(StImputeModel.__init__, locals(), but=("spatial", "reference", "relations"))
+        if named := [name for name, value in recipe_kwargs.items() if isinstance(value, AnnData)]:
+            raise TypeError(f"Found datasets called {named}; expected `StImputeModel(spatial, reference)`.")
         if isinstance(recipe, Recipe):
             check_registered(type(recipe))
             recipe_kwargs = {**recipe.hyperparameters(), **recipe_kwargs}
