@@ -43,21 +43,18 @@ PINS = Path(_measure.__file__).parent / "requirements.txt"
 INPUTS = """Every system sees the counts of the training genes, the positions of the cells and the whole reference, in a
 process of its own that never reads the truth. Each gets the kind of input and the settings that its documentation asks
 for; `benchmarks/peers/` has one file per system that says which. Deviations: uniPort sees the 2000 most variable genes
-of the reference; SpaGE is the code that `tissue-sc` brings, and TISSUE makes intervals for its predictions; SpaGE gets
-half as many principal vectors as there are training genes, and 50 at most, where its authors' script for osmFISH takes
-nearly all (PCC .236, .249 and .228 with 24 of 26 vectors on OSMFISH, seeds 0 to 2, and .224 on OSMFISH_VISP, seed 0,
-once by hand); TransImp and TransImpLR train for the 1000 epochs that are the default of 0.1.1, where the authors'
-examples have 2000, and TransImp's clusters are found without selecting genes; Tangram gets log-normalized values, where
-its tutorial normalizes totals without a logarithm; gimVI's
-frequencies are brought to log-normalized values; stPlus takes all other genes where there are fewer than it would draw;
-TransImp maps clusters of the reference, which is its default, and TransImpLR all its cells by a map of low rank, which
-is the variant of the paper's comparison; values that are no number count as 0. Tangram adds up the cells that it maps
-to a cell of the section, as its own function does, so that its values grow with the number of reference cells for each
-cell of the section; the calibrated numbers below show what its error is without this. uniPort asks for 30,000
-iterations, which have one seed, for the cost; the row with 3000 shows what fewer bring, and no verdict rests on it
-where the other was measured. None rests on TISSUE, whose values are those of SpaGE. CPU seconds are for the five folds
-of one seed, with the processes that a system starts, without the time to import it; memory is the peak of the process.
-The constants have no correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all
+of the reference; SpaGE is the code that `tissue-sc` brings, and TISSUE makes intervals for its predictions; TransImp
+and TransImpLR train for the 1000 epochs that are the default of 0.1.1, where the authors' examples have 2000, and
+TransImp's clusters are found without selecting genes; Tangram gets log-normalized values, where its tutorial normalizes
+totals without a logarithm; gimVI's frequencies are brought to log-normalized values; stPlus takes all other genes where
+there are fewer than it would draw; TransImp maps clusters of the reference, which is its default, and TransImpLR all
+its cells by a map of low rank, which is the variant of the paper's comparison; values that are no number count as 0.
+Tangram adds up the cells that it maps to a cell of the section, as its own function does, so that its values grow with
+the number of reference cells for each cell of the section; the calibrated numbers below show what its error is without
+this. uniPort asks for 30,000 iterations; the row with 3000, of one seed, shows what fewer bring, and no verdict rests
+on it where the other was measured. None rests on TISSUE, whose values are those of SpaGE. CPU seconds are for the five
+folds of one seed, with the processes that a system starts, without the time to import it; memory is the peak of the
+process. The constants have no correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all
 values."""
 LEVELS = """**Levels.** CSS and MSE depend on the level of a gene, which any system could calibrate on the measured
 genes. The second number is that after the calibration of the [study of accuracy](accuracy.md), the same for all: mean
