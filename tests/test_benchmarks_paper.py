@@ -88,6 +88,11 @@ def reserved(pair, seed, part):
     return pd.concat([table.assign(cells=name) for name in (cells if len(methods) == 1 else cells[:1])])
 
 
+def another_section(pair, seed, part):
+    recipes = [f"{part}, trained on this section", f"{part}, trained on the other animal"]
+    return by_gene_and_cell(["kNN", "constant"] if part == "plain" else recipes, seed)
+
+
 def preprocessing(pair, seed, part):
     methods, variant = split(part)
     return by_gene_and_cell(methods, seed).assign(preprocessing=variant)
@@ -195,8 +200,8 @@ def cost(pair, seed, part):
 
 MADE_UP = {
     function.__name__: function
-    for function in (accuracy, data, nulls, reserved, preprocessing, reliability, ablations, sensitivity, systems)
-    + (clustering, unmeasured, modules, patterns, downstream, ligand_receptor, needs, cost)
+    for function in (accuracy, data, nulls, reserved, another_section, preprocessing, reliability, ablations)
+    + (sensitivity, systems, clustering, unmeasured, modules, patterns, downstream, ligand_receptor, needs, cost)
 }
 
 

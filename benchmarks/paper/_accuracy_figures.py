@@ -53,7 +53,7 @@ def draw_front(free: pd.DataFrame, page: Page) -> None:
     table[NULL] = _told_nothing().reindex(table.index)
     elsewhere = _other_cells(others.index[others["pcc"].isna()])
     for pair, row in elsewhere.iterrows():
-        table.loc[pair] = row.reindex(table.columns)
+        table.loc[pair, list(row.index.intersection(table.columns))] = row
         for column, value in {"method": row["method"], "pcc": row[OTHER], "of_all": row["of_all"]}.items():
             others.at[pair, column] = value  # which takes a list, too
     shown = [name for name in BARS if name in table and table[name].notna().any()]
@@ -162,9 +162,8 @@ def _caption(free: pd.DataFrame, others: pd.DataFrame, elsewhere: pd.DataFrame) 
     )
     if len(elsewhere):
         text += (
-            f" {', '.join(SHORT.get(pair, pair) for pair in elsewhere.index)}: all bars are from the study of systems, "
-            f"on {systems.STUDY.n_cells} cells, because the study of accuracy has other cells; ridge and both lines "
-            "were not measured on these."
+            f" {', '.join(SHORT.get(pair, pair) for pair in elsewhere.index)}: ridge and both lines are from the study "
+            f"of accuracy, the other bars from that of systems, on {systems.STUDY.n_cells} other cells."
         )
     return text + (f" {', '.join(without)}: none was run on these cells." if without else "")
 

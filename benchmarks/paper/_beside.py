@@ -20,12 +20,21 @@ def mean_of(table: pd.DataFrame, column: str, method: str) -> str:
 
 def gain_over(table: pd.DataFrame, column: str, method: str, other: str) -> str:
     """Compare the means of two methods over the real pairs that both have, as a relative difference."""
+    both = _of_both(table, column, method, other)
+    return f"{both[method].mean() / both[other].mean() - 1:+.1%} ({_count(both)})" if len(both) else ""
+
+
+def less_than(table: pd.DataFrame, column: str, method: str, other: str) -> str:
+    """Write by how much the mean of a method is below that of another, over the real pairs that both have."""
+    both = _of_both(table, column, method, other)
+    return f"{both[other].mean() - both[method].mean():.2f} ({_count(both)})" if len(both) else ""
+
+
+def _of_both(table: pd.DataFrame, column: str, method: str, other: str) -> pd.DataFrame:
+    """Average a column of two methods on the real pairs that both have, one row each."""
     chosen = real(table[table["method"].isin([method, other])])
     means = wide(chosen.groupby(["pair", "method"], sort=False)[column].mean(), "method")
-    if not {method, other} <= set(means):
-        return ""
-    both = means.dropna()
-    return f"{both[method].mean() / both[other].mean() - 1:+.1%} ({_count(both)})" if len(both) else ""
+    return means.dropna() if {method, other} <= set(means) else pd.DataFrame()
 
 
 def _count(pairs: pd.Series | pd.DataFrame) -> str:

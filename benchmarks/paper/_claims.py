@@ -26,12 +26,6 @@ CANNOT = (
         "ours",
     ),
     (
-        "All methods are poor on STARmap_AllenVISp, even on its 100 most variable genes",
-        "S1",
-        ("STARmap_AllenVISp",),
-        "these data are not here",
-    ),
-    (
         "On 1.3 million cells (Xenium, tonsil) the CSS over cells is .53, 7 % above stPlus, and lower by gene",
         "S5",
         ("Xenium_GSM5051495",),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from benchmarks.paper._compare import ASKED_HERE
+from benchmarks.paper._predictions import RECIPES
 from benchmarks.paper._results_tables import SIMULATED_COUNTS, read_table
+from benchmarks.paper._systems_claims import AS_FAST, GIMVI, STPLUS, TRANSIMP
 
 from stimpute.model._model import MAX_CELLS
 
@@ -83,6 +85,36 @@ def add_large_section(page: Page, recipe: str, where: str) -> None:
             f"{hours:.0f} CPU hours on one thread, if the seconds per cell stay those of {MAX_CELLS:,} cells"
         )
     page.verdict(claim, where, verdict, text)
+
+
+def add_speed(costs: pd.DataFrame, page: Page) -> None:
+    """Compare the seconds of `paper` with those of other systems on the largest section that both were measured on."""
+    of_others = costs.loc[~costs["method"].isin(RECIPES), "cells"]
+    n_cells = of_others[of_others.isin(costs.loc[costs["method"] == "paper", "cells"])].max()
+    seconds = costs[costs["cells"] == n_cells].set_index("method")["seconds"]
+    others = [name for name in seconds.index[::-1] if name not in RECIPES]
+    if not others:
+        return
+    ratio = seconds["paper"] / seconds[others]
+    shown = ", ".join(f"{value:.1f} times those of {name}" for name, value in ratio.items())
+    page.text(
+        f"With {n_cells:,} cells the CPU seconds of `paper` are {shown}. On the small sections of the study of "
+        "[other systems](systems.md) `paper` is faster than gimVI, stPlus and TransImpLR."
+    )
+    where = f"{n_cells:,} simulated cells, one CPU thread"
+    as_fast = (
+        f"The speed of `paper` is like that of gimVI and {STPLUS}, or better ({where}; rule: at most {AS_FAST} times"
+    )
+    for claim, names, is_so in (
+        (f"{as_fast} their CPU seconds)", [GIMVI, STPLUS], ratio <= AS_FAST),
+        (f"`paper` is slower than {TRANSIMP} ({where})", [TRANSIMP], ratio > 1),
+    ):
+        measured = [name for name in names if name in ratio]
+        if measured:
+            found = is_so[measured]
+            verdict = "holds" if found.all() else "holds in part" if found.any() else "does not hold"
+            text = "; ".join(f"{seconds['paper']:.0f} s against {seconds[name]:.0f} s of {name}" for name in measured)
+            page.verdict(claim, "Fig. S6", verdict, f"{text} (the paper had graphics cards)")
 
 
 def add_cost_of_files(page: Page) -> None:

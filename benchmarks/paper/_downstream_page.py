@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.paper._against_peers import add_verdict_against_peers
 from benchmarks.paper._compare import judge, real, wide
 from benchmarks.paper._figures import SHORT, color, panels
-from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS
+from benchmarks.paper._predictions import CONTROL, MEASURED, PEERS, RECIPES
 from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, peers_of, seeds_of
 from benchmarks.paper._without_the_gene import without_the_gene
 
@@ -72,8 +72,9 @@ def _judge(results: pd.DataFrame, page: Page) -> None:
     peers = peers_of(results)
     claim = "The predictions of `paper` identify cell populations better (type accuracy)"
     add_verdict_against_peers(page, claim, "Abstract", results, accuracy)
-    claim = "What the reference knows of a gene helps to identify cell populations (`paper`, type accuracy)"
-    add_verdict(page, claim, ASKED_HERE, differences(results, accuracy, "paper", [f"paper{CONTROL}"]))
+    for recipe in RECIPES:
+        claim = f"What the reference knows of a gene helps to identify cell populations (`{recipe}`, type accuracy)"
+        add_verdict(page, claim, ASKED_HERE, differences(results, accuracy, recipe, [f"{recipe}{CONTROL}"]))
     claim = "Types are found better in the predictions of `crossfit` than in those of others (type accuracy)"
     add_verdict(page, claim, ASKED_HERE, differences(results, accuracy, "crossfit", ["paper", *peers]))
     claim = "Imputed genes tell types apart better than the same genes measured (`crossfit`, type accuracy)"

@@ -145,9 +145,10 @@ def _judge(found: pd.DataFrame, page: Page) -> None:
         claim = f"Clusters of genes predicted by `paper` agree better with cell types ({METRICS[column]})"
         add_verdict_against_peers(page, claim, where, at_default, column, (*PEERS, *FURTHER))
     _judge_others(at_default, page)
-    control = differences(at_default, "ari", "paper", [f"paper{CONTROL}"])
-    claim = "What the reference knows of the predicted genes helps to tell cell types apart (`paper`, ARI)"
-    add_verdict(page, claim, ASKED_HERE, control)
+    for recipe in RECIPES:
+        control = differences(at_default, "ari", recipe, [f"{recipe}{CONTROL}"])
+        claim = f"What the reference knows of the predicted genes helps to tell cell types apart (`{recipe}`, ARI)"
+        add_verdict(page, claim, ASKED_HERE, control)
     chance = differences(at_default, "ari", "paper", [LABELS_PERMUTED])
     add_verdict(page, "Predicted genes keep the heterogeneity of cells (ARI above chance)", "Fig. 3", chance)
     _judge_resolutions(found, page)

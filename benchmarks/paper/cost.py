@@ -16,6 +16,7 @@ from benchmarks.paper._cost_claims import (
     PAPER_GB,
     PAPER_MINUTES,
     add_large_section,
+    add_speed,
     exponent,
     read_large_section,
 )
@@ -101,7 +102,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         page.table(_of_systems(costs), "All systems: CPU seconds to train and impute, peak memory")
     costs = costs[costs["error"].isna()]
     _draw(costs, page)
-    page.text(*_compare_speed(costs))
+    add_speed(costs, page)
     add_large_section(page, "paper", "S6, Discussion")
     of_crossfit = costs[costs["method"] == "crossfit"].sort_values("cells")
     if len(of_crossfit) > 1:
@@ -112,22 +113,6 @@ def show(results: pd.DataFrame, page: Page) -> None:
             f"{last['cells']:,.0f} cells (0: they do not grow, 1: they are proportional to the cells). Larger sections "
             "are in the [results](../results.md), section A section from disk."
         )
-
-
-def _compare_speed(costs: pd.DataFrame) -> list[str]:
-    """Compare the seconds of `paper` with those of other systems on the largest section that both were measured on."""
-    of_others = costs.loc[~costs["method"].isin(RECIPES), "cells"]
-    of_size = costs[costs["cells"] == of_others[of_others.isin(costs.loc[costs["method"] == "paper", "cells"])].max()]
-    seconds = of_size.set_index("method")["seconds"]
-    others = [name for name in seconds.index[::-1] if name not in RECIPES]
-    if not others:
-        return []
-    ratios = ", ".join(f"{seconds['paper'] / seconds[name]:.1f} times those of {name}" for name in others)
-    return [
-        f"With {of_size['cells'].iloc[0]:,} cells the CPU seconds of `paper` are {ratios}. The paper says that it is "
-        "about as fast as gimVI and stPlus, and slower than TransImpLR (S6); on the small sections of the study of "
-        "[other systems](systems.md) it is faster than these three."
-    ]
 
 
 def _of_systems(costs: pd.DataFrame) -> pd.DataFrame:

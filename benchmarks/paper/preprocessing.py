@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from _methods import baselines, stimpute
 from _pairs import Pair
 from benchmarks.paper import _cache, accuracy
-from benchmarks.paper._compare import ASKED_HERE, add_verdict_without_test, judge, means, wide
+from benchmarks.paper._compare import ASKED_HERE, add_verdict, means, paired, wide
 from benchmarks.paper._figures import dots, over_genes
 from benchmarks.paper._held_out import cell_types, make_folds, predict, summarize
 from benchmarks.paper._page import Page
@@ -132,11 +132,9 @@ def show(results: pd.DataFrame, page: Page) -> None:
     for column, label in (("spearman", "Spearman"), ("pcc", "PCC"), ("css", "CSS")):
         table = wide(means(results, [column], ["pair", "method", "preprocessing"])[column], "preprocessing")
         page.table(table, f"Mean {label} over genes by preprocessing", folded=column != "spearman")
-    table = wide(means(results, ["spearman"], ["pair", "method", "preprocessing"])["spearman"], "preprocessing")
-    _judge_alike(table[DEFAULT].unstack("method") if DEFAULT in table else table, page)
+    _judge_alike(results[results["preprocessing"] == DEFAULT], page)
     for name in ("paper", "crossfit"):
-        if name in table.index.get_level_values("method") and DEFAULT in table:
-            _judge(name, table.xs(name, level="method").drop("SYNTHETIC", errors="ignore").dropna(), page)
+        _judge(name, results[results["method"] == name], page)
 
 
 def _draw(results: pd.DataFrame, page: Page) -> None:
@@ -167,29 +165,22 @@ def _show_counts(results: pd.DataFrame, page: Page) -> None:
         page.table(table[[COUNTS, DEFAULT]].dropna(), caption)
 
 
-def _judge_alike(by_method: pd.DataFrame, page: Page) -> None:
+def _judge_alike(results: pd.DataFrame, page: Page) -> None:
     """Judge `paper` against kNN, both with the paper's preprocessing, which the paper gave to all methods."""
-    if {"paper", "kNN"} <= set(by_method):
-        claim = "With the same preprocessing, `paper` is better than the others (here: than kNN; Spearman)"
-        add_verdict_without_test(page, claim, "S4", by_method["paper"] - by_method["kNN"], " (one seed)")
+    claim = "With the same preprocessing, `paper` is better than the others (here: than kNN; Spearman)"
+    add_verdict(page, claim, "S4", paired(results, "spearman", "paper", ["kNN"]))
 
 
-def _judge(name: str, table: pd.DataFrame, page: Page) -> None:
-    """Judge whether the paper's preprocessing is the best of all, on the pairs on which all were measured."""
-    if table.empty or len(table.columns) == 1:
-        return
-    compared = table[[variant for variant in (DEFAULT, SCRAN, TANGRAM) if variant in table]]
-    best = compared.idxmax(axis=1)
-    evidence = "; ".join(
-        f"{pair}: {compared.loc[pair, DEFAULT]:.3f}, best is {best[pair]} with {compared.loc[pair].max():.3f}"
-        for pair in table.index
-    )
-    claim = f"The paper's preprocessing is the best one for `{name}` of those that the paper compares (Spearman)"
-    where = "S4" if name == "paper" else ASKED_HERE
-    page.verdict(claim, where, judge(list(best == DEFAULT), table.index), f"{evidence} (one seed, no test)")
-    if {SCRAN, TANGRAM} <= set(table):
-        claim = f"The preprocessing of scran is better than that of Tangram for `{name}` (Spearman)"
-        add_verdict_without_test(page, claim, where, table[SCRAN] - table[TANGRAM], " (one seed)")
+def _judge(name: str, results: pd.DataFrame, page: Page) -> None:
+    """Judge the preprocessings of a recipe; a recipe of ours is compared with all, the paper's with those it names."""
+    where, compared, others = "S4", "the paper compares", [SCRAN, TANGRAM]
+    if name != "paper":
+        where, compared, others = ASKED_HERE, "were measured", [other for other in VARIANTS if other != DEFAULT]
+    by = {"method": "preprocessing"}
+    claim = f"The paper's preprocessing is the best one for `{name}` of those that {compared} (Spearman)"
+    add_verdict(page, claim, where, paired(results, "spearman", DEFAULT, others, **by))
+    claim = f"The preprocessing of scran is better than that of Tangram for `{name}` (Spearman)"
+    add_verdict(page, claim, where, paired(results, "spearman", SCRAN, [TANGRAM], **by))
 
 
 STUDY = Study(

@@ -10,7 +10,7 @@ from _methods import Prediction, baselines
 from _pairs import Pair
 from benchmarks.paper._compare import SIMULATED
 from benchmarks.paper._held_out import HeldOut, make_folds, of_function, predict, score_cells, summarize
-from benchmarks.paper._reserved_page import ALL_CELLS, OVER_COMMON, SEEN, SHARES, UNSEEN, show
+from benchmarks.paper._reserved_page import ALL_CELLS, OVER_COMMON, RIDGES, SEEN, SHARES, UNSEEN, show
 from benchmarks.paper._rivals import RIVALS
 from benchmarks.paper._study import Study
 
@@ -73,7 +73,7 @@ def _of_genes(held: HeldOut, genes: list[str]) -> HeldOut:
 
 def _predict(name: str, fold: GeneFold, train: np.ndarray, test: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     if name == "plain":
-        methods = {**baselines(), "ridge": of_function(RIVALS["ridge"])}
+        methods = {**baselines(), **{rival: of_function(RIVALS[rival]) for rival in RIDGES}}
         return {method: function(fold).expression for method, function in methods.items()}
     spatial = fold.spatial[train].copy()
     training = replace(fold, spatial=spatial, truth=fold.truth[train])

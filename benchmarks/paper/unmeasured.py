@@ -10,7 +10,16 @@ from benchmarks.paper._against_peers import add_verdict_against_peers
 from benchmarks.paper._beside import gain_over, show_beside
 from benchmarks.paper._lacks import SkippedError
 from benchmarks.paper._page import Page
-from benchmarks.paper._predictions import CONTROL, MEASURED, OURS, PARTS, by_method, unmeasured, unmeasured_fold
+from benchmarks.paper._predictions import (
+    CONTROL,
+    MEASURED,
+    OURS,
+    PARTS,
+    RECIPES,
+    by_method,
+    unmeasured,
+    unmeasured_fold,
+)
 from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, seeds_of
 from benchmarks.paper._study import REAL_PAIRS, Study
 from benchmarks.paper.clustering import DEFAULT, LABELS_PERMUTED, METRICS, scores
@@ -85,9 +94,10 @@ def _judge(at_default: pd.DataFrame, page: Page) -> None:
             claim = f"Unmeasured genes add to what the measured ones say about cell types (`{recipe}`, ARI, {genes})"
             add_verdict(page, claim, where, differences(found, "ari", recipe, [INPUTS]))
     found = at_default[at_default["genes"] == next(iter(MATRICES))]
-    control = differences(found, "ari", "paper", [f"paper{CONTROL}"])
-    claim = "What the reference knows of the unmeasured genes is what makes their clusters agree (`paper`, ARI)"
-    add_verdict(page, claim, ASKED_HERE, control)
+    for recipe in RECIPES:
+        control = differences(found, "ari", recipe, [f"{recipe}{CONTROL}"])
+        claim = f"What the reference knows of the unmeasured genes is what makes their clusters agree (`{recipe}`, ARI)"
+        add_verdict(page, claim, ASKED_HERE, control)
 
 
 STUDY = Study(

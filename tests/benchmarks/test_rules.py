@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from benchmarks.paper import _beside, _cache, _compare, _page, _patterns_page, _verdicts, cost, systems
+from benchmarks.paper import _beside, _cache, _compare, _cost_claims, _page, _patterns_page, _verdicts, cost, systems
 from benchmarks.paper._page import Page
 from benchmarks.paper._study import Task, tasks_of
 from peers import _measure, _score
@@ -126,16 +126,23 @@ def test_a_gain_is_over_the_real_pairs_that_both_methods_have():
     table = pd.DataFrame(rows, columns=["pair", "method", "css"])
     assert _beside.gain_over(table, "css", "a", "b") == "+20.0% (2 pairs)"
     assert _beside.gain_over(table, "css", "a", "c") == ""
+    assert _beside.less_than(table.assign(css=10 * table["css"]), "css", "b", "a") == "0.75 (2 pairs)"
     assert _beside.mean_of(table, "css", "a") == "0.60 (3 pairs)"
     assert _beside.mean_of(table, "css", "c") == ""
 
 
 def test_speed_is_compared_on_the_largest_section_of_the_paper_recipe_and_another():
-    rows = [(1000, "paper", 5.0), (4000, "paper", 30.0), (4000, "SpaGE", 10.0), (9000, "SpaGE", 90.0)]
-    rows += [(1000, "stPlus", 1.0), (4000, "crossfit", 1.0), (64_000, "paper", 99.0), (64_000, "crossfit", 2.0)]
-    (text,) = cost._compare_speed(pd.DataFrame(rows, columns=["cells", "method", "seconds"]))
-    assert "With 4,000 cells the CPU seconds of `paper` are 3.0 times those of SpaGE." in text
-    assert cost._compare_speed(pd.DataFrame(rows[:2], columns=["cells", "method", "seconds"])) == []
+    rows = [(1000, "paper", 5.0), (4000, "paper", 30.0), (4000, "stPlus", 10.0), (9000, "stPlus", 90.0)]
+    rows += [(1000, "SpaGE", 1.0), (4000, "crossfit", 1.0), (64_000, "paper", 99.0), (64_000, "crossfit", 2.0)]
+    costs = pd.DataFrame(rows, columns=["cells", "method", "seconds"])
+    page, empty = Page(), Page()
+    _cost_claims.add_speed(costs, page)
+    assert "With 4,000 cells the CPU seconds of `paper` are 3.0 times those of stPlus." in page.parts[0]
+    (verdict,) = page.verdicts
+    assert "like that of gimVI" in verdict["claim"]
+    assert (verdict["verdict"], verdict["evidence"][:29]) == ("does not hold", "30 s against 10 s of stPlus (")
+    _cost_claims.add_speed(costs[:2], empty)
+    assert not empty.parts
 
 
 def test_levels_are_compared_gene_by_gene():
