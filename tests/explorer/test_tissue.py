@@ -56,7 +56,8 @@ def test_measured_values_of_another_section_are_on_the_scale_of_the_imputed_ones
     deeper.X = deeper.X * 4
     model = StImputeModel.load(tmp_path / "model", adata=deeper, reference=sections.reference)
     gene = model.shared_genes[0]
-    expected = measured_expression(deeper, target_sum=model.training_record["target_sum"])[:, gene].X.toarray().ravel()
+    scale = {"target_sum": model.training_record["target_sum"], "input_genes": model.input_genes}
+    expected = measured_expression(deeper, **scale)[:, gene].X.toarray().ravel()
     np.testing.assert_allclose(Tissue.from_model(model).measured_values(gene), expected, rtol=1e-6)
 
 

@@ -19,7 +19,7 @@ import pytest
 import scanpy as sc
 import zarr
 from anndata._io.specs.registry import IORegistryError
-from small import bare, fit, values
+from small import bare, fit, set_up, values
 
 import stimpute
 from stimpute.data._result import units, without_values
@@ -114,6 +114,26 @@ def test_what_exists_is_kept(model, out):
     with pytest.raises(FileExistsError, match="Name another `out=`"):
         model.impute(genes=GENES, out=out, progress=False)
     assert out.read_text() == "of yesterday"
+
+
+def test_a_result_that_is_written_over_its_own_values_is_an_error(model, out):
+    result = model.impute(genes=GENES, out=out, progress=False)
+    result.obs["cluster"] = "a"
+    write = result.write_h5ad if out.suffix == ".h5ad" else result.write_zarr
+    expected = np.asarray(result.X)
+    write(out.with_stem("other"))
+    np.testing.assert_array_equal(read(out.with_stem("other")).X, expected)
+    with pytest.raises(stimpute.data._checksums.ChangedDataError, match="to another path than that of its own values"):
+        write(out)
+
+
+def test_a_result_does_not_get_the_values_of_one_that_replaces_it(model, out):
+    first = model.impute(genes=GENES, out=out, progress=False)
+    shutil.rmtree(out) if out.is_dir() else out.unlink()
+    second = model.impute(genes=GENES[::-1], out=out, progress=False)
+    with pytest.raises(stimpute.data._checksums.ChangedDataError, match="was written again"):
+        np.asarray(first.X)
+    np.testing.assert_array_equal(second.X, model.impute(genes=GENES[::-1], progress=False).X)
 
 
 def test_a_file_has_the_values_of_a_store(model, pair, tmp_path, monkeypatch):
@@ -335,6 +355,30 @@ def test_the_total_of_the_scale_is_that_of_the_training_cells(model, pair):
     totals = np.asarray(pair[0][:, model.input_genes].X.sum(1)).ravel()
     assert recorded == pytest.approx(np.median(totals[totals > 0]))
     assert recorded == model.training_record["target_sum"]
+
+
+def test_measured_values_have_the_scale_of_the_imputed_ones(pair):
+    """Totals count the input genes: neither those that the reference never expresses, nor further ones of a section."""
+    spatial, reference = (bare(adata) for adata in pair)
+    silent = spatial.var_names[0]
+    for adata, factor in ((spatial, 50), (reference, 0)):
+        adata.X = adata.X.toarray()
+        adata.X[:, adata.var_names.get_loc(silent)] *= factor
+    with pytest.warns(UserWarning, match="zero in every cell"):
+        model = fit(*set_up(spatial, reference), "linear")
+    others = anndata.AnnData(spatial.X[:, :5], obs=spatial.obs, var=pd.DataFrame(index=[f"New{i}" for i in range(5)]))
+    further = anndata.concat([spatial, others], axis=1, merge="same")
+    further.obsm["spatial"] = spatial.obsm["spatial"]
+    counts = spatial[:, model.input_genes].X.toarray()
+    totals = counts.sum(1, keepdims=True)
+    expected = np.log1p(counts / totals * np.median(totals))
+    for section in (spatial, further):
+        result = model.impute(section, genes=GENES, progress=False)
+        measured = stimpute.tl.join_measured(section, result)[:, model.input_genes].X
+        np.testing.assert_allclose(measured, expected, rtol=1e-5)
+        about = {name: result.uns["stimpute"][name] for name in ("target_sum", "input_genes")}
+        values = stimpute.pp.measured_expression(section, **about)[:, model.input_genes].X.toarray()
+        np.testing.assert_allclose(values, expected, rtol=1e-5)
 
 
 def test_principal_components_of_the_measured_genes_are_not_those_of_the_result(model, pair):

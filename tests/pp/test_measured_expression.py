@@ -51,6 +51,15 @@ def test_what_is_not_counts_is_refused(spatial):
         pp.measured_expression(spatial, expression="raw")
 
 
+def test_totals_count_the_input_genes(spatial):
+    counted = list(spatial.var_names[3:])
+    found = pp.measured_expression(spatial, input_genes=[*counted, "of another section"])
+    of_counted = pp.measured_expression(spatial[:, counted].copy())
+    np.testing.assert_allclose(found[:, counted].X.toarray(), of_counted.X.toarray(), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"none of the `input_genes` a, b; expected names as in .*gene_symbols="):
+        pp.measured_expression(spatial, input_genes=["a", "b"])
+
+
 def test_empty_cells_do_not_change_the_others(spatial):
     counts = spatial.X.toarray()
     with_empty = ad.AnnData(np.vstack([counts, np.zeros((300, counts.shape[1]), np.float32)]))

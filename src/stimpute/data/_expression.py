@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from stimpute._messages import missing_key, name_list
 from stimpute.data._annotations import read_column
 from stimpute.data._checksums import cell_checksums, gene_weights
 from stimpute.data._expression_checks import Expression, check_expression, check_form
-from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_total
+from stimpute.data._normalize import cell_totals, log_normalize_sparse, median_total, weighted_totals
 from stimpute.data._rows import as_csr, is_lazy, read_all
 
 FROM_RAW = (
@@ -64,13 +64,17 @@ class ExpressionMatrix:
         """Return the median total count of the cells over all genes; 1 for normalized values."""
         return median_total(cell_totals(self.values)) if self.is_counts else 1.0
 
-    def log_normalized(self, target_sum: float | None = None) -> sparse.csr_matrix:
-        """Scale counts by totals over all genes and take log1p; return normalized values as they are.
+    def log_normalized(
+        self, target_sum: float | None = None, input_genes: Collection[str] | None = None
+    ) -> sparse.csr_matrix:
+        """Scale counts by totals and take log1p; return normalized values as they are.
 
         Parameters
         ----------
         target_sum
-            Total that every cell is scaled to; :meth:`median_total` if None.
+            Total that every cell is scaled to; the median of the totals if None.
+        input_genes
+            Genes that totals count; all if None.
 
         Returns
         -------
@@ -78,9 +82,11 @@ class ExpressionMatrix:
         """
         if not self.is_counts:
             return self.values.astype(np.float32)
+        is_counted = np.ones(len(self.genes)) if input_genes is None else self.genes.isin(input_genes)
+        totals = weighted_totals(self.values, is_counted.astype(float))
         if target_sum is None:
-            target_sum = self.median_total()
-        return log_normalize_sparse(self.values, cell_totals(self.values), target_sum)
+            target_sum = median_total(totals)
+        return log_normalize_sparse(self.values, totals, target_sum)
 
 
 def read_expression(

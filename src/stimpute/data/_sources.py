@@ -53,6 +53,20 @@ class Source:
             return True
         return False
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Return time and size of the file, or of the description of a matrix in a store; None where there is none.
+
+        They change when it is written again.
+        """
+        paths = [self.store] if isinstance(self.store, Path) else []
+        if isinstance(self.store, LocalStore):
+            paths = [self.store.root / self.name / name for name in ("zarr.json", ".zarray")]  # by versions of zarr
+        for path in paths:
+            if path.exists():
+                found = path.stat()
+                return found.st_mtime_ns, found.st_size
+        return None
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[Callable[[str], Any]]:
         """Open the file or the store again, since its library may know it as it was; yield what finds an element."""

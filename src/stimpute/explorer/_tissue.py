@@ -119,12 +119,13 @@ class Tissue:
         batch = setup["batch_key"]
         arguments = {name: setup[name] for name in ("layer", "expression", "gene_symbols")}
         measured = read_expression(adata, **arguments)
+        target_sum = (model.training_record or {}).get("target_sum")
         labels = drawable_labels(adata)
         return cls(
             names=adata.obs_names,
             coords=coords,
             section_of_cell=np.full(adata.n_obs, "") if batch is None else adata.obs[batch].astype(str).to_numpy(),
-            measured=measured.log_normalized((model.training_record or {}).get("target_sum")).tocsc(),
+            measured=measured.log_normalized(target_sum, model.input_genes).tocsc(),
             measured_genes=measured.genes,
             unit=axis_label(counts=measured.is_counts),
             labels=labels,

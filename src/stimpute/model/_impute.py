@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -110,7 +110,7 @@ def impute(
         options,
         self.spatial_setup,
         predictor.highest_interval,
-        (self.training_record or {}).get("target_sum"),
+        _scale(self),
     )
     result = without_values(adata, var, about)
     if lazy:
@@ -121,6 +121,14 @@ def impute(
     with _storage.values(result, layers, out, batch_size) as arrays, _chunk_threads(self):
         predict_chunks(predictor, cells, chunks, blocks, arrays, options, batch_size=batch_size, progress=progress)
     return result
+
+
+def _scale(model: StImputeModel) -> dict[str, Any]:
+    """Return the total that counts are scaled to, if the model knows it, and the genes that totals count."""
+    if not model.data.is_counts:
+        return {}
+    target_sum = (model.training_record or {}).get("target_sum")
+    return ({} if target_sum is None else {"target_sum": target_sum}) | {"input_genes": list(model.input_genes)}
 
 
 def check_request(

@@ -20,7 +20,7 @@ def settings_of(
     options: OutputOptions,
     spatial_setup: dict[str, Any],
     highest_interval: float,
-    target_sum: float | None,
+    scale: dict[str, Any],
 ) -> dict[str, Any]:
     """Collect units, method, options, setup and version, for `uns["stimpute"]` of the result.
 
@@ -38,9 +38,8 @@ def settings_of(
         "spatial_setup": setup_record(spatial_setup),
         "version": version("stimpute"),
         "cite": how_to_cite(),
+        **scale,
     }
-    if target_sum is not None:
-        about["target_sum"] = target_sum
     if options.interval is not None:
         about["interval"] = options.interval
         about["interval_reached"] = min(options.interval, highest_interval)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from anndata import AnnData
 
 from stimpute._arguments import check_arguments
-from stimpute._messages import check_at_least
+from stimpute._messages import check_at_least, name_list
 from stimpute.data._expression import Expression, read_expression
 from stimpute.data._result import log1p_record
 
@@ -18,8 +20,12 @@ def measured_expression(
     expression: Expression = "counts",
     gene_symbols: str | None = None,
     target_sum: float | None = None,
+    input_genes: Iterable[str] | None = None,
 ) -> AnnData:
     """Log-normalize spatial counts by their totals over the measured genes, the scale of imputed values.
+
+    This is exactly the scale of a result where `target_sum` and `input_genes` are those of `imputed.uns["stimpute"]`.
+    Without them it is for the cells of the training, if all measured genes are input.
 
     Parameters
     ----------
@@ -33,8 +39,9 @@ def measured_expression(
     gene_symbols
         Column of `var` with the gene names; `var_names` if None.
     target_sum
-        Total count that each cell is scaled to; the median of these cells if None. For other cells than those of the
-        training pass `imputed.uns["stimpute"]["target_sum"]`.
+        Total count that each cell is scaled to; the median of these cells if None.
+    input_genes
+        Genes that totals count; all if None. Names that the data lack are left out.
 
     Returns
     -------
@@ -45,7 +52,8 @@ def measured_expression(
     KeyError
         If the layer or the column does not exist.
     ValueError
-        If `expression` is unknown, the values are not what it says, or `target_sum` is below 1.
+        If `expression` is unknown, the values are not what it says, `target_sum` is below 1, or the data have none of
+        `input_genes`.
 
     Examples
     --------
@@ -54,8 +62,14 @@ def measured_expression(
     check_arguments(measured_expression, locals())
     check_at_least(1, target_sum=target_sum)
     measured = read_expression(spatial, layer=layer, expression=expression, gene_symbols=gene_symbols)
+    counted = None if input_genes is None else list(input_genes)
+    if counted is not None and not measured.genes.isin(counted).any():
+        raise ValueError(
+            f"The data have none of the `input_genes` {name_list(counted)}; expected names as in "
+            f"{name_list(measured.genes)}. Name their column by `gene_symbols=`."
+        )
     return AnnData(
-        measured.log_normalized(target_sum),
+        measured.log_normalized(target_sum, counted),
         obs=spatial.obs.copy(),
         var=pd.DataFrame(index=measured.genes),
         obsm={key: values.copy() for key, values in spatial.obsm.items()},

@@ -30,8 +30,15 @@ def read_measured(
     chosen: dict[str, Any] = {"layer": layer, "expression": expression or "counts"}
     if layer is None and expression is None:
         chosen.update({name: setup[name] for name in chosen if name in setup})
-    chosen["target_sum"] = imputed.uns.get("stimpute", {}).get("target_sum")
-    return measured_expression(spatial, gene_symbols=_gene_symbols(spatial, imputed), **chosen)
+    record = imputed.uns.get("stimpute", {})
+    counted = measured_names(spatial, imputed).intersection(record.get("input_genes", []))
+    return measured_expression(
+        spatial,
+        gene_symbols=_gene_symbols(spatial, imputed),
+        target_sum=record.get("target_sum"),
+        input_genes=counted if len(counted) else None,  # of a result of other genes nothing is known
+        **chosen,
+    )
 
 
 def measured_names(spatial: AnnData, imputed: AnnData) -> pd.Index:
