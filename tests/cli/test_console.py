@@ -48,6 +48,11 @@ def test_a_console_that_lacks_a_character_gets_another_one(monkeypatch):
     assert stream.buffer.getvalue().decode("cp1252").split()[-1] == "?"
 
 
+def test_titles_are_text(capsys):
+    Console(quiet=False, as_json=False).print_table("gene", pd.DataFrame({"pcc": [0.5]}, index=["a"]), "by [red] a[/b]")
+    assert "by [red] a[/b]" in capsys.readouterr().out
+
+
 def test_json_is_there_before_the_program_ends(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), write_through=False)
     monkeypatch.setattr(sys, "stdout", stream)

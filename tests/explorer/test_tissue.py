@@ -42,6 +42,18 @@ def test_columns_of_names_and_constant_columns_are_no_labels(fresh, monkeypatch)
     assert {"name", "constant"}.isdisjoint(_tissue.drawable_labels(spatial))
 
 
+def test_colors_may_be_given_by_category_and_what_is_no_list_of_colors_is_left_out(fresh):
+    spatial, _ = fresh
+    kinds = pd.Series(pd.Categorical(np.where(np.arange(spatial.n_obs) < 9, "x", "y")), index=spatial.obs_names)
+    spatial.obs["kind"] = kinds
+    for given, expected in (({"y": "blue", "x": "red"}, ["red", "blue"]), ({"x": "red"}, []), (3, []), ("red", [])):
+        spatial.uns["kind_colors"] = given
+        assert _tissue._palette(spatial, "kind", kinds) == expected
+    spatial.obs["number"] = 1
+    spatial.uns["number_colors"] = 3
+    assert _tissue._palette(spatial, "number", spatial.obs["number"]) == []
+
+
 def test_cells_without_positions_cannot_be_drawn():
     spatial, reference = small_pair(proteins=False)
     del spatial.obsm["spatial"]

@@ -389,7 +389,7 @@ def test_principal_components_of_the_measured_genes_are_not_those_of_the_result(
 
 def test_scanpy_finds_that_values_are_logarithms(model, pair, tmp_path):
     counts = model.impute(pair[0], genes=GENES, progress=False)
-    assert counts.uns["log1p"] == stimpute.pp.measured_expression(pair[0]).uns["log1p"] == {}
+    assert counts.uns["log1p"] == stimpute.pp.measured_expression(pair[0]).uns["log1p"] == {"base": np.e}
     sc.settings.logfile = tmp_path / "log"
     try:
         sc.pp.log1p(counts, copy=True)
@@ -401,4 +401,7 @@ def test_scanpy_finds_that_values_are_logarithms(model, pair, tmp_path):
     assert of_base_2.uns["log1p"] == {"base": 2}
     joined = stimpute.tl.join_measured(pair[0], counts)
     joined.write_h5ad(tmp_path / "joined.h5ad")
-    assert read(tmp_path / "joined.h5ad").uns["log1p"] == {}
+    assert read(tmp_path / "joined.h5ad").uns["log1p"] == {"base": np.e}
+    both = anndata.concat([counts, counts], merge="same", uns_merge="same")
+    assert {"log1p", "stimpute"} <= set(both.uns)
+    assert list(both.uns["stimpute"]["input_genes"]) == list(model.input_genes)

@@ -87,6 +87,14 @@ def test_reliability_of_a_cross_validation_is_compared_with_the_metric_of_its_re
         pl.reliability(validation, observed="ssim")
 
 
+def test_names_of_cells_may_repeat_where_tables_have_one_order(rng):
+    truth = pd.DataFrame(rng.normal(3, 1, (60, 4)), index=[f"c{i % 30}" for i in range(60)])
+    coverage, _ = pl.intervals(truth, truth - 1, truth + 1, return_ax=True)
+    assert coverage.get_title() == "Coverage, 100.0% overall"
+    with pytest.raises(ValueError, match="`lower` is in another order than the measured values, and its names repeat"):
+        pl.intervals(truth, (truth - 1)[::-1], truth + 1)
+
+
 def test_intervals_show_coverage_by_expression(rng):
     mean = np.array([0.0, 1.0, 2.0, 3.0])
     truth = mean + rng.uniform(0, 1, (1000, 4))

@@ -230,6 +230,13 @@ def test_errors_name_what_is_missing(spatial, imputed):
         pl.imputed(spatial, bare, gene, interval=True)
 
 
+@pytest.mark.parametrize("norm", [mpl.colors.CenteredNorm(1.0), mpl.colors.AsinhNorm()])
+def test_a_norm_with_limits_of_its_own_kind_shows_differences(spatial, imputed, norm):
+    measured, shown = pl.imputed(spatial, imputed, spatial.var_names[0], norm=norm, return_ax=True)
+    assert _limits(measured) == _limits(shown)
+    assert np.ptp(shown.collections[0].norm(imputed[:, spatial.var_names[0]].X)) > 0.2
+
+
 @pytest.mark.parametrize("norm", [mpl.colors.PowerNorm(0.5), mpl.colors.LogNorm(), mpl.colors.Normalize(0.25)])
 def test_a_norm_without_limits_gets_those_of_the_gene(spatial, imputed, norm):
     before = (norm.vmin, norm.vmax)

@@ -49,9 +49,17 @@ def test_headers_of_ncbi_and_a_byte_order_mark(tmp_path):
     assert pp.read_fasta(tmp_path / "ncbi.faa").index.tolist() == ["OR4F5"]
 
 
-def test_headers_of_gencode(tmp_path):
-    header = ">ENSP00000334393.3|ENST00000335137.4|ENSG00000186092.7|OTTHUMG0001|OTTHUMT0002|OR4F5-201|OR4F5|326"
-    (tmp_path / "gencode.fa").write_text(f"{header}\nMVTEF\n")
+@pytest.mark.parametrize(
+    "header",
+    [
+        "ENSP00000334393.3|ENST00000335137.4|ENSG00000186092.7|OTTHUMG0001|OTTHUMT0002|OR4F5-201|OR4F5|326",
+        "ENSMUSP01.1_PAR_Y|ENSMUST0001|ENSMUSG0001|-|-|OR4F5-201|OR4F5|326",
+        "ENST00000335137.3|ENSG00000186092.4|OTTHUMG0001.1|OTTHUMT0003.1|OR4F5-001|OR4F5|305|",
+        "ENST00000335137.3|ENSG00000186092.4|-|-|OR4F5-201|OR4F5|305|",
+    ],
+)
+def test_headers_of_gencode(tmp_path, header):
+    (tmp_path / "gencode.fa").write_text(f">{header}\nMVTEF\n")
     assert pp.read_fasta(tmp_path / "gencode.fa").index.tolist() == ["OR4F5"]
 
 

@@ -46,6 +46,26 @@ def test_results_that_are_not_in_memory_are_analyzed_alike(tissue, imputed):
         pd.testing.assert_frame_equal(analyze(lazy), analyze(some))
 
 
+def test_files_that_were_opened_lazily_or_are_backed_are_analyzed_alike(tissue, imputed, tmp_path):
+    genes = list(imputed.var_names[:6])
+    some = imputed[:, genes].copy()
+    some.write_h5ad(tmp_path / "imputed.h5ad")
+    tissue.spatial.write_h5ad(tmp_path / "spatial.h5ad")
+    analyses = {
+        "clusters": lambda spatial, result: tl.clustering_scores(spatial, result, resolutions=(1.0,)),
+        "moran": lambda spatial, result: tl.morans_i(spatial, result, genes[:3]),
+        "joined": lambda spatial, result: tl.join_measured(spatial, result).to_df(),
+        "scores": lambda spatial, result: tl.score(some, result, groupby="cell_type"),
+        "scores of the file": lambda spatial, result: tl.score(result, some, groupby="cell_type"),
+    }
+    expected = {name: analyze(tissue.spatial, some) for name, analyze in analyses.items()}
+    for way in (ad.experimental.read_lazy, lambda path: ad.read_h5ad(path, backed="r")):
+        opened = [way(tmp_path / f"{name}.h5ad") for name in ("spatial", "imputed")]
+        for spatial, result in ((tissue.spatial, opened[1]), (opened[0], some)):
+            for name, analyze in analyses.items():
+                pd.testing.assert_frame_equal(analyze(spatial, result), expected[name], obj=name)
+
+
 def test_clustering_of_few_genes_and_unlabeled_cells(tissue, imputed):
     spatial = tissue.spatial.copy()
     spatial.obs["some"] = spatial.obs["cell_type"].where(np.arange(spatial.n_obs) < 200)
@@ -113,6 +133,13 @@ def test_morans_i_of_sections_that_are_too_small_names_them(tissue, imputed):
     assert np.isfinite(tl.morans_i(spatial, imputed, genes, library_key="section", n_neighbors=3)["imputed"]).all()
     with pytest.raises(ValueError, match="The section has 5 cells"):
         tl.morans_i(tissue.spatial[:5], imputed[:5])
+
+
+def test_cells_without_a_section_are_told(tissue, imputed):
+    spatial = tissue.spatial.copy()
+    spatial.obs["section"] = pd.Categorical(["a"] * 200 + ["b"] * 199 + [None])
+    with pytest.raises(ValueError, match=r"`spatial.obs\['section'\]` has no value for 1 cell"):
+        tl.morans_i(spatial, imputed, library_key="section")
 
 
 def test_morans_i_names_what_is_missing(tissue, imputed):

@@ -47,7 +47,7 @@ class Console:
         """Print a table of numbers on standard output; `heading` is that of its index."""
         if not self.is_for_humans:
             return
-        drawn = Table(heading, title=title, title_justify="left")
+        drawn = Table(heading, title=escape(title), title_justify="left")
         for name in table.columns:
             drawn.add_column(escape(str(name)), justify="right")
         for name, *values in table.astype(object).itertuples():

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import h5py
 import pandas as pd
 from anndata import AnnData
+from anndata.experimental import read_elem_lazy
 
 from stimpute.data._reading import Reading, with_clear_errors
 from stimpute.data._sources import Source, sources_of
@@ -67,6 +69,20 @@ def read_annotations(adata: AnnData) -> AnnData:
     if not has_lazy_annotations(adata):
         return adata
     result = with_annotations(adata, adata.X)
+    result.layers.update(layers_by_name(adata))
+    return result
+
+
+def opened(adata: AnnData) -> AnnData:
+    """Return an AnnData that can be indexed as one in memory: annotations are, values are Dask arrays if in a file."""
+    if not adata.isbacked:
+        return read_annotations(adata)
+    matrix = adata.X
+    if isinstance(matrix, h5py.Dataset):
+        matrix = with_clear_errors(read_elem_lazy(matrix))
+    elif hasattr(matrix, "group"):  # sparse, in the file
+        matrix = with_clear_errors(read_elem_lazy(matrix.group))
+    result = with_annotations(adata, matrix)
     result.layers.update(layers_by_name(adata))
     return result
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from stimpute._messages import missing_key, name_list
-from stimpute.data._annotations import in_memory
+from stimpute.data._annotations import in_memory, read_column
 
 SCANPY_PCA = "X_pca"
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
@@ -48,11 +49,11 @@ def how_to_cite() -> str:
 
 
 def log1p_record(adata: AnnData, *, counts: bool) -> dict[str, Any]:
-    """Make the record of `scanpy.pp.log1p`, which warns where it finds one; a base other than e is that of the data."""
+    """Make the record of `scanpy.pp.log1p`, which warns where it finds one; another base than e is that of the data."""
     known = adata.uns.get("log1p")
-    if counts or not isinstance(known, Mapping):
-        return {}
-    return {key: value for key, value in known.items() if value is not None}  # not all versions can store None
+    if not counts and isinstance(known, Mapping) and known.get("base") is not None:
+        return dict(known)
+    return {"base": float(np.e)}  # scanpy has None or nothing, which not all versions can store or concatenate
 
 
 def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> AnnData:
@@ -133,6 +134,8 @@ def position_keys(
     ------
     KeyError
         If the spatial data lack one of them.
+    ValueError
+        If a cell has no section.
     """
     setup = recorded_setup(imputed)
     spatial_key = spatial_key or str(setup.get("spatial_key", "spatial"))
@@ -143,4 +146,9 @@ def position_keys(
         library_key = recorded if recorded in spatial.obs else None
     if library_key is not None and library_key not in spatial.obs:
         raise missing_key(library_key, "spatial.obs", spatial.obs.columns)
+    n_missing = 0 if library_key is None else int(read_column(spatial.obs, library_key).isna().sum())
+    if n_missing:
+        raise ValueError(
+            f"`spatial.obs[{library_key!r}]` has no value for {n_missing} cell(s). Fill it in, or drop the cells."
+        )
     return spatial_key, library_key

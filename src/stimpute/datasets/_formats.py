@@ -13,6 +13,7 @@ from stimpute._arguments import check_arguments
 from stimpute._hdf5 import read_h5ad
 from stimpute._reading import check_file_or_folder
 from stimpute.datasets import _platform_tables, _spatialdata, _tables, _tenx
+from stimpute.datasets._platform_tables import COSMX_COUNTS, MERSCOPE_COUNTS, SEQFISH_CELLS
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def read(path: str | Path) -> ad.AnnData:
     SpatialData                  a zarr store with `tables`
     10x Genomics                 a file `.h5`, or a folder with `matrix.mtx`, also with `.gz`
     Xenium output                a folder with `experiment.xenium`
-    MERSCOPE output              a folder with `cell_by_gene.csv`
+    MERSCOPE output              a folder with one `*cell_by_gene*.csv`, also with `.gz`
     CosMx output                 a folder with one `*_exprMat_file.csv`, also with `.gz`
-    seqFISH output               a folder with `*_CellCoordinates.csv`
+    seqFISH output               a folder with `*_CellCoordinates.csv`, also with `.gz`
     text                         `.csv` or `.tsv`, also with `.gz`
     ============================ ====================================================================
 
@@ -70,16 +71,17 @@ def read(path: str | Path) -> ad.AnnData:
     Warns
     -----
     UserWarning
-        If cells are left out because a platform gives no position for them, or genes because not all regions have
-        them.
+        If cells are left out because a platform gives no position or no counts for them, or genes because not all
+        regions have them.
 
     Raises
     ------
     FileNotFoundError
         If there is nothing at this path.
     ValueError
-        If the format is not known; the message lists those that are. If there is a named pipe at this path, or an HDF5
-        file so damaged that the library crashes or does not end.
+        If the format is not known; the message lists those that are. If a number is missing in a text table, or it is
+        one of the tables of a platform's folder. If there is a named pipe at this path, or an HDF5 file so damaged
+        that the library crashes or does not end.
     ImportError
         If the format needs an extra that is not installed; the message names it, and the function that reads it.
 
@@ -102,7 +104,9 @@ def read(path: str | Path) -> ad.AnnData:
 def _unknown_format(path: Path) -> str:
     known = "; ".join(f"{form.name} ({form.recognized_by})" for form in FORMATS)
     message = f"{path} has no known format. Expected one of these: {known}."
+    of_platforms = (*_platform_tables.TABLES_OF_CELLS, *_platform_tables.OTHER_TABLES)
     inside = sorted(path.iterdir()) if path.is_dir() else []
+    inside = [file for file in inside if not (file.name[0] == "." or _platform_tables.is_one_of(file, of_platforms))]
     for form in FORMATS:
         for candidate in inside:
             if form.matches(candidate):
@@ -123,11 +127,20 @@ def _is_spatialdata(path: Path) -> bool:
 
 
 def _ends_in(*endings: str) -> Callable[[Path], bool]:
-    return lambda path: path.name.endswith(endings)
+    return lambda path: path.is_file() and path.name.lower().endswith(endings)
 
 
 def _holds(pattern: str) -> Callable[[Path], bool]:
-    return lambda path: any(path.glob(pattern)) or any(path.glob(f"{pattern}.gz"))
+    return lambda path: bool(_platform_tables.find_files(path, pattern))
+
+
+def _read_text(path: Path) -> ad.AnnData:
+    if _platform_tables.is_one_of(path, _platform_tables.TABLES_OF_CELLS):
+        raise ValueError(
+            f"{path} is one of the tables that a platform writes: give the folder {path.parent} with all of "
+            "them. To read this table alone, give it another name."
+        )
+    return _tables.read_text(path)
 
 
 FORMATS = (  # text comes last: folders of platforms hold tables that are not of genes
@@ -137,10 +150,8 @@ FORMATS = (  # text comes last: folders of platforms hold tables that are not of
     Format("10x Genomics", "a file .h5", _ends_in(".h5"), _tenx.read_h5),
     Format("10x Genomics", "a folder with matrix.mtx", _holds("matrix.mtx"), _tenx.read_folder),
     Format("Xenium", "a folder with experiment.xenium", _holds("experiment.xenium"), _spatialdata.read_xenium),
-    Format("MERSCOPE", "a folder with cell_by_gene.csv", _holds("cell_by_gene.csv"), _platform_tables.read_merscope),
-    Format("CosMx", "a folder with *_exprMat_file.csv", _holds("*_exprMat_file.csv"), _platform_tables.read_cosmx),
-    Format(
-        "seqFISH", "a folder with *_CellCoordinates.csv", _holds("*_CellCoordinates.csv"), _platform_tables.read_seqfish
-    ),
-    Format("text", "a file .csv or .tsv, also .gz", _ends_in(*_tables.TEXT_ENDINGS), _tables.read_text),
+    Format("MERSCOPE", "a folder with *cell_by_gene*.csv", _holds(MERSCOPE_COUNTS), _platform_tables.read_merscope),
+    Format("CosMx", "a folder with *_exprMat_file.csv", _holds(COSMX_COUNTS), _platform_tables.read_cosmx),
+    Format("seqFISH", f"a folder with *{SEQFISH_CELLS}", _holds(f"*{SEQFISH_CELLS}"), _platform_tables.read_seqfish),
+    Format("text", "a file .csv or .tsv, also .gz", _ends_in(*_tables.TEXT_ENDINGS), _read_text),
 )

@@ -47,6 +47,11 @@ def read_xenium(path: Path) -> ad.AnnData:
         except FileNotFoundError as error:
             missing = error.filename or error
             raise FileNotFoundError(f"{path} is not complete: it has no {missing}. Copy the whole folder.") from error
+        except AssertionError as error:  # spatialdata-io compares the names of cells in the files
+            raise ValueError(
+                f"{path} does not fit together: cells.parquet, cells.zarr.zip and cell_feature_matrix.h5 do not have "
+                "the same cells in the same order. Copy the whole folder again, and leave out cells after reading."
+            ) from error
 
 
 def _import(module: str, function: str, extra: str, path: Path) -> Any:

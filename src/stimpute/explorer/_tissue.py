@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -165,11 +166,14 @@ def drawable_labels(adata: AnnData) -> dict[str, pd.Series]:
 
 def _palette(adata: AnnData, name: str, column: pd.Series) -> list[str]:
     """Find the colors of the categories that are drawn, in the colors of all; empty if they are not given."""
-    given = [str(color) for color in np.asarray(in_memory(adata.uns.get(f"{name}_colors", [])))]
     known = read_column(adata.obs, name)
     if not isinstance(known.dtype, pd.CategoricalDtype) or not isinstance(column.dtype, pd.CategoricalDtype):
         return []
-    codes = known.cat.categories.get_indexer(column.cat.categories)
+    given = in_memory(adata.uns.get(f"{name}_colors", []))
+    if isinstance(given, Mapping):
+        given = [given.get(category, given.get(str(category))) for category in known.cat.categories]
+    given = np.atleast_1d(np.asarray(given, dtype=object)).tolist()
     if len(given) != len(known.cat.categories) or not all(is_color_like(color) for color in given):
         return []
-    return [given[code] for code in codes]
+    codes = known.cat.categories.get_indexer(column.cat.categories)
+    return [str(given[code]) for code in codes]

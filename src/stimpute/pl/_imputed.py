@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, ListedColormap, LogNorm, Normalize, PowerNorm
 
 from stimpute._messages import check_count, missing_key
 from stimpute.data._expression import Expression
@@ -142,6 +142,8 @@ def _color_scales(
     """
     expression = [gene.values[panel] for panel in (MEASURED, IMPUTED) if panel in gene.values]
     norm = Normalize() if norm is None else copy.deepcopy(norm)
+    if type(norm) not in (Normalize, LogNorm, PowerNorm):  # has limits of its own kind, for example around a center
+        norm.autoscale_None(np.concatenate(expression))
     if norm.vmin is None:
         positive = np.concatenate(expression)
         positive = positive[positive > 0]

@@ -104,8 +104,12 @@ def _in_order_of(truth: Matrix | pd.DataFrame, bound: Matrix | pd.DataFrame, nam
     """Put the cells and genes of a table in the order of the measured ones."""
     if not isinstance(truth, pd.DataFrame) or not isinstance(bound, pd.DataFrame):
         return bound
+    if truth.index.equals(bound.index) and truth.columns.equals(bound.columns):
+        return bound
     if set(truth.index) != set(bound.index) or set(truth.columns) != set(bound.columns):
         raise ValueError(f"`{name}` has other cells or genes than the measured values; expected the same names.")
+    if not bound.index.is_unique or not bound.columns.is_unique:
+        raise ValueError(f"`{name}` is in another order than the measured values, and its names repeat.")
     return bound.loc[truth.index, truth.columns]
 
 

@@ -19,7 +19,8 @@ from stimpute.pp._embedding_files import UNKNOWN
 Duplicates = Literal["error", "first", "longest"]
 
 GENE = re.compile(r"(?:\bGN=|\bgene=|\bgene_symbol:)([^\s\]]+)")  # NCBI writes [gene=OR4F5]
-GENCODE = re.compile(r"^ENS\w+(?:\.\d+)?\|(?:[^|]*\|){5}([^|\s]+)")  # the seventh of the parts between bars
+# The seventh of the parts between bars; the sixth in old releases, whose first part is the transcript.
+GENCODE = re.compile(r"^ENS[A-Z]*(?:P\d[^|]*\|[^|]*|T\d[^|]*)\|(?:[^|]*\|){4}([^|\s]+)")
 ACCESSION = re.compile(r"^(?:sp|tr)\|([^|\s]+)\|")
 ACCESSION_OF_PROTEIN = r"(?:[NXYWA]P_\d+|ENS[A-Z]*P\d+)(?:\.\d+)?"  # of NCBI and Ensembl
 RELEASE = re.compile(r"\brelease=(\S+)")
@@ -34,9 +35,9 @@ def read_fasta(path: str | os.PathLike[str], *, duplicates: Duplicates = "error"
     """Read protein sequences from a FASTA file, plain or gzipped.
 
     The gene is the word after `GN=` (UniProt), `gene=` (coding sequences of NCBI, and the cache of
-    :func:`fetch_proteins`) or `gene_symbol:` (Ensembl) in the header, or the seventh part between bars (GENCODE);
-    otherwise the first word, which is an accession in the protein files of NCBI. The accession is the middle part of
-    `sp|P51448|RORB_MOUSE`, otherwise the first word.
+    :func:`fetch_proteins`) or `gene_symbol:` (Ensembl) in the header, or the seventh part between bars (GENCODE; the
+    sixth if the first is a transcript); otherwise the first word, which is an accession in the protein files of NCBI.
+    The accession is the middle part of `sp|P51448|RORB_MOUSE`, otherwise the first word.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ class Results:
             observed = self.held_out[self.validation.settings.reliability_metric]
             is_measured = table.index.isin(observed.index)
             if "measured" in table:
-                is_measured |= table["measured"].eq(True).to_numpy()
+                is_measured |= table["measured"].eq(True).fillna(False).to_numpy(bool)
             table = table.assign(observed=observed.reindex(table.index), measured=is_measured)
         return _ranked(table.assign(within_groups=self._within_groups.reindex(table.index)))
 

@@ -15,7 +15,7 @@ from sklearn.metrics import (
 
 from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
-from stimpute.data._annotations import in_memory, read_column
+from stimpute.data._annotations import in_memory, opened
 from stimpute.data._expression import Expression
 from stimpute.data._result import check_same_cells
 from stimpute.tl._measured import read_measured
@@ -85,10 +85,11 @@ def clustering_scores(
     >>> stimpute.tl.clustering_scores(spatial, model.impute(), labels="cell_type")
     """
     check_arguments(clustering_scores, locals())
+    spatial, imputed = opened(spatial), opened(imputed)
     if labels not in spatial.obs:
         raise missing_key(labels, "spatial.obs", spatial.obs.columns, "Name the column of cell types by `labels=`.")
     check_same_cells(spatial, imputed)
-    column = read_column(spatial.obs, labels)
+    column = spatial.obs[labels]
     is_labeled = column.notna().to_numpy()
     truth = column[is_labeled].astype(str)
     unmeasured = _unmeasured_genes(imputed[is_labeled])
@@ -111,7 +112,7 @@ def _unmeasured_genes(imputed: ad.AnnData) -> ad.AnnData:
     """Select the genes that were not measured; all genes if none are left."""
     selected = imputed
     if "measured" in imputed.var:
-        is_new = ~read_column(imputed.var, "measured").to_numpy(bool)
+        is_new = ~imputed.var["measured"].to_numpy(bool)
         if is_new.any():
             selected = imputed[:, is_new]
     return ad.AnnData(in_memory(selected.X), obs=selected.obs[[]], var=selected.var[[]])

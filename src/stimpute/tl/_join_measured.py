@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stimpute._arguments import check_arguments
-from stimpute.data._annotations import in_memory, layers_by_name
+from stimpute.data._annotations import layers_by_name, opened
 from stimpute.data._expression import Expression
 from stimpute.data._result import check_same_cells, without_values
 from stimpute.tl._measured import measured_names, read_measured
@@ -52,6 +52,7 @@ def join_measured(
     >>> scanpy.pl.embedding(joined, "spatial", color=["Gad1", "Rorb"])
     """
     check_arguments(join_measured, locals())
+    spatial, imputed = opened(spatial), opened(imputed)
     check_same_cells(spatial, imputed)
     measured = read_measured(spatial, imputed, layer, expression)
     new = imputed[:, ~imputed.var_names.isin(measured.var_names)]
@@ -66,7 +67,7 @@ def join_measured(
 def _join_var(spatial: AnnData, imputed: AnnData, new: pd.DataFrame) -> pd.DataFrame:
     """Join the gene tables; columns that only one of them has are empty for the genes of the other."""
     names = measured_names(spatial, imputed)
-    measured = in_memory(spatial.var).copy()
+    measured = spatial.var.copy()
     if not spatial.var_names.equals(names):
         measured["gene_id"] = spatial.var_names
     measured.index = names

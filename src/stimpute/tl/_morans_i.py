@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stimpute._arguments import check_arguments
-from stimpute.data._annotations import in_memory
+from stimpute.data._annotations import in_memory, opened
 from stimpute.data._expression import Expression
 from stimpute.data._result import check_imputed_genes, check_same_cells, position_keys
 from stimpute.tl._measured import read_measured
@@ -68,6 +68,7 @@ def morans_i(
     >>> stimpute.tl.morans_i(spatial, model.impute(genes=["Gad1", "Rorb"]))
     """
     check_arguments(morans_i, locals())
+    spatial, imputed = opened(spatial), opened(imputed)
     spatial_key, library_key = position_keys(spatial, imputed, spatial_key, library_key)
     check_same_cells(spatial, imputed)
     compared = pd.Index(imputed.var_names if genes is None else genes)
@@ -88,7 +89,7 @@ def _spatial_neighbors(spatial: ad.AnnData, spatial_key: str, library_key: str |
     import squidpy as sq
 
     sections = [] if library_key is None else [library_key]
-    obs = in_memory(spatial.obs)[sections].astype("category")
+    obs = spatial.obs[sections].astype("category")
     obs = obs.apply(lambda column: column.cat.remove_unused_categories())  # squidpy looks for their cells, too
     n_cells = obs[library_key].value_counts() if sections else pd.Series([len(obs)])
     if n_cells.min() <= n_neighbors:

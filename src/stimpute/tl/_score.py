@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anndata as ad
+import dask.array as da
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -13,6 +14,7 @@ from scipy import sparse
 import stimpute.tl.metrics as metric_functions
 from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key, name_list, warn, with_article
+from stimpute.data._annotations import in_memory, opened
 from stimpute.tl.metrics._profiles import Axis, Matrix
 
 METRICS: dict[str, Callable[..., np.ndarray]] = {
@@ -83,12 +85,11 @@ def score(
     if groupby is not None and axis == "cell":
         raise ValueError('A cell is in one group: `groupby` needs `axis="gene"`.')
     if isinstance(truth, ad.AnnData) and isinstance(predicted, ad.AnnData):
-        truth, predicted = _match_names(truth, predicted, genes)
+        truth, predicted = _match_names(opened(truth), opened(predicted), genes)
         if isinstance(groupby, str):
             groupby = list(_read_groups(groupby, truth, predicted))
         names = truth.obs_names if axis == "cell" else truth.var_names
-        truth = truth.X
-        predicted = predicted.X
+        truth, predicted = (in_memory(x) if isinstance(x, da.Array) else x for x in (truth.X, predicted.X))
     elif isinstance(truth, ad.AnnData) or isinstance(predicted, ad.AnnData):
         found = f"`truth` is {with_article(type(truth))} and `predicted` {with_article(type(predicted))}"
         raise TypeError(f"{found}; expected two AnnData or two matrices.")
