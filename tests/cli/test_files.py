@@ -5,7 +5,14 @@ import numpy as np
 import platform_folders
 import pytest
 
-from stimpute.cli._files import check_output_file, check_output_folder, figure_names, is_fasta, read_gene_list
+from stimpute.cli._files import (
+    check_different,
+    check_output_file,
+    check_output_folder,
+    figure_names,
+    is_fasta,
+    read_gene_list,
+)
 from stimpute.datasets import _spatialdata
 
 
@@ -34,6 +41,12 @@ def test_gene_lists(tmp_path):
     assert len(read_gene_list(many)) == 1000
     with pytest.raises(FileNotFoundError, match="does not exist"):
         read_gene_list(str(tmp_path / "none.txt"))
+
+
+def test_two_outputs_have_two_names(tmp_path):
+    check_different(out=tmp_path / "a.zarr", save_model=tmp_path / "b", plots=None)
+    with pytest.raises(ValueError, match=r"--out and --save-model are both .*a\.zarr. Give one of them another name"):
+        check_different(out=tmp_path / "a.zarr", plots=None, save_model=tmp_path / "a.zarr")
 
 
 def test_fasta_files_are_known_by_their_name(tmp_path):

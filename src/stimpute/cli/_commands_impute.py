@@ -11,7 +11,13 @@ from stimpute._messages import warn
 from stimpute.cli import _options as opt
 from stimpute.cli import _steps as steps
 from stimpute.cli._console import Console
-from stimpute.cli._files import check_inputs, check_output_file, check_output_folder, read_gene_list
+from stimpute.cli._files import (
+    check_different,
+    check_inputs,
+    check_output_file,
+    check_output_folder,
+    read_gene_list,
+)
 
 if TYPE_CHECKING:
     from stimpute import StImputeModel
@@ -81,6 +87,7 @@ def impute(
     check_output_file("--report", report, (".html",))
     check_output_folder("--plots", plots)
     check_output_folder("--save-model", save_model, new=True)
+    check_different(out=out, report=report, plots=plots, save_model=save_model)
     if saved is not None and save_model is not None:
         raise ValueError("--model is saved already: leave out --save-model.")
     if save_reference and save_model is None:

@@ -147,6 +147,23 @@ def check_output_folder(option: str, path: Path | None, *, new: bool = False) ->
     _check_writable(option, path, path if path.is_dir() else path.parent)
 
 
+def check_different(**outputs: Path | None) -> None:
+    """Check that no two outputs, by the names of their options, have the same path.
+
+    Raises
+    ------
+    ValueError
+        If two have.
+    """
+    options: dict[Path, str] = {}
+    for name, path in outputs.items():
+        if path is not None:
+            option = f"--{name.replace('_', '-')}"
+            other = options.setdefault(path.absolute(), option)
+            if other != option:
+                raise ValueError(f"{other} and {option} are both {path}. Give one of them another name.")
+
+
 def _check_writable(option: str, path: Path, folder: Path) -> None:
     """Check that the folder that will hold a path exists and can be written to."""
     if not folder.is_dir():
