@@ -450,7 +450,7 @@ def test_a_pair_with_other_cells_gets_its_bars_from_the_study_of_systems(paper, 
     free = pd.concat([free[(free["method"] != "kNN") | (free["pair"] != "OSMFISH")], same.assign(axis="gene")])
     written = page.Page(tmp_path)
     draw_front(free, written)
-    assert "OSMFISH_VISP: all bars are from the study of systems, on 1000 cells" in written.front
+    assert "OSMFISH_VISP: ridge and both lines are from the study of accuracy" in written.front
     assert "OSMFISH:" not in written.front
     assert "reference values" in written.front
 
