@@ -144,10 +144,29 @@ def test_statistics_are_of_the_first_dataset_that_has_the_gene(several):
     dense = expression.dense(np.arange(9))
     for gene, index in enumerate(first):
         values = dense[index == DATASET, gene]
-        assert expression.mean[gene] == pytest.approx(values.mean(), rel=1e-5)
-        assert expression.std[gene] == pytest.approx(values.std(), rel=1e-4)
-        assert expression.detection_rate[gene] == pytest.approx((values > 0).mean())
+        expected = {"mean": values.mean(), "std": values.std(), "detection_rate": (values > 0).mean()}
+        for name, value in expected.items():
+            on_scale = expression.on_first_scale(index, name, np.array([value]))
+            assert getattr(expression, name)[gene] == pytest.approx(on_scale[0], rel=1e-4)
     np.testing.assert_allclose(expression.n_expressing(np.arange(9)), (counts > 0).sum(0))
+
+
+@pytest.mark.parametrize("total", [50, 5e4])
+def test_a_gene_that_only_another_dataset_has_gets_the_scale_of_the_first(total):
+    """The second dataset is normalized to another total than that of the first, 600."""
+    rng = np.random.default_rng(0)
+    genes = pd.RangeIndex(300).astype(str)
+    first = rng.poisson(rng.gamma(1.0, 2.0, 300), (400, 300))
+    second = rng.permuted(first, axis=0)
+    values = np.vstack([log_normalized(first), np.log1p(total * second / second.sum(1, keepdims=True))])
+    expected = ReferenceExpression(matrix(values[:400], genes, is_counts=False))
+    values[:400, :60] = 0
+    found = ReferenceExpression(matrix(values, genes, is_counts=False), np.repeat([0, 1], 400))
+    for name in ("mean", "std", "detection_rate"):
+        error = np.abs(getattr(found, name) - getattr(expected, name))
+        assert error[:60].mean() < 0.1
+        assert error[60:].max() < 1e-6
+    assert np.abs(found.datasets[1].mean[:60] - expected.mean[:60]).mean() > 0.5
 
 
 def test_values_of_two_genes_are_of_the_first_dataset_that_has_both(several):
@@ -249,7 +268,7 @@ def test_the_fingerprint_depends_on_each_relation(related):
     for relation in ("protein", "net"):
         changed = related.copy()
         slot = changed.varm if relation == "protein" else changed.varp
-        slot[relation] = slot[relation] * 2
+        slot[relation] = slot[relation] * 2 if relation == "protein" else slot[relation].power(2)
         found.append(digest(changed))
     changed = related.copy()
     changed.var["has_protein"] = True

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from stimpute import pp
 from stimpute.data import _coexpression
 from stimpute.data._coexpression import Coexpression
 from stimpute.data._expression import ExpressionMatrix
@@ -244,6 +245,16 @@ def test_an_edge_of_any_weight_is_an_edge(coexpression):
     found = Edges(graph, coexpression).similarity(np.array([0]))
     np.testing.assert_allclose(found, [[0, 0.01, 0, 0]])
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("factor", [1, 1000])
+def test_weights_of_a_network_have_the_scale_of_correlations(expression, factor):
+    adata = AnnData(expression.dense(np.arange(expression.n_genes)), var=pd.DataFrame(index=expression.genes))
+    edges = pd.DataFrame({"a": adata.var_names[:3], "b": adata.var_names[1:4], "weight": np.array([1, 0.5, 0.25])})
+    pp.add_gene_network(adata, edges.assign(weight=factor * edges["weight"]), "net")
+    shared = np.arange(4)
+    found = load_relations(adata, expression, shared, ["net"])["net"].similarity(shared)
+    np.testing.assert_allclose(found[[0, 1, 2], [1, 2, 3]], [1, 0.5, 0.25])
 
 
 def test_what_a_fingerprint_reads_of_vectors_does_not_depend_on_their_type(coexpression):

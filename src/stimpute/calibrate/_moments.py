@@ -10,6 +10,7 @@ import numpy as np
 from stimpute.data._arrays import Shape
 
 MIN_STD = 1e-3
+MIN_GENES = 3  # that vary; with fewer all are used
 PENALTY = 1.0  # of the regressions on standardized statistics
 MIN_PENALTY = 1e-6  # of the intercept
 MAX_STATISTIC = 3.0  # standardized statistics are clipped here
@@ -49,9 +50,11 @@ class Moments:
         center = statistics.mean(0)
         scale = statistics.std(0) + 1e-6
         x = _standardize(statistics, center, scale)
+        varies = std > 0  # the logarithm would make an outlier of a gene that is constant
+        varies |= varies.sum() < MIN_GENES
         rows = [
             _fit_mixture(x, mean, MATCHED_MEAN),
-            _fit_mixture(x, np.log(std + MIN_STD), MATCHED_STD),
+            _fit_mixture(x[varies], np.log(std[varies] + MIN_STD), MATCHED_STD),
         ]
         return cls(center, scale, np.array(rows))
 

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from stimpute.data._normalize import EPSILON, standardize
 from stimpute.data._reference import Reference, ReferenceDataset, ReferenceExpression
 
+STATISTICS = ("mean", "std", "detection_rate")  # of genes
 CELLS_PER_BLOCK = 1024
 MAX_GENES = 2000  # shared genes that cells are clustered on, the most variable ones
 N_COMPONENTS = 30  # principal components that cells are clustered on
@@ -132,6 +133,8 @@ class Metacells:
     def weighted_statistics(self, genes: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Compute :func:`gene_statistics` over cells that are weighted by their metacell, shape (n_genes, 3).
 
+        Like these they are of the first dataset that has a gene, on the scale of the very first one.
+
         Parameters
         ----------
         genes
@@ -143,7 +146,9 @@ class Metacells:
         for index, part in enumerate(self.by_dataset):
             chosen = self.expression.first_dataset[genes] == index
             cell_weights = part.cell_weights(weights[self.dataset == index])
-            result[chosen] = weighted_gene_statistics(part.dataset, genes[chosen], cell_weights)
+            found = weighted_gene_statistics(part.dataset, genes[chosen], cell_weights)
+            for column, statistic in enumerate(STATISTICS):
+                result[chosen, column] = self.expression.on_first_scale(index, statistic, found[:, column])
         return result
 
 
@@ -202,7 +207,7 @@ def _cluster(dataset: ReferenceDataset, shared: np.ndarray, n: int, seed: int) -
 
 def gene_statistics(expression: ReferenceExpression, genes: np.ndarray) -> np.ndarray:
     """Return mean, standard deviation and detection rate of genes in the reference, shape (n_genes, 3)."""
-    return np.column_stack([expression.mean[genes], expression.std[genes], expression.detection_rate[genes]])
+    return np.column_stack([getattr(expression, statistic)[genes] for statistic in STATISTICS])
 
 
 def weighted_gene_statistics(dataset: ReferenceDataset, genes: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stimpute.data._relations import Relation
 
 
+FAR = 1e6  # times the largest value of a statistic
 GENES_PER_BLOCK = 1024  # whose values are converted at once, so that no second copy of the expression is made
 
 
@@ -87,7 +88,7 @@ class ReferenceExpression:
     """Log-normalized expression of all datasets of the reference, over the union of their genes.
 
     A dataset has the genes that any of its cells expresses. Each is normalized by its own totals. What is known of a
-    gene as a whole is taken from the first dataset that has it.
+    gene as a whole is taken from the first dataset that has it, on the scale of the very first one.
 
     Parameters
     ----------
@@ -149,9 +150,35 @@ class ReferenceExpression:
                 unknown &= ~known
         return result
 
+    def on_first_scale(self, index: int, statistic: str, values: np.ndarray) -> np.ndarray:
+        """Bring a statistic of genes in a dataset to the scale of the first one, which may be deeper, or normalized.
+
+        The quantiles over the genes that both have are matched. 0 stays 0, and beyond the largest value of these genes
+        the factor is that of this value.
+
+        Parameters
+        ----------
+        index
+            Number of the dataset.
+        statistic
+            `"mean"`, `"std"` or `"detection_rate"`.
+        values
+            In this dataset, shape (n_chosen,).
+        """
+        both = self.has_gene[0] & self.has_gene[index]
+        own, first = (np.sort(getattr(self.datasets[number], statistic)[both]) for number in (index, 0))
+        if index == 0 or not both.any() or own[-1] == 0:
+            return values
+        matched = np.interp(values, [*own, FAR * own[-1]], [*first, FAR * first[-1]])
+        return np.where(values == 0, 0, matched)
+
     def _of_first_dataset(self, statistic: str) -> np.ndarray:
         by_dataset = np.stack([getattr(dataset, statistic) for dataset in self.datasets])
-        return by_dataset[self.first_dataset, np.arange(self.n_genes)]
+        result = by_dataset[self.first_dataset, np.arange(self.n_genes)]
+        for index in range(1, len(self.datasets)):
+            only_here = (self.first_dataset == index) & self.has_gene[index]
+            result[only_here] = self.on_first_scale(index, statistic, result[only_here])
+        return result
 
     @cached_property
     def mean(self) -> np.ndarray:

@@ -176,5 +176,6 @@ def load_relations(
         if stored.kind == "vectors":
             relations[name] = Vectors(stored.values.copy(), stored.has_values.copy(), coexpression, centered)
         else:
-            relations[name] = Edges(stored.values.copy(), coexpression)
+            graph = stored.values / max(1, stored.values.max())  # on the scale of correlations, which stand beside them
+            relations[name] = Edges(sparse.csr_matrix(graph), coexpression)
     return relations

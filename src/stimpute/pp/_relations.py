@@ -118,7 +118,8 @@ def add_gene_network(
         Reference AnnData. It is annotated in place, see below; its expression does not change.
     edges
         One edge per row: gene, gene and, optionally, a weight in a column `weight` or in the third column. Weights are
-        1 if there are none. An edge that is listed twice gets its larger weight. Edges from a gene to itself and edges
+        1 if there are none. The model divides weights by the largest one if that is above 1, as scores of STRING up
+        to 1000 are. An edge that is listed twice gets its larger weight. Edges from a gene to itself and edges
         of weight 0 are dropped.
     name
         Name of the relation. A relation of the same name is replaced.

@@ -13,6 +13,7 @@ from stimpute.data._coexpression import Coexpression
 from stimpute.data._expression import read_expression
 from stimpute.data._reference import ReferenceExpression
 from stimpute.data._relation_store import COEXPRESSION, StoredRelation, read_relation, write_relation
+from stimpute.model._setup import read_datasets
 from stimpute.tl._folds import minimal_copy
 
 PERMUTED_COEXPRESSION = "permuted_coexpression"
@@ -63,10 +64,15 @@ def permute_relation(
 def _permuted_coexpression(
     reference: AnnData, shared: np.ndarray, rng: np.random.Generator, setup: Mapping[str, Any], centered: bool
 ) -> StoredRelation:
-    """Make a relation that holds, for the shared genes, the co-expression of randomly chosen other genes."""
+    """Make a relation that holds, for the shared genes, the co-expression of randomly chosen genes that vary.
+
+    A gene that does not vary is co-expressed with none, and would get back its true co-expression.
+    """
     matrix = read_expression(reference, expression=setup.get("expression", "counts"))
-    other = rng.permutation(reference.n_vars)[shared]
-    similarity = Coexpression(ReferenceExpression(matrix), other, centered).similarity(other)
+    expression = ReferenceExpression(matrix, read_datasets(reference, setup.get("dataset_key"))[0])
+    varying = rng.permutation(np.flatnonzero(expression.std > 0))
+    other = np.resize(varying, len(shared))
+    similarity = Coexpression(expression, other, centered).similarity(other)
     entries = sparse.coo_matrix(similarity)
     n_genes = reference.n_vars
     graph = sparse.csr_matrix((entries.data, (shared[entries.row], shared[entries.col])), shape=(n_genes, n_genes))
