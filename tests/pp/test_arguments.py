@@ -70,6 +70,7 @@ TESTED = {
         "expression": "test_measured_expression",
         "gene_symbols": "test_measured_expression",
         "target_sum": "test_measured_expression",
+        "input_genes": "test_measured_expression",
     },
     "read_fasta": {"path": "test_fasta", "duplicates": "test_fasta"},
 }
