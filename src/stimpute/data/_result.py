@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
@@ -53,7 +53,7 @@ def log1p_record(adata: AnnData, *, counts: bool) -> dict[str, Any]:
     known = adata.uns.get("log1p")
     if not counts and isinstance(known, Mapping) and known.get("base") is not None:
         return dict(known)
-    return {"base": float(np.e)}  # scanpy has None or nothing, which not all versions can store or concatenate
+    return {"base": math.e}  # scanpy has None or nothing, which not all versions can store or concatenate
 
 
 def without_values(adata: AnnData, var: pd.DataFrame, about: dict[str, Any]) -> AnnData:
