@@ -80,5 +80,4 @@ STUDY = Study(
     show=show,
     all_cells=("OSMFISH_VISP",),  # the cells of the paper
     parts=PARTS + WITH_PUBLISHED_TOTALS,
-    one_seed=(*BESIDE, *WITH_PUBLISHED_TOTALS),
 )

@@ -138,5 +138,4 @@ STUDY = Study(
     measure=measure,
     show=show,
     seeds=(0,),
-    pairs=("OSMFISH", "MERFISH_HYPOTHALAMUS", "STARMAP_V1", "SYNTHETIC"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 from _pairs import Pair
-from benchmarks.paper._compare import SIMULATED
 from benchmarks.paper._study import Study
 from benchmarks.paper._systems_page import show
 from peers import _measure
@@ -34,7 +33,6 @@ STUDY = Study(
     measure=measure,
     parts=_measure.SYSTEMS,
     show=show,
-    one_seed=(SIMULATED, "uniport_3000"),
+    one_seed=("uniport_3000",),
     n_cells=_measure.N_CELLS,
-    pairs=("OSMFISH", "OSMFISH_VISP", "MERFISH_HYPOTHALAMUS", "STARMAP_V1", "SYNTHETIC"),
 )
