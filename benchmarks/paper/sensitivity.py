@@ -165,11 +165,12 @@ def _judge(recipe: str, rows: pd.DataFrame, base: pd.DataFrame, page: Page) -> N
 
 
 def _best_others(metric: str) -> pd.Series:
-    """Read the mean of the best system of the paper's comparison, on the same cells and folds, by pair."""
+    """Read the mean of the best system of the paper's comparison, by pair, where it had the same cells and folds."""
     measured = _cache.read("systems", systems.STUDY)
     if "gene" not in measured:
         return pd.Series(dtype=float)
-    chosen = measured[measured["gene"].notna() & (measured["seed"] == 0) & measured["method"].isin(PEERS)]
+    measured = measured[measured["gene"].notna() & ~measured["pair"].isin(STUDY.all_cells)]
+    chosen = measured[(measured["seed"] == 0) & measured["method"].isin(PEERS)]
     return means(chosen, [metric])[metric].groupby("pair", sort=False).max()
 
 

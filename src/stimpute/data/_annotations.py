@@ -22,6 +22,19 @@ def read_column(frame: Any, name: str) -> pd.Series:
     return frame[name] if isinstance(frame, pd.DataFrame) else in_memory(frame[[name]])[name]
 
 
+def check_no_missing(frame: Any, name: str, where: str) -> None:
+    """Check that every cell has a value in a column of `obs`; `where` names the table in the message.
+
+    Raises
+    ------
+    ValueError
+        If a cell has none.
+    """
+    n_missing = int(read_column(frame, name).isna().sum())
+    if n_missing:
+        raise ValueError(f"`{where}[{name!r}]` has no value for {n_missing} cell(s). Fill it in, or drop the cells.")
+
+
 def in_memory(value: Any) -> Any:
     """Copy a value, into memory if it is not there.
 
@@ -66,15 +79,11 @@ def has_lazy_annotations(adata: AnnData) -> bool:
 
 def read_annotations(adata: AnnData) -> AnnData:
     """Return an AnnData whose annotations are in memory; its values stay where they are."""
-    if not has_lazy_annotations(adata):
-        return adata
-    result = with_annotations(adata, adata.X)
-    result.layers.update(layers_by_name(adata))
-    return result
+    return _with_layers(adata, adata.X) if has_lazy_annotations(adata) else adata
 
 
-def opened(adata: AnnData) -> AnnData:
-    """Return an AnnData that can be indexed as one in memory: annotations are, values are Dask arrays if in a file."""
+def unbacked(adata: AnnData) -> AnnData:
+    """Return an AnnData that is neither backed nor lazily annotated; values in a file are Dask arrays."""
     if not adata.isbacked:
         return read_annotations(adata)
     matrix = adata.X
@@ -82,6 +91,10 @@ def opened(adata: AnnData) -> AnnData:
         matrix = with_clear_errors(read_elem_lazy(matrix))
     elif hasattr(matrix, "group"):  # sparse, in the file
         matrix = with_clear_errors(read_elem_lazy(matrix.group))
+    return _with_layers(adata, matrix)
+
+
+def _with_layers(adata: AnnData, matrix: Any) -> AnnData:
     result = with_annotations(adata, matrix)
     result.layers.update(layers_by_name(adata))
     return result

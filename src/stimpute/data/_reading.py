@@ -112,7 +112,7 @@ def stamps_of(sources: tuple[Source, ...]) -> Stamps:
 def with_clear_errors(array: da.Array, *, may_change: bool = True) -> da.Array:
     """Return a Dask array whose tasks that read known files raise :class:`ChangedDataError` if they cannot.
 
-    They do so, too, where a file was written again that may not change.
+    Unless it `may_change`, they also raise it if the file was written again.
     """
     graph: dict[Hashable, Any] = dict(array.dask)
     found = {key: tuple(sources_in(task)) for key, task in graph.items()}

@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stimpute._messages import missing_key, name_list
-from stimpute.data._annotations import in_memory, read_column
+from stimpute.data._annotations import check_no_missing, in_memory
 
 SCANPY_PCA = "X_pca"
 PACKAGES = ("stimpute", "scvi-tools", "torch", "anndata", "numpy")
@@ -146,9 +146,6 @@ def position_keys(
         library_key = recorded if recorded in spatial.obs else None
     if library_key is not None and library_key not in spatial.obs:
         raise missing_key(library_key, "spatial.obs", spatial.obs.columns)
-    n_missing = 0 if library_key is None else int(read_column(spatial.obs, library_key).isna().sum())
-    if n_missing:
-        raise ValueError(
-            f"`spatial.obs[{library_key!r}]` has no value for {n_missing} cell(s). Fill it in, or drop the cells."
-        )
+    if library_key is not None:
+        check_no_missing(spatial.obs, library_key, "spatial.obs")
     return spatial_key, library_key

@@ -23,14 +23,20 @@ COSMX_CONTROLS = ("NegPrb", "Negative", "SystemControl", "FalseCode")  # beginni
 COSMX_LONG_NAME = r"^c_\d+_\d+_(\d+_\d+)$"  # c_<slide>_<fov>_<cell>_<fov>, if `cell_ID` is of the whole study
 COSMX_BACKGROUND = "0_"  # molecules outside of cells are those of cell 0 of each field of view
 SEQFISH_CELLS, SEQFISH_COUNTS = "_CellCoordinates.csv", "_CellxGene.csv"
-TABLES_OF_CELLS = (
-    *(MERSCOPE_COUNTS, MERSCOPE_CELLS, COSMX_COUNTS, COSMX_CELLS),
-    *(f"*{SEQFISH_CELLS}", f"*{SEQFISH_COUNTS}"),
-)
+TABLES_OF_SEQFISH = (f"*{SEQFISH_CELLS}", f"*{SEQFISH_COUNTS}")
+TABLES_OF_CELLS = (MERSCOPE_COUNTS, MERSCOPE_CELLS, COSMX_COUNTS, COSMX_CELLS, *TABLES_OF_SEQFISH)
 OTHER_TABLES = (  # of folders of platforms and of 10x Genomics, for which they are not read as text
-    *("*detected_transcripts*.csv", "*_tx_file.csv", "*_fov_positions_file.csv", "*-polygons.csv"),
-    *("*_TranscriptList*.csv", "cells.csv.gz", "transcripts.csv.gz", "*_boundaries.csv.gz"),
-    *("*barcodes.tsv", "*features.tsv", "*genes.tsv"),
+    "*detected_transcripts*.csv",
+    "*_tx_file.csv",
+    "*_fov_positions_file.csv",
+    "*-polygons.csv",
+    "*_TranscriptList*.csv",
+    "cells.csv.gz",
+    "transcripts.csv.gz",
+    "*_boundaries.csv.gz",
+    "*barcodes.tsv",
+    "*features.tsv",
+    "*genes.tsv",
 )
 
 

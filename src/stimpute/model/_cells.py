@@ -217,7 +217,8 @@ def vote(labels: pd.Series, index: np.ndarray, cosine: np.ndarray, cells: pd.Ind
     confidence = votes.max(1, initial=0) / np.maximum(weights.sum(1), 1e-12)
     winner = np.full(len(index), -1)  # the code of a missing label
     any_vote = votes.any(1)
-    winner[any_vote] = votes[any_vote].argmax(1)
+    if any_vote.any():
+        winner[any_vote] = votes[any_vote].argmax(1)
     label = pd.Categorical.from_codes(winner, dtype=labels.dtype)
     return pd.DataFrame({"label": label, "confidence": confidence}, index=cells)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,8 @@ class StImputeModel(SetupMixin, SaveMixin):
         check_arguments(StImputeModel.__init__, locals(), but=("spatial", "reference", "relations"))
         if named := [name for name, value in recipe_kwargs.items() if isinstance(value, AnnData)]:
             raise TypeError(f"Found datasets called {named}; expected `StImputeModel(spatial, reference)`.")
+        if isinstance(relations, Iterable) and not isinstance(relations, str):
+            relations = list(relations)  # which a saved model can store
         if isinstance(recipe, Recipe):
             check_registered(type(recipe))
             recipe_kwargs = {**recipe.hyperparameters(), **recipe_kwargs}

@@ -17,7 +17,7 @@ from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, 
 
 from stimpute._arguments import OF_CONTAINERS, READ_FILES
 from stimpute._messages import check_type, missing_key, with_article
-from stimpute.data._annotations import has_lazy_annotations, in_memory, read_column
+from stimpute.data._annotations import check_no_missing, has_lazy_annotations, in_memory, read_column
 from stimpute.data._checksums import KnownCells
 from stimpute.data._expression import Expression, expression_arguments, find_matrix
 from stimpute.data._lazy import open_expression
@@ -121,11 +121,7 @@ def check_batches(adata: AnnData, batch_key: str | None) -> None:
         return
     if batch_key not in adata.obs:
         raise missing_key(batch_key, "adata.obs", adata.obs.columns)
-    n_missing = int(read_column(adata.obs, batch_key).isna().sum())
-    if n_missing:
-        raise ValueError(
-            f"`adata.obs[{batch_key!r}]` has no value for {n_missing} cell(s). Fill it in, or drop the cells."
-        )
+    check_no_missing(adata.obs, batch_key, "adata.obs")
 
 
 def read_datasets(adata: AnnData, dataset_key: str | None) -> tuple[np.ndarray | None, tuple[str, ...]]:

@@ -22,8 +22,8 @@ REFERENCE_FILE = "reference.h5ad"
 def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.AnnData:
     """Keep expression, gene names, which genes have vectors, and the relations that the model uses.
 
-    Cell names and all other columns of `obs` and `var` are dropped because they may identify donors. Names of batches
-    and datasets are kept.
+    Cell names, all other columns of `obs` and `var`, and names of batches that no cell has are dropped, because they
+    may identify donors. Names of the other batches and of datasets are kept.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def minimal_reference(model: StImputeModel, labels: Sequence[str] = ()) -> ad.An
             columns.append(key)
     reference = read_annotations(reference)
     obs = reference.obs[columns].set_axis(pd.RangeIndex(reference.n_obs).astype(str))
-    about_genes = [name for name in reference.var if name == setup["gene_symbols"] or str(name).startswith("has_")]
+    obs = obs.apply(lambda column: column.cat.remove_unused_categories() if hasattr(column, "cat") else column)
+    about_genes = [name for name in (setup["gene_symbols"], f"has_{PROTEIN}") if name in reference.var]
     minimal = ad.AnnData(obs=obs, var=reference.var[about_genes].set_axis(reference.var_names.astype(object)))
     if setup["layer"] is None:
         minimal.X = reference.X

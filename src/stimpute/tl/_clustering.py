@@ -15,7 +15,7 @@ from sklearn.metrics import (
 
 from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key
-from stimpute.data._annotations import in_memory, opened
+from stimpute.data._annotations import in_memory, unbacked
 from stimpute.data._expression import Expression
 from stimpute.data._result import check_same_cells
 from stimpute.tl._measured import read_measured
@@ -85,7 +85,7 @@ def clustering_scores(
     >>> stimpute.tl.clustering_scores(spatial, model.impute(), labels="cell_type")
     """
     check_arguments(clustering_scores, locals())
-    spatial, imputed = opened(spatial), opened(imputed)
+    spatial, imputed = unbacked(spatial), unbacked(imputed)
     if labels not in spatial.obs:
         raise missing_key(labels, "spatial.obs", spatial.obs.columns, "Name the column of cell types by `labels=`.")
     check_same_cells(spatial, imputed)

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stimpute._arguments import check_arguments
-from stimpute.data._annotations import layers_by_name, opened
+from stimpute.data._annotations import layers_by_name, unbacked
 from stimpute.data._expression import Expression
 from stimpute.data._result import check_same_cells, without_values
 from stimpute.tl._measured import measured_names, read_measured
@@ -52,7 +52,7 @@ def join_measured(
     >>> scanpy.pl.embedding(joined, "spatial", color=["Gad1", "Rorb"])
     """
     check_arguments(join_measured, locals())
-    spatial, imputed = opened(spatial), opened(imputed)
+    spatial, imputed = unbacked(spatial), unbacked(imputed)
     check_same_cells(spatial, imputed)
     measured = read_measured(spatial, imputed, layer, expression)
     new = imputed[:, ~imputed.var_names.isin(measured.var_names)]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stimpute._arguments import check_arguments
-from stimpute.data._annotations import in_memory, opened
+from stimpute.data._annotations import in_memory, unbacked
 from stimpute.data._expression import Expression
 from stimpute.data._result import check_imputed_genes, check_same_cells, position_keys
 from stimpute.tl._measured import read_measured
@@ -68,7 +68,7 @@ def morans_i(
     >>> stimpute.tl.morans_i(spatial, model.impute(genes=["Gad1", "Rorb"]))
     """
     check_arguments(morans_i, locals())
-    spatial, imputed = opened(spatial), opened(imputed)
+    spatial, imputed = unbacked(spatial), unbacked(imputed)
     spatial_key, library_key = position_keys(spatial, imputed, spatial_key, library_key)
     check_same_cells(spatial, imputed)
     compared = pd.Index(imputed.var_names if genes is None else genes)

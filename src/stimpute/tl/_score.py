@@ -14,7 +14,7 @@ from scipy import sparse
 import stimpute.tl.metrics as metric_functions
 from stimpute._arguments import check_arguments
 from stimpute._messages import missing_key, name_list, warn, with_article
-from stimpute.data._annotations import in_memory, opened
+from stimpute.data._annotations import in_memory, unbacked
 from stimpute.tl.metrics._profiles import Axis, Matrix
 
 METRICS: dict[str, Callable[..., np.ndarray]] = {
@@ -85,7 +85,7 @@ def score(
     if groupby is not None and axis == "cell":
         raise ValueError('A cell is in one group: `groupby` needs `axis="gene"`.')
     if isinstance(truth, ad.AnnData) and isinstance(predicted, ad.AnnData):
-        truth, predicted = _match_names(opened(truth), opened(predicted), genes)
+        truth, predicted = _match_names(unbacked(truth), unbacked(predicted), genes)
         if isinstance(groupby, str):
             groupby = list(_read_groups(groupby, truth, predicted))
         names = truth.obs_names if axis == "cell" else truth.var_names

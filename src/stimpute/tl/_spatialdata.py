@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from stimpute._arguments import check_arguments
 from stimpute._messages import missing_extra, missing_key
 from stimpute._names import safe_names
-from stimpute.data._annotations import opened
+from stimpute.data._annotations import unbacked
 from stimpute.data._result import recorded_setup
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def to_spatialdata(
         )
     region_key = measured.uns[ATTRS]["region_key"]
     instance_key = measured.uns[ATTRS]["instance_key"]
-    table = opened(imputed).copy()
+    table = unbacked(imputed).copy()
     table.uns.pop(ATTRS, None)
     table.obs[[region_key, instance_key]] = measured.obs.loc[table.obs_names, [region_key, instance_key]]
     regions = table.obs[region_key].astype("category").cat.remove_unused_categories()

@@ -12,6 +12,11 @@ from scvi.train import Trainer, TrainingPlan
 
 from stimpute._messages import LARGEST, check_at_least, check_at_most
 
+UNSUITABLE = {
+    "fast_dev_run": "For a quick trial pass `max_epochs=1`.",
+    "enable_checkpointing": "A trained model is stored by `model.save`.",
+}
+DOUBLE = ("64", "64-true")
 RATES = ("lr", "weight_decay", "eps")  # options of the plan that are numbers
 
 
@@ -35,19 +40,25 @@ def check_one_device(devices: int | list[int] | str) -> None:
         )
 
 
-def check_trainer_arguments(names: Iterable[str]) -> None:
-    """Check that scvi-tools' trainer, or Lightning's, has arguments of these names.
+def check_trainer_arguments(options: Mapping[str, Any]) -> None:
+    """Check that scvi-tools' trainer, or Lightning's, has such arguments, and that a training of phases can use them.
 
     Raises
     ------
     TypeError
         If neither has; the message names those that are spelled most alike.
+    ValueError
+        If it is `fast_dev_run`, `enable_checkpointing`, or double precision.
     """
-    known = [*inspect.signature(Trainer).parameters, *inspect.signature(lightning.Trainer).parameters]
-    for name in names:
+    known = {*inspect.signature(Trainer).parameters, *inspect.signature(lightning.Trainer).parameters} - {"kwargs"}
+    for name, value in options.items():
         if name not in known:
             hint = _similar(name, known)
             raise TypeError(f"`train` has no argument {name!r}, and neither has `scvi.train.Trainer`.{hint}")
+        if value and name in UNSUITABLE:
+            raise ValueError(f"`{name}` is {value!r}; expected False. {UNSUITABLE[name]}")
+    if str(options.get("precision")) in DOUBLE:
+        raise ValueError(f'`precision` is {options["precision"]!r}; expected "32-true", or a lower one.')
 
 
 def check_plan_options(options: Mapping[str, Any]) -> None:

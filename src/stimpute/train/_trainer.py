@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,6 +67,7 @@ class PhaseTrainer:
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
     history: dict[str, pd.DataFrame] = field(default_factory=dict)
     longest: int = 0
+    callbacks: dict[Callback, dict[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
         check_count(0, seed=self.seed)
@@ -78,6 +80,9 @@ class PhaseTrainer:
         if self.seed > MAX_SEED:
             raise ValueError(f"`seed` is {self.seed}; expected at most {MAX_SEED}.")
         self.seed = int(self.seed)  # torch takes no integer of numpy
+        given = self.trainer_kwargs.get("callbacks") or []
+        callbacks = [given] if isinstance(given, Callback) else list(given)
+        self.callbacks = {callback: copy.deepcopy(callback.state_dict()) for callback in callbacks}
 
     @property
     def device(self) -> torch.device:
@@ -185,8 +190,9 @@ class PhaseTrainer:
         options = {"log_every_n_steps": 1, **self.trainer_kwargs}
         wanted = options.pop("enable_progress_bar", True) and options.pop("progress_bar_refresh_rate", 1) > 0
         options["enable_progress_bar"] = bool(show_progress and wanted and can_draw_progress())
-        given = options.pop("callbacks", None) or []
-        callbacks = [given] if isinstance(given, Callback) else list(given)
+        callbacks = list(self.callbacks)
+        for callback, state in self.callbacks.items():  # each phase begins anew, for example early stopping
+            callback.load_state_dict(copy.deepcopy(state))
         options.pop("simple_progress_bar", None)  # of scvi-tools, in place of which phases are drawn
         if options["enable_progress_bar"]:
             callbacks.append(PhaseBar(name))
