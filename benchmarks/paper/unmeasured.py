@@ -21,7 +21,7 @@ from benchmarks.paper._predictions import (
     unmeasured_fold,
 )
 from benchmarks.paper._scalars import ASKED_HERE, RULE, add_verdict, differences, seeds_of
-from benchmarks.paper._study import Study
+from benchmarks.paper._study import REAL_PAIRS, Study
 from benchmarks.paper.clustering import DEFAULT, LABELS_PERMUTED, METRICS, scores
 
 from stimpute.tl import gene_folds
@@ -107,5 +107,6 @@ STUDY = Study(
     measure=measure,
     show=show,
     seeds=(0,),
+    pairs=(*REAL_PAIRS, "SYNTHETIC"),  # the reference of OSMFISH_VISP has no gene that the section lacks
     parts=PARTS,
 )

@@ -206,6 +206,14 @@ def test_missing_labels(saved, pair):
     assert isinstance(table["label"].dtype, pd.CategoricalDtype)
 
 
+def test_labels_that_are_all_missing(saved, pair):
+    reference = bare(pair[1])
+    reference.obs["none"] = pd.Categorical([None] * N_REFERENCE)
+    table = StImputeModel.load(saved, pair[0], reference, accelerator="cpu").transfer_labels("none")
+    assert table["label"].isna().all()
+    assert (table["confidence"] == 0).all()
+
+
 def lose_a_cell(reference):
     reference._inplace_subset_obs(reference.obs_names[:-1])
 

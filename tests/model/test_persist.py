@@ -202,6 +202,13 @@ def test_a_relation_that_is_added_later_is_not_used(saved, pair, model, imputed)
     assert result.var.equals(imputed.var)
 
 
+@pytest.mark.parametrize("given", [iter, pd.Index, tuple, np.array])
+def test_relations_given_as_another_container_are_stored(given, pair, tmp_path):
+    fitted = fit(*set_up(*pair), "crossfit", {"max_epochs": 1}, relations=given(["protein"]))
+    fitted.save(tmp_path / "model")
+    assert load(tmp_path / "model", *pair).relations == fitted.relations == ["protein"]
+
+
 def test_spatial_data_that_lack_genes(saved, pair):
     with pytest.raises(ValueError, match=pair[0].var_names[0]):
         load(saved, bare(pair[0][:, 1:]), pair[1])

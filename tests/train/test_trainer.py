@@ -50,9 +50,9 @@ def line_batches(trainer, n=33, batch_size=8):
     return trainer.batches({"x": x, "y": 3 * x}, batch_size)
 
 
-def run(trainer, epochs=5, **kwargs):
+def run(trainer, epochs=5, name="line", **kwargs):
     module = Line()
-    trainer.run("line", module, line_batches(trainer), epochs, **kwargs)
+    trainer.run(name, module, line_batches(trainer), epochs, **kwargs)
     return module
 
 
@@ -185,6 +185,36 @@ def test_callbacks_of_the_user_are_called():
     run(make_trainer(trainer_kwargs={"callbacks": count, "simple_progress_bar": True}), 1)
     run(make_trainer(trainer_kwargs={"callbacks": None}), 1)
     assert epochs == [0, 1, 2, 0]
+
+
+def test_callbacks_begin_each_phase_anew():
+    """Early stopping that has waited in one phase would end the next one too early."""
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    stop = EarlyStopping("train_loss", min_delta=1e9, patience=2, check_on_train_epoch_end=True)  # never so much
+    trainer = make_trainer(trainer_kwargs={"callbacks": [stop]})
+    for name in ("one", "two"):
+        run(trainer, 9, name=name)
+    assert len(trainer.history["one_train_loss"]) == len(trainer.history["two_train_loss"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("fast_dev_run", True, "max_epochs=1"),
+        ("enable_checkpointing", True, r"model\.save"),
+        ("precision", 64, "32-true"),
+        ("precision", "64-true", "32-true"),
+    ],
+)
+def test_trainer_arguments_that_phases_cannot_use_are_refused(name, value, advice):
+    with pytest.raises(ValueError, match=f"`{name}` is .*{advice}"):
+        make_trainer(trainer_kwargs={name: value})
+
+
+def test_trainer_arguments_that_phases_can_use():
+    for given in ({"fast_dev_run": False}, {"enable_checkpointing": False}, {"precision": "32-true"}):
+        run(make_trainer(trainer_kwargs=given), 1)
 
 
 @pytest.mark.parametrize(("plan_class", "lr"), [(LossPlan, 1e37), (OneCyclePlan, 1e38)])

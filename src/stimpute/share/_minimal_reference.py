@@ -12,7 +12,7 @@ import pandas as pd
 
 from stimpute._messages import missing_key
 from stimpute.data._annotations import read_annotations
-from stimpute.data._relation_store import copy_relations
+from stimpute.data._relation_store import PROTEIN, copy_relations
 from stimpute.model import StImputeModel
 from stimpute.model._reference import read_same_reference
 

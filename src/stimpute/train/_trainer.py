@@ -55,6 +55,8 @@ class PhaseTrainer:
         Losses per epoch by phase; `attrs["untrained"]` of a table is the value before training.
     longest
         The recipe's number of epochs of the longest phase that was run.
+    callbacks
+        Those in `trainer_kwargs`, with their states, which each phase begins with.
     """
 
     accelerator: str = "auto"
