@@ -144,17 +144,18 @@ def test_layers_and_symbols_travel(tissue, tmp_path):
 
 
 def test_no_name_of_a_batch_without_cells_travels(tissue, tmp_path):
-    reference = tissue.reference.copy()
-    donors = np.where(np.arange(reference.n_obs) % 2, "donor1", "donor2")
-    reference.obs["donor"] = pd.Categorical(donors, categories=["Jane", "donor1", "donor2"])
+    spatial, reference = tissue.spatial.copy(), tissue.reference.copy()
+    for data in (spatial, reference):
+        donors = np.where(np.arange(data.n_obs) % 2, "donor1", "donor2")
+        data.obs["donor"] = pd.Categorical(donors, categories=["Jane", "donor1", "donor2"])
+        StImputeModel.setup_anndata(data, batch_key="donor")
     reference.var["has_Jane"] = True
-    StImputeModel.setup_anndata(reference, batch_key="donor")
-    model = StImputeModel(tissue.spatial, reference, **OPTIONS["crossfit"])
+    model = StImputeModel(spatial, reference, **OPTIONS["crossfit"])
     model.train(max_epochs=1, accelerator="cpu", enable_progress_bar=False)
     path = share.save(model, tmp_path / "shared", save_reference=True)
     assert list(ad.read_h5ad(path / "reference.h5ad").obs["donor"].cat.categories) == ["donor1", "donor2"]
     assert not [file.name for file in path.iterdir() if b"Jane" in file.read_bytes()]
-    np.testing.assert_array_equal(impute(share.load(path, tissue.spatial.copy())).X, impute(model).X)
+    np.testing.assert_array_equal(impute(share.load(path, spatial.copy())).X, impute(model).X)
 
 
 def test_a_reference_that_was_changed_is_not_shared(folder, tissue, tmp_path):

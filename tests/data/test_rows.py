@@ -208,6 +208,16 @@ def test_a_file_that_was_replaced_is_named(file_and_path, x):
         by_rows(adata.X)
 
 
+def test_a_relative_path_in_another_directory_is_named(x, tmp_path, monkeypatch):
+    AnnData(x).write_h5ad(tmp_path / "a.h5ad")
+    monkeypatch.chdir(tmp_path)
+    adata = ad.read_h5ad("a.h5ad", backed="r")
+    by_rows(adata.X)
+    monkeypatch.chdir("/")
+    with pytest.raises(ChangedDataError, match=r"^a.h5ad is not in the working directory, .*absolute path"):
+        by_rows(adata.X)
+
+
 def test_a_file_that_is_open_for_writing_is_refused(x, tmp_path):
     AnnData(x).write_h5ad(tmp_path / "a.h5ad")
     adata = ad.read_h5ad(tmp_path / "a.h5ad", backed="r+")

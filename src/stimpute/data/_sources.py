@@ -159,7 +159,12 @@ def check_file(element: Any) -> None:
 
 
 def written_again(path: str | Path) -> ChangedDataError:
-    """Make the error for a file that was replaced."""
+    """Make the error for a file that is no longer at its path."""
+    if not Path(path).is_absolute() and not Path(path).exists():
+        return ChangedDataError(
+            f"{path} is not in the working directory, {Path.cwd()}: it was removed, or the directory was changed after "
+            "the file had been opened by a relative path. Open it again by its absolute path, and pass the new AnnData."
+        )
     return ChangedDataError(
         f"{path} was written again or removed since it was opened: names and values may be those of different cells. "
         'Open it again by `anndata.read_h5ad(path, backed="r")`, and pass the new AnnData.'

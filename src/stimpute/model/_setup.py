@@ -17,7 +17,7 @@ from scvi.data.fields import BaseAnnDataField, CategoricalObsField, LayerField, 
 
 from stimpute._arguments import OF_CONTAINERS, READ_FILES
 from stimpute._messages import check_type, missing_key, with_article
-from stimpute.data._annotations import check_no_missing, has_lazy_annotations, in_memory, read_column
+from stimpute.data._annotations import check_no_missing, in_memory, read_column
 from stimpute.data._checksums import KnownCells
 from stimpute.data._expression import Expression, expression_arguments, find_matrix
 from stimpute.data._lazy import open_expression
@@ -65,16 +65,15 @@ def registered_fields(
     stored = read_stored(find_matrix(adata, layer), keys)
     matrix = open_expression(adata, layer=layer, expression=expression, gene_symbols=gene_symbols)
     check_batches(adata, batch_key)
-    batch_field = LazyBatchField if has_lazy_annotations(adata) else CategoricalObsField
     fields: list[BaseAnnDataField] = [
         LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False, correct_data_format=False),
-        batch_field(REGISTRY_KEYS.BATCH_KEY, batch_key),
+        CategoryField(REGISTRY_KEYS.BATCH_KEY, batch_key),
     ]
     if read_coordinates(adata, spatial_key) is not None:
         fields.append(ObsmField(SPATIAL_KEY, spatial_key))
     if dataset_key is not None:
         check_batches(adata, dataset_key)
-        fields.append(CategoricalObsField(DATASET_KEY, dataset_key))
+        fields.append(CategoryField(DATASET_KEY, dataset_key))
     return fields, KnownCells(adata.obs_names, matrix.genes, matrix.checksums, stored)
 
 
@@ -91,15 +90,18 @@ def check_anndata(of_mudata: str, **datasets: object) -> None:
         check_type(AnnData, advice, **{name: data})
 
 
-class LazyBatchField(CategoricalObsField):
-    """Register batches of an AnnData whose `obs` was read lazily, which scvi-tools cannot."""
+class CategoryField(CategoricalObsField):
+    """Register the categories that cells have, also of an `obs` that was read lazily, which scvi-tools cannot.
+
+    Categories without cells may name donors, and a model is shared with what is registered.
+    """
 
     def register_field(self, adata: AnnData) -> dict[str, Any]:
-        """Write the code of each cell's batch to `obs`, as scvi-tools does."""
+        """Write the code of each cell's category to `obs`, as scvi-tools does."""
         column = pd.Series(0, adata.obs_names)
         if not self.is_default:
             column = read_column(adata.obs, self._original_attr_key)
-        codes = column.astype("category").cat
+        codes = column.astype("category").cat.remove_unused_categories().cat
         adata.obs[self.attr_key] = codes.codes.to_numpy()
         return {
             self.CATEGORICAL_MAPPING_KEY: codes.categories.to_numpy(copy=True),
