@@ -329,6 +329,8 @@ def change(folder, edit):
         lambda d: d["init"].update(relations=7),
         lambda d: d["spatial_setup"].update(cls="evil"),
         lambda d: d["spatial_setup"].update(layer={"a": 1}),
+        lambda d: d["spatial_setup"].clear(),
+        lambda d: d["data_record"]["reference_setup"].pop("gene_symbols"),
         lambda d: d["registry"].pop("field_registries"),
         lambda d: d["registry"]["field_registries"].update(X=3),
         lambda d: d["data_record"].update(reference_shape=[1, 2, 3]),

@@ -155,7 +155,7 @@ def test_duplicated_gene_names_are_listed_once(adata):
         read_expression(adata)
     assert list(read_gene_names(adata, "symbol")) == list("ABCDEF")
     adata.var["symbol"] = "Rorb"
-    with pytest.raises(ValueError, match=r"1 duplicated gene name\(s\), among them Rorb\."):
+    with pytest.raises(ValueError, match=r"1 dup.* in `adata.var\['symbol'\]`, among them Rorb\..*duplicates\.$"):
         read_gene_names(adata, "symbol")
 
 

@@ -4,6 +4,7 @@ import copy
 import os
 import shutil
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -225,6 +226,20 @@ def test_save_with_all_data(model, expected, tmp_path):
     without = load(tmp_path / "all", adata=False, reference=False)
     assert without.adata is None
     assert without.reference is None
+
+
+def test_options_of_files_are_for_both_data_sets(model, tmp_path):
+    model.save(tmp_path / "all", save_anndata=True, save_reference=True, compression="gzip")
+    for name in ("adata", "reference"):
+        with h5py.File(tmp_path / "all" / f"{name}.h5ad") as file:
+            stored = file["X"]["data"] if isinstance(file["X"], h5py.Group) else file["X"]
+            assert stored.compression == "gzip"
+
+
+def test_an_unknown_option_of_save_is_refused(model, tmp_path):
+    with pytest.raises(TypeError, match=r"`save` has no argument 'save_refrence'\. Did you mean save_reference"):
+        model.save(tmp_path / "model", save_refrence=True)
+    assert not (tmp_path / "model").exists()
 
 
 def test_prefix_and_overwrite(model, expected, tmp_path):

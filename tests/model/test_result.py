@@ -96,7 +96,14 @@ def test_a_store_has_the_version_that_viewers_read(model, tmp_path, of_anndata):
     np.testing.assert_array_equal(anndata.read_zarr(tmp_path / "x.zarr").X, imputed.X.compute())
 
 
-@pytest.mark.parametrize("name", ["o.h5", "o.csv", "o.CSV"])
+def test_an_address_is_no_path(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"`out` is s3://bucket/imputed.zarr; expected a path on a disk"):
+        model.impute(genes=GENES, out="s3://bucket/imputed.zarr", progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["o.h5", "o.csv", "o.CSV", ".h5ad", ".zarr"])
 def test_a_store_does_not_get_the_name_of_another_kind_of_file(model, tmp_path, name):
     with pytest.raises(ValueError, match=r"expected the name of a zarr store.*'imputed.h5ad'"):
         model.impute(genes=GENES, out=tmp_path / name, progress=False)

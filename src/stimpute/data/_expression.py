@@ -178,8 +178,10 @@ def read_gene_names(adata: AnnData, gene_symbols: str | None = None) -> pd.Index
         names = names.rename(None)
     repeated = names[names.duplicated()].unique()
     if len(repeated):
+        where = "" if gene_symbols is None else f" in `adata.var[{gene_symbols!r}]`"
+        advice = ", or call `adata.var_names_make_unique()`" if gene_symbols is None else ""
         raise ValueError(
-            f"The data set has {len(repeated)} duplicated gene name(s), among them {name_list(repeated)}. Gene names "
-            "must be unique: merge or drop the duplicates, or call `adata.var_names_make_unique()`."
+            f"The data set has {len(repeated)} duplicated gene name(s){where}, among them {name_list(repeated)}. Gene "
+            f"names must be unique: merge or drop the duplicates{advice}."
         )
     return names

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
 from anndata import AnnData
+from scvi.model.base import BaseModelClass
 
 from stimpute import _reading
 from stimpute._atomic import filling
@@ -99,13 +102,31 @@ def readable(dir_path: str | Path) -> Iterator[None]:
         ) from error
 
 
+def write_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the options of `save` that are of :meth:`anndata.AnnData.write_h5ad`.
+
+    Raises
+    ------
+    TypeError
+        If an option is neither of that nor of `save`; the message names those that are spelled most alike.
+    """
+    of_save = set(inspect.signature(BaseModelClass.save).parameters)
+    of_files = set(inspect.signature(AnnData.write_h5ad).parameters) - {"self", "filename"}
+    for name in options:
+        if name not in of_save | of_files:
+            alike = get_close_matches(name, [*of_save, "save_reference", *of_files], n=2)
+            hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
+            raise TypeError(f"`save` has no argument {name!r}.{hint}")
+    return {name: value for name, value in options.items() if name in of_files}
+
+
 def is_plain(adata: AnnData) -> bool:
     """Tell whether AnnData can write an AnnData as it is, and leaves it as it was."""
     return not adata.isbacked and not has_lazy_annotations(adata)
 
 
-def write_data(adata: AnnData, path: Path) -> None:
-    """Write an AnnData that may be backed or lazy, block by block.
+def write_data(adata: AnnData, path: Path, **options: Any) -> None:
+    """Write an AnnData that may be backed or lazy, block by block; options are those of `AnnData.write_h5ad`.
 
     Backed data would point to the new file, which is moved, if AnnData wrote them.
     """
@@ -115,7 +136,7 @@ def write_data(adata: AnnData, path: Path) -> None:
         adata.layers.update(layers)
         if raw is not None:
             adata.raw = AnnData(_by_rows(raw.X), var=in_memory(raw.var), varm=in_memory(raw.varm))
-    adata.write_h5ad(path)
+    adata.write_h5ad(path, **options)
 
 
 def _by_rows(matrix: Any) -> Any:

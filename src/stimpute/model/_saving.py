@@ -51,10 +51,13 @@ class SaveMixin(BaseModelClass):
         save_anndata, save_reference
             Whether to write the spatial data, and the reference, beside the model, where :meth:`load` finds them.
         args, kwargs
-            See :meth:`scvi.model.base.BaseModelClass.save`.
+            See :meth:`scvi.model.base.BaseModelClass.save`; options of :meth:`anndata.AnnData.write_h5ad`, such as
+            `compression="gzip"`, are for both data sets.
 
         Raises
         ------
+        TypeError
+            If an argument is unknown.
         ValueError
             If the folder exists and `overwrite` is False, or data to be written were changed since the model was made.
 
@@ -67,13 +70,15 @@ class SaveMixin(BaseModelClass):
             self.data.read_cells(None)  # what could not be loaded again is not written
         if save_reference:
             read_same_reference(self.data.need_reference().adata, self.data.record, self.recipe)
+        of_files = _persist.write_options(kwargs)
         with _persist.saving(dir_path, prefix or "", overwrite=overwrite) as partial:
             is_plain = self.adata is not None and _persist.is_plain(self.adata)
             super().save(str(partial), prefix, True, save_anndata and is_plain, *args, **kwargs)
             if save_anndata and not is_plain:
-                _persist.write_data(self.data.section(None), partial / f"{prefix or ''}{_persist.ADATA_FILE}")
+                path = partial / f"{prefix or ''}{_persist.ADATA_FILE}"
+                _persist.write_data(self.data.section(None), path, **of_files)
             if save_reference:
-                _persist.write_data(self.reference, partial / f"{prefix or ''}{_persist.REFERENCE_FILE}")
+                _persist.write_data(self.reference, partial / f"{prefix or ''}{_persist.REFERENCE_FILE}", **of_files)
 
     @classmethod
     def load(

@@ -64,7 +64,9 @@ def _check_path(out: str | Path) -> None:
     """Check that a result can be written to a path of this name."""
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"`out` is {out!r}; expected the path of a zarr store or of an .h5ad file.")
-    if Path(out).suffix.lower() in (".h5", ".csv"):
+    if "://" in str(out):
+        raise ValueError(f"`out` is {out}; expected a path on a disk. Write there, and upload the result.")
+    if Path(out).suffix.lower() in (".h5", ".csv") or Path(out).name.lower() in (".h5ad", ".zarr"):
         raise ValueError(
             f"`out` is {out}; expected the name of a zarr store, such as 'imputed.zarr', or of a file, such as "
             "'imputed.h5ad'. For another kind of file leave `out` out, and write the result."

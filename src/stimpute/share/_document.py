@@ -214,8 +214,8 @@ def _check_training(record: Any, path: Path) -> None:
 
 def _check_setup(setup: dict[str, Any], path: Path) -> None:
     known = set(inspect.signature(StImputeModel.setup_anndata).parameters) - {"adata", "kwargs"}
-    valid = set(setup) <= known and all(value is None or isinstance(value, (str, bool)) for value in setup.values())
-    need(valid, path, f"a setup should hold names for {sorted(known)}")
+    valid = set(setup) == known and all(value is None or isinstance(value, (str, bool)) for value in setup.values())
+    need(valid, path, f"a setup should hold a name or null for each of {sorted(known)}")
 
 
 def _is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
