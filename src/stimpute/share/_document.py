@@ -203,7 +203,7 @@ def _check_record(record: dict[str, Any], path: Path) -> None:
     need(isinstance(datasets, dict), path, "`dataset_setups` should be a dict")
     for setup in (record["reference_setup"], *datasets.values()):
         need(isinstance(setup, dict), path, "the setup of a reference should be a dict")
-        _check_setup(setup, path)
+        _check_setup(setup, path, whole=setup is record["reference_setup"])
 
 
 def _check_training(record: Any, path: Path) -> None:
@@ -212,10 +212,12 @@ def _check_training(record: Any, path: Path) -> None:
     need(valid, path, "`training_record` should hold numbers and texts")
 
 
-def _check_setup(setup: dict[str, Any], path: Path) -> None:
+def _check_setup(setup: dict[str, Any], path: Path, *, whole: bool = True) -> None:
     known = set(inspect.signature(StImputeModel.setup_anndata).parameters) - {"adata", "kwargs"}
-    valid = set(setup) == known and all(value is None or isinstance(value, (str, bool)) for value in setup.values())
-    need(valid, path, f"a setup should hold a name or null for each of {sorted(known)}")
+    valid = set(setup) <= known and all(value is None or isinstance(value, (str, bool)) for value in setup.values())
+    need(valid, path, f"a setup should hold names for {sorted(known)}")
+    missing = known - set(setup)
+    need(not (whole and missing), path, f"a setup lacks {sorted(missing)}")
 
 
 def _is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
