@@ -33,6 +33,6 @@ STUDY = Study(
     measure=measure,
     parts=_measure.SYSTEMS,
     show=show,
-    one_seed=("uniport_3000",),
+    one_seed=("uniport_3000", "transimp_lr_2000"),
     n_cells=_measure.N_CELLS,
 )

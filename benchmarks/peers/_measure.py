@@ -24,9 +24,9 @@ from stimpute.tl import GeneFold
 PARTS = HERE.parent / "paper" / "results" / "systems" / "parts"
 OURS = ("constant", "reference", "kNN", "crossfit", "paper")
 FAST = ("spage", "tissue", "transimp", "transimp_lr")
-SLOW = ("novosparc", "tangram", "uniport_3000", "gimvi", "stplus", "uniport")
+SLOW = ("novosparc", "transimp_lr_2000", "tangram", "uniport_3000", "gimvi", "stplus", "uniport")
 SYSTEMS = (*OURS, *FAST, *SLOW)  # those that take longest last
-VARIANTS = ("tissue", "uniport_3000")  # SpaGE with intervals, and a system that was trained for less
+VARIANTS = ("tissue", "uniport_3000", "transimp_lr_2000")  # SpaGE with intervals; systems trained for less, or longer
 COSTLY = ("paper", *SLOW)
 LOCK = Lock()
 N_CELLS = 1000
