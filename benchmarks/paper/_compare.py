@@ -78,7 +78,8 @@ def paired(
     Returns
     -------
     Rows pair and other method; columns `difference` (mean over genes), `low` and `high` (its 95 % interval, from the
-    deviation over genes), `better` (share of the genes), `ranks` (the sum of the signed ranks), `p`, `genes`, `seeds`.
+    deviation over genes), `better` (share of the genes), `ranks` (the sum of the signed ranks), `p`, `genes`, `seeds`,
+    `agree` (whether the mean over genes has the same sign with every seed).
     """
     genes = results[results["axis"] == "gene"] if "axis" in results else results
     genes = real(genes)
@@ -91,10 +92,11 @@ def paired(
                 continue
             difference = (values[first] - values[other]).dropna()
             if len(difference):
-                n_seeds = difference.index.get_level_values("seed").nunique()
                 by_gene = difference.groupby(level="gene").mean().to_numpy()
-                rows.append((pair, other, *_test(by_gene), len(by_gene), n_seeds))
-    columns = ["pair", "compared with", "difference", "low", "high", "better", "ranks", "p", "genes", "seeds"]
+                by_seed = difference.groupby(level="seed").mean()
+                agree = bool((by_seed > 0).all() or (by_seed < 0).all())
+                rows.append((pair, other, *_test(by_gene), len(by_gene), len(by_seed), agree))
+    columns = ["pair", "compared with", "difference", "low", "high", "better", "ranks", "p", "genes", "seeds", "agree"]
     found = pd.DataFrame(rows, columns=columns)
     found["p"] = holm(found["p"].to_numpy())
     return found.set_index(["pair", "compared with"])
@@ -189,13 +191,22 @@ def add_verdict_without_test(
 
 
 def is_better(tests: pd.DataFrame) -> pd.Series:
-    """Tell in which rows of :func:`paired` the first method is significantly better, by its mean and by ranks."""
-    return (tests["difference"] > 0) & (tests["ranks"] > 0) & (tests["p"] < ALPHA)
+    """Tell in which rows of :func:`paired` the first method is significantly better, by ranks and with every seed.
+
+    Genes of one seed share their fits, so that a test over genes alone takes a difference between trainings for one
+    between methods.
+    """
+    return is_significant(tests) & (tests["difference"] > 0) & (tests["ranks"] > 0)
 
 
 def is_worse(tests: pd.DataFrame) -> pd.Series:
-    """Tell in which rows of :func:`paired` the first method is significantly worse, by its mean and by ranks."""
-    return (tests["difference"] < 0) & (tests["ranks"] < 0) & (tests["p"] < ALPHA)
+    """Tell in which rows of :func:`paired` the first method is significantly worse, by ranks and with every seed."""
+    return is_significant(tests) & (tests["difference"] < 0) & (tests["ranks"] < 0)
+
+
+def is_significant(tests: pd.DataFrame) -> pd.Series:
+    """Tell in which rows of :func:`paired` p is small, and the mean difference has one sign with every seed."""
+    return (tests["p"] < ALPHA) & tests["agree"].astype(bool)
 
 
 def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
@@ -205,7 +216,8 @@ def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     shown["95 % interval"] = [f"{low:+.{digits}f} to {high:+.{digits}f}" for low, high in intervals]
     shown["better"] = tests["better"].map("{:.0%} of genes".format)
     shown["p"] = tests["p"].map(_write_p)
-    return shown.join(tests[["genes", "seeds"]])
+    agree = ["" if agree else " (signs differ)" for agree in tests["agree"]]
+    return shown.assign(genes=tests["genes"], seeds=tests["seeds"].astype(str) + agree)
 
 
 def describe(tests: pd.DataFrame) -> str:
@@ -219,7 +231,8 @@ def describe(tests: pd.DataFrame) -> str:
     rows = []
     for (pair, other), row in tests.iterrows():
         against = f" against {other}" if others > 1 else ""
-        rows.append(f"{pair}: {write_difference(row)}{against}, p {_write_p(row['p'], '= ')}")
+        signs = "" if row["agree"] else ", signs of seeds differ"
+        rows.append(f"{pair}: {write_difference(row)}{against}, p {_write_p(row['p'], '= ')}{signs}")
     return "; ".join([*rows, counts])
 
 
