@@ -14,8 +14,8 @@ from benchmarks.paper._compare import (
     add_verdict_of_no_gain,
     count,
     is_better,
-    is_worse,
     is_too_few,
+    is_worse,
     paired,
     show_tests,
     wide,
@@ -183,8 +183,8 @@ def _summarize(everything: pd.DataFrame, page: Page) -> None:
             f"**{data}, the central claim of the paper {outcome} by our implementation.** The claim is that a gene "
             "network made from a protein language model (ESM-2) improves imputation. For "
             '`recipe="paper"`, which follows the text of the paper, ESM-2 is significantly better than co-expression '
-            f"on {counted[0]} pairs (on three sections: two references of osmFISH), and better than the same vectors at "
-            f"the wrong genes on {counted[1]} pairs. This control "
+            f"on {counted[0]} pairs (of three sections: osmFISH has two references), and better than the same vectors "
+            f"at the wrong genes on {counted[1]} pairs. This control "
             "decides: a gain that permuted vectors bring as well does not come from what ESM-2 knows of a protein. "
             f"{alone if is_better(without).any() else ''}{_of_centered(everything)}The "
             "gain by ESM-2, with 95 % "
