@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from benchmarks.paper._accuracy_figures import draw_boxes, draw_front
 from benchmarks.paper._compare import (
-    ALL_PAIRS,
     ASKED_HERE,
     add_verdict,
     add_verdict_without_test,
@@ -17,6 +16,8 @@ from benchmarks.paper._compare import (
     wide,
     with_deviation,
 )
+from benchmarks.paper._leak_page import show_leak
+from benchmarks.paper._metric_tables import CONSTANT, LABELS, pairs_of_numbers
 from benchmarks.paper._scalars import MARGIN
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ METHODS = (
     "the gene itself, learned in other cells (oracle)",
     "the gene itself, mean of the given type (oracle)",
 )
-CONSTANT = ("reference mean, calibrated", "constant")
 RULE = f"; rule: by more than {MARGIN}"
-LABELS = {"css": "CSS", "mse": "MSE", "pcc": "PCC", "spearman": "Spearman", "ssim": "SSIM"}
 
 
 def show(results: pd.DataFrame, page: Page) -> None:
@@ -60,7 +59,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
         _show_within(free, page)
         _judge_paper(free, page)
         _judge_crossfit(free, page)
-    _show_leak(results, page)
+    show_leak(results, page)
 
 
 def in_order(results: pd.DataFrame) -> pd.DataFrame:
@@ -123,15 +122,8 @@ def _show_details(free: pd.DataFrame, page: Page) -> None:
         (_of_cells(free, "mean", names), _of_cells(free, "median", names), "by cell: mean / median over cells"),
     ):
         for pair in mean.index.unique("pair"):
-            page.table(_pairs_of_numbers(mean.loc[pair], median.loc[pair]), f"{pair}, {text}", folded=True)
-
-
-def _pairs_of_numbers(first: pd.DataFrame, second: pd.DataFrame, between: str = " / ") -> pd.DataFrame:
-    text = {
-        LABELS[name]: [f"{a:.3f}{between}{b:.3f}" for a, b in zip(first[name], second[name], strict=True)]
-        for name in first
-    }
-    return pd.DataFrame(text, index=first.index)
+            table = pairs_of_numbers(mean.loc[pair], median.loc[pair]).rename(columns=LABELS)
+            page.table(table, f"{pair}, {text}", folded=True)
 
 
 def _show_calibrated(free: pd.DataFrame, page: Page) -> None:
@@ -178,49 +170,6 @@ def _show_within(free: pd.DataFrame, page: Page) -> None:
         for column, text in (("pcc_within", "within cell types"), ("pcc_partial", "without the depth of cells")):
             tests = paired(free, column, "crossfit", [other])
             add_verdict(page, f"`crossfit` is better than {other} {text} (PCC)", "docs", tests)
-
-
-def _show_leak(results: pd.DataFrame, page: Page) -> None:
-    """Compare the protocols on the seeds that both have."""
-    genes = results[results["axis"] == "gene"]
-    by_seed = genes.groupby(["pair", "method", "seed", "totals"], sort=False)[["pcc", "css"]].mean()
-    table = by_seed.unstack("totals")
-    if not {("pcc", "all"), ("pcc", "input")} <= set(table):
-        return
-    table = table.dropna().groupby(level=["pair", "method"], sort=False).mean()
-    table = table.drop(list(CONSTANT), level="method", errors="ignore")
-    page.text(
-        "**The leak.** The published protocol divides a cell by its total over ALL measured genes, so that the count "
-        "of a held-out gene is in every input. The truth is scaled by the same totals, so that it differs, too: the "
-        "difference between the two numbers is that of two protocols, not of the leak alone. Values that were divided "
-        "before are declared normalized, so that `crossfit` cannot compute its totals in every step (see the study of "
-        "preprocessing)."
-    )
-    for name in ("pcc", "css"):
-        text = table[name].apply(lambda row: f"{row['input']:.3f} → {row['all']:.3f}", axis=1)
-        caption = f"Mean {LABELS[name]} over genes: totals over the input genes → over all measured genes, as published"
-        page.table(wide(text, "pair").fillna(""), caption, folded=name == "css")
-    _show_leak_of_all(results.merge(table.index.to_frame(index=False)), page)
-    worth = table[("pcc", "all")] - table[("pcc", "input")]
-    if "paper" in worth.index.get_level_values("method"):
-        claim = "Totals over all genes, as published, make `paper` look better (mean PCC over genes)"
-        add_verdict_without_test(page, claim, "docs", worth.xs("paper", level="method"))
-
-
-def _show_leak_of_all(results: pd.DataFrame, page: Page) -> None:
-    """Write all metrics of both protocols, by gene and by cell, folded; on the seeds that both have."""
-    both = results.groupby(["pair", "method", "seed"])["totals"].transform("nunique") == 2
-    names = list(LABELS)
-    by = ["pair", "method"]
-    for axis, text in (("gene", "genes"), ("cell", "cells")):
-        chosen = results[both & (results["axis"] == axis) & ((axis == "gene") | (results["gene"] == "mean"))]
-        first, second = (
-            chosen[chosen["totals"] == totals].groupby(by, sort=False)[names].mean() for totals in ("input", "all")
-        )
-        table = _pairs_of_numbers(first, second.reindex(first.index), " → ")
-        table = table.sort_index(level="pair", key=lambda pairs: pairs.map(ALL_PAIRS.index), sort_remaining=False)
-        caption = f"Means over {text}: totals over the input genes → over all measured genes, as published"
-        page.table(table, caption, folded=True)
 
 
 def _judge_paper(free: pd.DataFrame, page: Page) -> None:

@@ -91,7 +91,8 @@ def _add_levels(page: Page) -> None:
         evidence = "; ".join(f"{pair}: {own[pair]:.3f} against {errors[other][pair]:.3f}" for pair in errors.index)
         name = "mean" if "mean" in column else "standard deviation"
         claim = f"`crossfit` predicts the {name} of hidden genes better than {other} (root mean squared error)"
-        page.verdict(claim, "docs", judge(list(own < errors[other]), errors.index), f"{evidence} ({SOURCE})")
+        verdict = judge(list(own < errors[other]), errors.index, list(own > errors[other]))
+        page.verdict(claim, "docs", verdict, f"{evidence} ({SOURCE})")
 
 
 def _add_references(page: Page) -> None:

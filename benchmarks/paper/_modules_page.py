@@ -17,7 +17,7 @@ REFERENCE = "reference itself"
 PERMUTED = "measured, cells permuted"
 STRONG = 1.2  # times the measured mean absolute correlation
 NEAR = 0.01  # share of the genes within which a partner must rank
-SHOWN = ("paper", f"paper{CONTROL}", "crossfit", *PEERS, REFERENCE)
+SHOWN = ("paper", f"paper{CONTROL}", "crossfit", f"crossfit{CONTROL}", *PEERS, REFERENCE)
 GENES = "pair of genes"
 DATA = {"Fig. S10": "MouseBrain", "Fig. S11": "osmFISH_Zeisel"}
 CLAIMS = {
@@ -94,7 +94,8 @@ def show_named(named: pd.DataFrame, page: Page) -> None:
             for pair, share in ranked.groupby("pair", sort=False)["same module by chance"].mean().items()
         )
         page.text(f"Two random genes are in the same module with a probability of ({text}).")
-    _judge_named(ranked, page)
+    for recipe in ("paper", "crossfit"):
+        _judge_named(ranked, recipe, page)
 
 
 def _ranks(ranked: pd.DataFrame) -> pd.DataFrame:
@@ -107,31 +108,32 @@ def _ranks(ranked: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _judge_named(ranked: pd.DataFrame, page: Page) -> None:
+def _judge_named(ranked: pd.DataFrame, recipe: str, page: Page) -> None:
     for claim, (where, groups) in CLAIMS.items():
         chosen = ranked[ranked[GENES].isin(groups)] if len(ranked) else ranked
         if chosen.empty:
-            page.verdict(
-                claim, where, "cannot be tested", f"No reference here has both genes (the paper: {DATA[where]})."
-            )
+            text = f"No reference here has both genes (the paper: {DATA[where]})."
+            if recipe == "paper":
+                page.verdict(claim, where, "cannot be tested", text)
             continue
         near = (chosen["rank"] <= NEAR * chosen["n_genes"]) & chosen["same module"].astype(bool)
         found = real(chosen.assign(near=near)).groupby(["pair", GENES, "method"], sort=False)
         table = found.agg(near=("near", "all"), rank=("rank", "mean"), n=("n_genes", "first")).reset_index()
-        ours = table[table["method"] == "paper"].set_index(["pair", GENES])
-        control = table[table["method"] == f"paper{CONTROL}"].set_index(["pair", GENES])["rank"].reindex(ours.index)
+        ours = table[table["method"] == recipe].set_index(["pair", GENES])
+        control = table[table["method"] == f"{recipe}{CONTROL}"].set_index(["pair", GENES])["rank"].reindex(ours.index)
         text = "; ".join(_describe(row, table) for _, row in ours.reset_index().iterrows())
         rule = (
-            f" (rule: among the nearest {NEAR:.0%} of the genes, in the same module, and nearer than with the "
-            "reference permuted)"
+            f" (`{recipe}`; rule: among the nearest {NEAR:.0%} of the genes, in the same module, and nearer than with "
+            "the reference permuted)"
         )
         is_so = ours["near"] & (ours["rank"] < control)
-        page.verdict(claim + rule, where, judge(list(is_so), ours.index.get_level_values("pair")), text)
+        source = where if recipe == "paper" else ASKED_HERE
+        page.verdict(claim + rule, source, judge(list(is_so), ours.index.get_level_values("pair")), text)
 
 
 def _describe(row: pd.Series, table: pd.DataFrame) -> str:
     text = f"{row['pair']}, {row[GENES]}: rank {row['rank']:.0f} of {row['n']:.0f}"
     same = table[(table["pair"] == row["pair"]) & (table[GENES] == row[GENES])].set_index("method")["rank"]
-    others = {REFERENCE: "in the reference itself", f"paper{CONTROL}": "with the reference permuted"}
+    others = {REFERENCE: "in the reference itself", f"{row['method']}{CONTROL}": "with the reference permuted"}
     beside = [f"{text} {same[name]:.0f}" for name, text in others.items() if name in same]
     return text + (f" ({', '.join(beside)})" if beside else "")

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from benchmarks.paper._beside import gain_over, less_than, mean_of, show_beside
 from benchmarks.paper._compare import SIMULATED, real, with_deviation
+from benchmarks.paper._metric_tables import LABELS as OF_GENES
+from benchmarks.paper._metric_tables import pairs_of_numbers
 from benchmarks.paper._systems_claims import (
     CROSSFIT,
     NAMES,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from benchmarks.paper._page import Page
 
 METHODS = (CROSSFIT, PAPER, *RIVALS, *NAMES.values(), "reference mean, calibrated", "constant")
-LABELS = {"pcc": "PCC", "spearman": "Spearman", "css": "CSS", "mse": "MSE", "ssim": "SSIM", "r2": "R²"}
+LABELS = {**OF_GENES, "r2": "R²"}
 DETAILS = {**LABELS, "pcc_within": "PCC within types", "rmse_z": "RMSE of z", "js": "JS"}
 BY_CELL = ("css", "pcc", "spearman", "ssim")
 DRAWN = ("css", "mse", "pcc")
@@ -46,16 +48,16 @@ for; `benchmarks/peers/` has one file per system that says which. Deviations: un
 of the reference; SpaGE is the code that `tissue-sc` brings, and TISSUE makes intervals for its predictions; TransImp
 and TransImpLR train for the 1000 epochs that are the default of 0.1.1, where the authors' examples have 2000 (a row of
 one seed shows what they bring TransImpLR), and TransImp's clusters are found without selecting genes; Tangram gets
-log-normalized values, where its tutorial normalizes totals without a logarithm; gimVI's frequencies are brought to log-normalized values; stPlus takes all other genes where
-there are fewer than it would draw; TransImp maps clusters of the reference, which is its default, and TransImpLR all
-its cells by a map of low rank, which is the variant of the paper's comparison; values that are no number count as 0.
-Tangram adds up the cells that it maps to a cell of the section, as its own function does, so that its values grow with
-the number of reference cells for each cell of the section; the calibrated numbers below show what its error is without
-this. uniPort asks for 30,000 iterations; the row with 3000, of one seed, shows what fewer bring, and no verdict rests
-on it where the other was measured. None rests on TransImpLR with 2000 epochs, nor on TISSUE, whose values are those of
-SpaGE. CPU seconds are for the five folds of one seed, with the processes that a system starts, without the time to import it; memory is the peak of the
-process. The constants have no correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all
-values."""
+log-normalized values, where its tutorial normalizes totals without a logarithm; gimVI's frequencies are brought to
+log-normalized values; stPlus takes all other genes where there are fewer than it would draw; TransImp maps clusters of
+the reference, which is its default, and TransImpLR all its cells by a map of low rank, which is the variant of the
+paper's comparison; values that are no number count as 0. Tangram adds up the cells that it maps to a cell of the
+section, as its own function does, so that its values grow with the number of reference cells for each cell of the
+section; the calibrated numbers below show what its error is without this. uniPort asks for 30,000 iterations; the row
+with 3000, of one seed, shows what fewer bring, and no verdict rests on it where the other was measured. None rests on
+TransImpLR with 2000 epochs, nor on TISSUE, whose values are those of SpaGE. CPU seconds are for the five folds of one
+seed, with the processes that a system starts, without the time to import it; memory is the peak of the process. The
+constants have no correlation by gene. By cell, the mean MSE is that over genes: both are the mean over all values."""
 LEVELS = """**Levels.** CSS and MSE depend on the level of a gene, which any system could calibrate on the measured
 genes. The second number is that after the calibration of the [study of accuracy](accuracy.md), the same for all: mean
 and standard deviation of a gene are regressed on those of its prediction and of its reference values, and one slope
@@ -129,27 +131,15 @@ def _show_details(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
     cells = cells.reindex(columns=[*cells, *(name for name in names if name not in cells)])
     for pair in genes["pair"].unique():
         by_gene = genes[genes["pair"] == pair].reindex(columns=["method", *DETAILS]).groupby("method", sort=False)
-        table = _both(by_gene.mean(), by_gene.median()).rename(columns=DETAILS)
+        table = pairs_of_numbers(by_gene.mean(), by_gene.median()).rename(columns=DETAILS)
         page.table(table, f"{pair}, by gene: mean / median over genes and seeds", folded=True)
         here = cells[cells["pair"] == pair].groupby("method", sort=False)
         medians = here.mean(numeric_only=True).reindex(columns=[f"{name}_median" for name in names])
-        table = _both(here[names].mean(), medians.set_axis(names, axis=1))
+        table = pairs_of_numbers(here[names].mean(), medians.set_axis(names, axis=1))
         table = table.rename(columns=lambda name: LABELS[name.removeprefix("cell_")])
         on_cpu = cells[(cells["pair"] == pair) & (cells["device"] == "cpu")].groupby("method", sort=False)
         table = table.join(on_cpu[list(COST)].mean().rename(columns=COST)).join(here["seed"].nunique().rename("seeds"))
         page.table(table, f"{pair}, by cell: mean / median over cells, mean over seeds; and the cost", folded=True)
-
-
-def _both(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Write two numbers into each cell of a table, one where there is only one, and none where there is none."""
-    columns = {
-        name: [
-            " / ".join(f"{value:.3f}" for value in pair if pd.notna(value))
-            for pair in zip(first[name], second[name], strict=True)
-        ]
-        for name in first
-    }
-    return pd.DataFrame(columns, index=first.index)
 
 
 def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
@@ -160,7 +150,7 @@ def _show_calibrated(genes: pd.DataFrame, page: Page) -> None:
         tables = [means[name].unstack("pair").reindex(genes["method"].unique()) for name in columns]
         tables = [table[list(genes["pair"].unique())] for table in tables]
         caption = f"Mean {LABELS[column]} over genes: as predicted / calibrated alike"
-        page.table(_both(*tables), caption, folded=column == "css")
+        page.table(pairs_of_numbers(*tables), caption, folded=column == "css")
 
 
 def _boxes(genes: pd.DataFrame) -> Figure:
