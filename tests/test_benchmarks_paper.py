@@ -325,7 +325,7 @@ def test_the_control_decides_on_the_central_claim(is_control_better, paper, tmp_
             table = pd.read_csv(path)
             table.assign(mse=table["mse"] + 2, css=table["css"] - 2, pcc=table["pcc"] - 2).to_csv(path, index=False)
     summary = page.write_page(tmp_path).summary
-    assert "2 of 2 pairs (CSS), 2 of 2 pairs (MSE), 2 of 2 pairs (PCC)" in summary
+    assert "2 of 2 (CSS), 2 of 2 (MSE), 2 of 2 (PCC)" in summary
     assert ("is not reproduced" in summary) == is_control_better
     assert ("is reproduced by" in summary) != is_control_better
 

@@ -41,7 +41,7 @@ BARS = {
 }
 METRICS = {"pcc": "PCC", "spearman": "Spearman", "css": "CSS", "ssim": "SSIM", "mse": "MSE"}
 ROWS = {"whislo": "lowest 5 %", "q1": "lower quarter", "med": "median", "q3": "upper quarter", "whishi": "highest 5 %"}
-NULL = "crossfit, told nothing of the gene (reference permuted)"
+NULL = "crossfit, reference values of the gene permuted"
 
 
 def draw_front(free: pd.DataFrame, page: Page) -> None:

@@ -101,7 +101,7 @@ def add_speed(costs: pd.DataFrame, page: Page) -> None:
         f"With {n_cells:,} cells the CPU seconds of `paper` are {shown}. On the small sections of the study of "
         "[other systems](systems.md) `paper` is faster than gimVI, stPlus and TransImpLR."
     )
-    where = f"{n_cells:,} simulated cells, one CPU thread"
+    where = f"{n_cells:,} cells of one simulated tissue, one CPU thread"
     as_fast = (
         f"The speed of `paper` is like that of gimVI and {STPLUS}, or better ({where}; rule: at most {AS_FAST} times"
     )

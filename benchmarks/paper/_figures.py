@@ -22,6 +22,12 @@ COLORS = {
     "ridge": "#a6761d",
     "SpaGE": "#5aae61",
     "stPlus": "#7b3294",
+    "TransImpLR": "#e7298a",
+    "TransImp": "#f4a6c8",
+    "gimVI": "#00a6a6",
+    "Tangram": "#e6ab02",
+    "uniPort": "#8080ff",
+    "novoSpaRc": "#8c564b",
 }
 OTHER = "0.75"
 LEGEND = 2.0  # inches
@@ -32,12 +38,17 @@ SHORT = {"MERFISH_HYPOTHALAMUS": "MERFISH"}
 
 def color(method: str) -> str:
     """Return the color of a method; a control has that of its recipe."""
-    return COLORS.get(method.removesuffix(CONTROL), OTHER)
+    return COLORS.get(_system(method.removesuffix(CONTROL)), OTHER)
 
 
 def line(method: str) -> dict[str, str | float]:
     """Return how the line of a method is drawn; controls are dotted."""
-    return {"color": color(method), "linestyle": "-" if method in COLORS else ":", "linewidth": 1.5}
+    return {"color": color(method), "linestyle": "-" if _system(method) in COLORS else ":", "linewidth": 1.5}
+
+
+def _system(method: str) -> str:
+    """Return the name of a system without how it was trained, such as `" (200 epochs)"`."""
+    return method.split(" (")[0]
 
 
 def panels(names: list[str], n_columns: int, draw: Callable[[Axes, str], None], size: tuple[float, float]) -> Figure:

@@ -94,9 +94,8 @@ def _show_halves(genes: pd.DataFrame, page: Page) -> None:
         best = table["best half"].groupby(level=["pair", "method"], sort=False).first()
         page.table(wide(best, "pair"), f"Mean {metric.upper()} of the best half: a perfect ranking", folded=True)
         _judge(genes, chosen, metric, page)
-    of_css = frame[frame["metric"] == "css"]
-    _judge_systems(of_css[of_css["score"] == "post hoc"], page)
-    _judge_comparable(of_css, page)
+    _judge_systems(genes, page)
+    _judge_comparable(frame[frame["metric"] == "css"], page)
 
 
 def _draw(frame: pd.DataFrame, page: Page) -> None:
@@ -161,13 +160,12 @@ def _judge_comparable(frame: pd.DataFrame, page: Page) -> None:
     page.verdict(claim, "Fig. 2e, Table S2", judge(is_so, pairs), f"{text} (no test)")
 
 
-def _judge_systems(frame: pd.DataFrame, page: Page) -> None:
+def _judge_systems(genes: pd.DataFrame, page: Page) -> None:
     for name in SYSTEMS:
-        means = frame[frame["method"] == name].groupby("pair", sort=False)[["all", "top half"]].mean()
+        found = drawn(genes[genes["method"] == name], ["css", SCORES["post hoc"]], _over_all)
         claim = f"The more reliable half of the genes of {name} has a higher CSS than all genes, too (`post hoc`)"
-        if len(means):
-            add_verdict_without_test(page, claim, "Table S2", means["top half"] - means["all"])
-        else:
+        add_drawn_verdict(page, claim, "Table S2", found)
+        if not len(found):
             page.verdict(claim, "Table S2", "not measured yet", "")
 
 

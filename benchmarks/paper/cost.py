@@ -125,14 +125,13 @@ def _of_systems(costs: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(costs: pd.DataFrame, page: Page) -> None:
     """Draw seconds and memory against the number of cells, with the largest section of the paper."""
-    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(9.2, 3.6), layout="constrained")
     seconds = "seconds to train and impute"
     of_paper = {"seconds": (seconds, PAPER_MINUTES * 60), "peak_gib": ("peak memory, GiB", PAPER_GB / GB_PER_GIB)}
     from_disk = {recipe: read_large_section(recipe) for recipe in RECIPES}
     for ax, (column, (label, value)) in zip(figure.subplots(1, 2), of_paper.items(), strict=True):
         for name, of_method in costs.sort_values("cells").groupby("method", sort=False):
-            ax.plot(of_method["cells"], of_method[column], marker=".", **line(name))
-            ax.annotate(f" {name.split(' (')[0]}", of_method[["cells", column]].iloc[-1], fontsize=6, va="center")
+            ax.plot(of_method["cells"], of_method[column], marker=".", label=name, **line(name))
         for recipe, cost in from_disk.items():
             ax.plot(cost["cells"], cost[column], **(line(recipe) | {"marker": "D", "linestyle": ""}))
             ax.annotate(f"{recipe}, from a file ", (cost["cells"], cost[column]), fontsize=6, ha="right")
@@ -144,6 +143,7 @@ def _draw(costs: pd.DataFrame, page: Page) -> None:
         ax.set_ylabel(label, fontsize=8)
         ax.tick_params(labelsize=7)
         ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(*ax.get_legend_handles_labels(), fontsize=6, frameon=False, loc="outside right upper")
     caption = (
         "CPU seconds of one thread and peak memory against the number of cells; both recipes on a section of the "
         "paper's largest size and 377 genes, in a file; and what the paper reports for its own: minutes of the clock, "
