@@ -51,6 +51,7 @@ def show(results: pd.DataFrame, page: Page) -> None:
             page.figure(figure, f"needs_{pair.lower()}", caption)
             plt.close(figure)
     _judge(results, page)
+    _judge_few_genes(results, page)
 
 
 def _table(of_pair: pd.DataFrame) -> pd.DataFrame:
@@ -89,6 +90,19 @@ def _lost(results: pd.DataFrame, need: str, level: str) -> pd.Series:
         (results["needs"] == need) & (results["level"].astype(str) == level) & (results["method"] == "crossfit")
     ]
     return (chosen["pcc, all data"] - chosen["pcc"]).groupby(chosen["pair"], sort=False).mean().dropna()
+
+
+def _judge_few_genes(results: pd.DataFrame, page: Page) -> None:
+    """Judge whether `crossfit` is ahead of the other methods with few shared genes, too."""
+    for level in ("5", "10"):
+        few = real(results[(results["needs"] == GENES) & (results["level"].astype(str) == level)])
+        table = wide(few.groupby(["pair", "method"], sort=False)["pcc"].mean(), "method")
+        others = [name for name in ("kNN", "paper") if name in table]
+        if "crossfit" in table and others:
+            lead = (table["crossfit"] - table[others].max(axis=1)).dropna()
+            claim = f"With {level} shared genes, `crossfit` is better than {' and '.join(others)} (PCC)"
+            text = "; ".join(f"{pair}: {value:+.3f} against the best" for pair, value in lead.items())
+            page.verdict(claim, ASKED_HERE, judge(list(lead > 0), lead.index, list(lead < 0)), f"{text} (no test)")
 
 
 def _judge(results: pd.DataFrame, page: Page) -> None:

@@ -122,13 +122,14 @@ def _judge(found: pd.DataFrame, page: Page) -> None:
     for where, genes in FIGURES.items():
         chosen = means[means["gene"].isin(genes)]
         names = " and ".join(genes)
-        _judge_best(chosen, names, where, page)
         for recipe, source in (("paper", where), ("crossfit", ASKED_HERE)):
+            of_recipe = chosen[chosen["method"] == recipe]
+            _judge_best(chosen, recipe, names, source, page)
             claim = f"{names}: `{recipe}` shows the measured pattern (rule: PCC of at least {PATTERN})"
-            _judge_column(chosen[chosen["method"] == recipe], "pcc", (PATTERN, 1), claim, source, page)
-        low, high = LEVELS
-        claim = f"{names}: neither over- nor under-expressed by `paper` (rule: mean {low} to {high} times the measured)"
-        _judge_column(chosen[chosen["method"] == "paper"], MEAN, LEVELS, claim, where, page)
+            _judge_column(of_recipe, "pcc", (PATTERN, 1), claim, source, page)
+            rule = "rule: mean {} to {} times the measured".format(*LEVELS)
+            claim = f"{names}: neither over- nor under-expressed by `{recipe}` ({rule})"
+            _judge_column(of_recipe, MEAN, LEVELS, claim, source, page)
     _judge_others(means, page)
 
 
@@ -189,13 +190,13 @@ def _judge_column(
         page.verdict(claim, where, judge(list(rows[column].between(*limits)), rows["pair"]), text)
 
 
-def _judge_best(chosen: pd.DataFrame, names: str, where: str, page: Page) -> None:
-    """Judge whether the paper's method has both a higher CSS and a lower MSE than each peer."""
-    rows = _against_best(chosen, "paper", peers_of(chosen))
+def _judge_best(chosen: pd.DataFrame, recipe: str, names: str, where: str, page: Page) -> None:
+    """Judge whether a recipe has both a higher CSS and a lower MSE than each peer."""
+    rows = _against_best(chosen, recipe, peers_of(chosen))
     if rows.empty:
         return
     verdict, missing = judge_complete(rows["is best"], chosen)
-    claim = f"{names}: `paper` has a higher CSS and a lower MSE than {listed(PEERS)}"
+    claim = f"{names}: `{recipe}` has a higher CSS and a lower MSE than {listed(PEERS)}"
     page.verdict(claim, where, verdict, f"{'; '.join(rows['text'])}; the best peer in brackets{missing}")
 
 
