@@ -201,3 +201,16 @@ def test_draws_of_the_genes_find_what_is_there():
     assert found["low"] == pytest.approx(0.15, abs=0.02)
     assert found["agree"]
     assert not len(_bootstrap.drawn(genes.assign(pair="SYNTHETIC"), ["pcc"], np.mean))
+
+
+def test_halves_of_the_cells_repeat_what_differs_between_types():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.repeat(["a", "b"], 60))
+    values = rng.normal(0, 1, (120, 4))
+    values[:60, 0] += 5
+    genes = np.array([[0, 0], [1, 2]])
+    (scores, called), (others, also_called) = ligand_receptor.halves(values, labels, genes, 0)
+    assert called[0, 0, 0]
+    assert also_called[0, 0, 0]
+    assert not np.allclose(scores, others)
+    assert scores.shape == (2, 2, 2)
