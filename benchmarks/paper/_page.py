@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from benchmarks.paper import _cache
 from benchmarks.paper._claims import add_claims
+from benchmarks.paper._compare import write_seeds
 from benchmarks.paper._study import Study, Verdict, all_studies, tasks_of
 from benchmarks.paper._verdicts import OWN, count, evidence, tables, to_markdown
 from matplotlib.figure import Figure
@@ -38,6 +39,8 @@ class Page:
         Text of the page of each study.
     study
         The study whose page is being written.
+    seeds
+        With how many seeds it was measured.
     verdicts
         Claims with their verdicts, and the studies that judged them.
     summary
@@ -49,6 +52,7 @@ class Page:
     docs: Path = DOCS
     studies: dict[str, list[str]] = field(default_factory=dict)
     study: str = CLAIMS
+    seeds: str = ""
     verdicts: list[dict[str, str]] = field(default_factory=list)
     summary: str = NO_SUMMARY
     front: str = ""
@@ -56,6 +60,7 @@ class Page:
     def begin(self, study: str) -> None:
         """Begin the page of a study."""
         self.study = study
+        self.seeds = ""
 
     @property
     def parts(self) -> list[str]:
@@ -91,8 +96,10 @@ class Page:
         """Add a claim to the table of verdicts, and its evidence to the page of the study.
 
         It is one of the paper (`source="Fig. 2"`), of these docs (`source="docs"`), or of nobody
-        (`source="asked here"`).
+        (`source="asked here"`). Evidence that names no seeds gets those of the study.
         """
+        if self.seeds and "seed" not in evidence and verdict not in ("cannot be tested", "not measured yet"):
+            evidence = f"{evidence}; {self.seeds}"
         row = {"claim": claim, "where": source, "verdict": verdict, "evidence": evidence, "study": self.study}
         self.verdicts.append(row)
 
@@ -143,6 +150,7 @@ def _write_section(name: str, study: Study, results: pd.DataFrame, page: Page) -
     page.begin(name)
     page.text(f"# {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
     _say_what_was_measured(name, study, page)
+    page.seeds = write_seeds(results.groupby("pair")[["seed"]].nunique().rename(columns={"seed": "seeds"}))
     study.show(results, page)
     commits = ", ".join(_cache.commits(name))
     seeds = ", ".join(str(seed) for seed in sorted(results["seed"].unique()))
