@@ -72,7 +72,8 @@ def show(results: pd.DataFrame, page: Page) -> None:
     everything = pd.concat([_full_recipes(results), results], ignore_index=True)
     page.text(
         'Variants in capitals are controls that the paper lacks: "PERMUTED" has the same numbers at the wrong genes, '
-        '"RANDOM weights" has random positive similarities, "EQUAL weights" gives every gene the mean of all others. '
+        '"RANDOM weights" relates random genes, by random positive similarities, "EQUAL weights" gives every gene the '
+        "mean of all others. "
         "If a control is as good as the recipe, the content of the relation is not what helps."
     )
     page.text(
