@@ -12,7 +12,6 @@ from benchmarks.paper._compare import (
     add_verdict_without_test,
     means,
     paired,
-    show_tests,
     wide,
     with_deviation,
 )
@@ -204,9 +203,6 @@ def _judge_crossfit(free: pd.DataFrame, page: Page) -> None:
         for against, names in claims.items():
             tests = paired(free, column, "crossfit", names)
             add_verdict(page, f"`crossfit` is better than {against} ({label})", "docs", tests)
-            if column in ("pcc", "mse_calibrated") and len(tests):
-                caption = f"`crossfit` compared with {against}, gene by gene: {label}"
-                page.table(show_tests(tests), caption, folded=True)
     claim = "`crossfit` has a higher SSIM than kNN, without matched variance"
     add_verdict(page, claim, "docs", paired(free, "ssim", "crossfit", ["kNN"]))
     claim = f"`crossfit` has the best PCC over the genes of a cell (by cell{RULE})"

@@ -170,6 +170,7 @@ def _add_judged(
     if len(tests):
         pairs = tests.index.get_level_values("pair")
         page.verdict(claim, where, judge(list(yes), pairs, None if no is None else list(no)), describe(tests))
+        show_many(tests, claim, page)
     else:
         page.verdict(claim, where, "not measured yet", "")
 
@@ -209,6 +210,12 @@ def is_significant(tests: pd.DataFrame) -> pd.Series:
     return (tests["p"] < ALPHA) & tests["agree"].astype(bool)
 
 
+def show_many(tests: pd.DataFrame, claim: str, page: Page) -> None:
+    """Write the comparisons of a claim that are too many for its evidence, folded."""
+    if len(tests) > MAX_DESCRIBED:
+        page.table(show_tests(tests), f"The comparisons of: {claim}", folded=True)
+
+
 def show_tests(tests: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """Write the rows of :func:`paired` for a table of the page."""
     shown = tests[["difference"]].map(lambda value: f"{value:+.{digits}f}")
@@ -231,8 +238,7 @@ def describe(tests: pd.DataFrame) -> str:
     rows = []
     for (pair, other), row in tests.iterrows():
         against = f" against {other}" if others > 1 else ""
-        signs = "" if row["agree"] else ", signs of seeds differ"
-        rows.append(f"{pair}: {write_difference(row)}{against}, p {_write_p(row['p'], '= ')}{signs}")
+        rows.append(f"{pair}: {write_test(row, against)}")
     return "; ".join([*rows, counts])
 
 
@@ -244,6 +250,12 @@ def count(tests: pd.DataFrame) -> str:
 def write_difference(row: pd.Series) -> str:
     """Write the difference of a row of :func:`paired` with its interval."""
     return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def write_test(row: pd.Series, against: str = "") -> str:
+    """Write a row of :func:`paired`: the difference with its interval, p, and whether the signs of the seeds differ."""
+    signs = "" if row["agree"] else ", signs of seeds differ"
+    return f"{write_difference(row)}{against}, p {_write_p(row['p'], '= ')}{signs}"
 
 
 def _write_p(p: float, prefix: str = "") -> str:

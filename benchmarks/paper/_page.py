@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from benchmarks.paper import _cache
 from benchmarks.paper._claims import add_claims
-from benchmarks.paper._compare import write_seeds
+from benchmarks.paper._compare import real, write_seeds
 from benchmarks.paper._study import Study, Verdict, all_studies, tasks_of
 from benchmarks.paper._verdicts import OWN, count, evidence, tables, to_markdown
 from matplotlib.figure import Figure
@@ -98,7 +98,11 @@ class Page:
         It is one of the paper (`source="Fig. 2"`), of these docs (`source="docs"`), or of nobody
         (`source="asked here"`). Evidence that names no seeds gets those of the study.
         """
-        if self.seeds and "seed" not in evidence and verdict not in ("cannot be tested", "not measured yet"):
+        if (
+            self.seeds
+            and not re.search(r"\d seeds?\b", evidence)
+            and verdict not in ("cannot be tested", "not measured yet")
+        ):
             evidence = f"{evidence}; {self.seeds}"
         row = {"claim": claim, "where": source, "verdict": verdict, "evidence": evidence, "study": self.study}
         self.verdicts.append(row)
@@ -150,7 +154,8 @@ def _write_section(name: str, study: Study, results: pd.DataFrame, page: Page) -
     page.begin(name)
     page.text(f"# {study.title}", study.question + (f" ({study.paper} of the paper.)" if study.paper else ""))
     _say_what_was_measured(name, study, page)
-    page.seeds = write_seeds(results.groupby("pair")[["seed"]].nunique().rename(columns={"seed": "seeds"}))
+    judged = real(results) if len(real(results)) else results
+    page.seeds = write_seeds(judged.groupby("pair")[["seed"]].nunique().rename(columns={"seed": "seeds"}))
     study.show(results, page)
     commits = ", ".join(_cache.commits(name))
     seeds = ", ".join(str(seed) for seed in sorted(results["seed"].unique()))

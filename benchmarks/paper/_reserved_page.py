@@ -101,7 +101,7 @@ def _show_new_cells(new: pd.DataFrame, by: list[str], page: Page) -> None:
                 text = f"{pair}, {percent} % held out, {name}: {row[SEEN]:.3f} to {row[UNSEEN]:.3f}"
                 falls.append(f"`{method}` on {text}")
     found = "; ".join(falls) or "nowhere"
-    page.text(f"The CSS is lower in new cells by more than {SLIGHT}: {found}. With one seed, each is one training.")
+    page.text(f"The CSS is lower in new cells by more than {SLIGHT}: {found}; means over the seeds that were measured.")
 
 
 def _common(everything: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from benchmarks.paper._compare import (
     is_worse,
     judge,
     paired,
-    show_tests,
+    show_many,
     wide,
 )
 from benchmarks.paper._scalars import MARGIN, differences
@@ -91,8 +91,6 @@ def _judge_paper(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> None:
             alike = _paired(genes, "mse_calibrated", PAPER, RIVALS)
             note_of_claim = f"; all calibrated alike, which leaves the shape: {count(alike)}{note_of_claim}"
         _add(page, claim, where, tests, _in_the_paper(tests) + note_of_claim)
-        if len(tests):
-            page.table(show_tests(tests), f"`paper` compared with others, gene by gene: {text}", folded=True)
     claim = "`paper` predicts better than every other system that was measured (CSS by cell)"
     _add_of_cells(page, claim, "Fig. 2a", differences(cells, "cell_css", PAPER, RIVALS), note)
     others = [name for name in RIVALS if name != GIMVI]
@@ -203,8 +201,6 @@ def _judge_crossfit(genes: pd.DataFrame, cells: pd.DataFrame, page: Page) -> Non
     for column, text in texts.items():
         tests = _paired(genes, column, CROSSFIT, (PAPER, *RIVALS))
         _add(page, f"{claim} ({text})", "docs", tests, _note(genes, column))
-        if column in ("pcc", "mse_calibrated") and len(tests):
-            page.table(show_tests(tests), f"`crossfit` compared with others, gene by gene: {text}", folded=True)
     for column, text in (("cell_css", "CSS by cell"), ("cell_pcc", "PCC by cell")):
         found = differences(cells, column, CROSSFIT, (PAPER, *RIVALS))
         _add_of_cells(page, f"{claim} ({text})", "docs", found, _note(genes))
@@ -220,6 +216,7 @@ def _add(page: Page, claim: str, where: str, tests: pd.DataFrame, note: str = ""
         pairs = tests.index.get_level_values("pair")
         verdict = judge(list(is_better(tests)), pairs, list(is_worse(tests)))
         page.verdict(claim, where, verdict, describe(tests) + note)
+        show_many(tests, claim, page)
     else:
         page.verdict(claim, where, "not measured yet", "")
 

@@ -57,8 +57,8 @@ NOT_VARIED = (
     "themselves (the paper has the same for both, and `lr` changes both). `alpha` = 0 is `paper` without its network: "
     "it is shown, and belongs to the ablations, so that no verdict here counts it. `degree` replaces the graph: each "
     "gene has edges of equal weight to the genes whose centered protein vectors are nearest to its own. The settings "
-    "of `paper` on STARMAP_V1, and its degrees on SYNTHETIC, were measured with neighbors in double precision, its "
-    "defaults with seed 0 in single precision, which can change its PCC by .01."
+    "of `paper` on MERFISH_HYPOTHALAMUS, STARMAP_V1 and OSMFISH_VISP, and its degrees on SYNTHETIC, were measured with "
+    "neighbors in double precision, its defaults with seed 0 in single precision, which can change its PCC by .01."
 )
 PARTS = tuple([f"paper; {name}" for name in PAPER] + [f"crossfit; {name}" for name in CROSSFIT])
 
