@@ -214,3 +214,12 @@ def test_halves_of_the_cells_repeat_what_differs_between_types():
     assert also_called[0, 0, 0]
     assert not np.allclose(scores, others)
     assert scores.shape == (2, 2, 2)
+
+
+def test_evidence_without_seeds_gets_those_of_the_study():
+    page = Page(_page.DOCS, seeds="3 seeds")
+    page.verdict("a claim", "docs", "holds", "OSMFISH: +0.1 (every seed)")
+    page.verdict("another", "docs", "holds", "OSMFISH: +0.1; 1 seed")
+    page.verdict("a third", "docs", "cannot be tested", "no data")
+    found = [verdict["evidence"] for verdict in page.verdicts]
+    assert found == ["OSMFISH: +0.1 (every seed); 3 seeds", "OSMFISH: +0.1; 1 seed", "no data"]
