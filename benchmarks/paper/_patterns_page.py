@@ -162,8 +162,7 @@ def _show_systems(results: pd.DataFrame, page: Page) -> None:
     if len(means):
         page.table(
             means.join(groups["seed"].nunique().rename("seeds")),
-            f"Further systems on the {N_CELLS} cells of the study of systems, mean over the seeds with these numbers "
-            "(OSMFISH_VISP was measured before they were kept)",
+            f"Further systems on the {N_CELLS} cells of the study of systems, mean over the seeds with these numbers",
         )
     for gene, column, where, more, less in (
         ("Rorb", "sd, ratio", "Fig. 4a", "has more contrast than measured", "less (rule: standard deviation)"),

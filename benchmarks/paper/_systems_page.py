@@ -47,11 +47,11 @@ process of its own that never reads the truth. Each gets the kind of input and t
 for; `benchmarks/peers/` has one file per system that says which. Deviations: uniPort sees the 2000 most variable genes
 of the reference; SpaGE is the code that `tissue-sc` brings, and TISSUE makes intervals for its predictions; TransImp
 and TransImpLR train for the 1000 epochs that are the default of 0.1.1, where the authors' examples have 2000 (a row of
-one seed shows what they bring TransImpLR), and TransImp's clusters are found without selecting genes; Tangram gets
-log-normalized values, where its tutorial normalizes totals without a logarithm; gimVI's frequencies are brought to
-log-normalized values; stPlus takes all other genes where there are fewer than it would draw; TransImp maps clusters of
-the reference, which is its default, and TransImpLR all its cells by a map of low rank, which is the variant of the
-paper's comparison; values that are no number count as 0. Tangram adds up the cells that it maps to a cell of the
+one seed shows TransImpLR with them: it is less accurate), and TransImp's clusters are found without selecting genes;
+Tangram gets log-normalized values, where its tutorial normalizes totals without a logarithm; gimVI's frequencies are
+brought to log-normalized values; stPlus takes all other genes where there are fewer than it would draw; TransImp maps
+clusters of the reference, which is its default, and TransImpLR all its cells by a map of low rank, which is the variant
+of the paper's comparison; values that are no number count as 0. Tangram adds up the cells that it maps to a cell of the
 section, as its own function does, so that its values grow with the number of reference cells for each cell of the
 section; the calibrated numbers below show what its error is without this. uniPort asks for 30,000 iterations; the row
 with 3000, of one seed, shows what fewer bring, and no verdict rests on it where the other was measured. None rests on
