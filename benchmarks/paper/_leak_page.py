@@ -27,9 +27,10 @@ def show_leak(results: pd.DataFrame, page: Page) -> None:
         "**The leak.** The published protocol divides a cell by its total over ALL measured genes, so that the count "
         "of a held-out gene is in every input. The truth is scaled by the same totals, so that it differs, too: the "
         "difference between the two numbers is that of two protocols, not of the leak alone; a further table has the "
-        "same predictions with one truth. Values that were divided "
-        "before are declared normalized, so that `crossfit` cannot compute its totals in every step: about half of "
-        "what it loses is due to that (see the table with counts in the study of preprocessing), not to the totals."
+        "same predictions with one truth. Values that were divided before are declared normalized, so that `crossfit` "
+        "cannot compute its totals in every step. A part of what it loses is due to that, on OSMFISH about half, on "
+        "MERFISH_HYPOTHALAMUS nothing: the study of preprocessing has `crossfit` with values that were normalized by "
+        "the leak-free totals."
     )
     for name in ("pcc", "css"):
         text = table[name].apply(lambda row: f"{row['input']:.3f} → {row['all']:.3f}", axis=1)

@@ -6,6 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Integral, Real
 
 LARGEST = 10**6  # rate or weight that an optimizer can work with; the same numbers overflow above 1e38
@@ -34,6 +35,12 @@ def name_list(names: Iterable[object], n_shown: int = 5) -> str:
     if len(items) > n_shown:
         text += f" and {len(items) - n_shown} more"
     return text
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Ask whether one of the known names was meant; empty if none is similar."""
+    close = ", ".join(dict.fromkeys(get_close_matches(str(name), sorted(known))))
+    return f" Did you mean {close}?" if close else ""
 
 
 def missing_key(key: object, where: str, available: Iterable[object], advice: str = "") -> KeyError:

@@ -239,6 +239,8 @@ def test_options_of_files_are_for_both_data_sets(model, tmp_path):
 def test_an_unknown_option_of_save_is_refused(model, tmp_path):
     with pytest.raises(TypeError, match=r"`save` has no argument 'save_refrence'\. Did you mean save_reference"):
         model.save(tmp_path / "model", save_refrence=True)
+    with pytest.raises(TypeError, match=r"`save` has no argument 'anndata_write_kwargs'"):
+        model.save(tmp_path / "model", save_anndata=True, anndata_write_kwargs={"compression": "gzip"})
     assert not (tmp_path / "model").exists()
 
 

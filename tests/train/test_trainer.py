@@ -212,6 +212,11 @@ def test_trainer_arguments_that_phases_cannot_use_are_refused(name, value, advic
         make_trainer(trainer_kwargs={name: value})
 
 
+def test_callbacks_that_are_none_are_refused():
+    with pytest.raises(TypeError, match="`callbacks` is an int; expected a Callback"):
+        make_trainer(trainer_kwargs={"callbacks": [3]})
+
+
 def test_trainer_arguments_that_phases_can_use():
     for given in ({"fast_dev_run": False}, {"enable_checkpointing": False}, {"precision": "32-true"}):
         run(make_trainer(trainer_kwargs=given), 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from scvi.model.base import BaseModelClass
 from stimpute import _reading
 from stimpute._atomic import filling
 from stimpute._hdf5 import read_h5ad
+from stimpute._messages import did_you_mean
 from stimpute.data._annotations import has_lazy_annotations, in_memory, layers_by_name, with_annotations
 from stimpute.data._arrays import from_arrays
 from stimpute.data._genes import check_genes_present
@@ -110,12 +110,11 @@ def write_options(options: dict[str, Any]) -> dict[str, Any]:
     TypeError
         If an option is neither of that nor of `save`; the message names those that are spelled most alike.
     """
-    of_save = set(inspect.signature(BaseModelClass.save).parameters)
+    of_save = set(inspect.signature(BaseModelClass.save).parameters) - {"self", "anndata_write_kwargs"}
     of_files = set(inspect.signature(AnnData.write_h5ad).parameters) - {"self", "filename"}
     for name in options:
         if name not in of_save | of_files:
-            alike = get_close_matches(name, [*of_save, "save_reference", *of_files], n=2)
-            hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
+            hint = did_you_mean(name, of_save | of_files | {"save_reference"})
             raise TypeError(f"`save` has no argument {name!r}.{hint}")
     return {name: value for name, value in options.items() if name in of_files}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from stimpute.data._reading import open_lazily
 from stimpute.model import _chunks
 
 MEMORY_SHARE = 0.8  # of the free memory that a result may take
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # longer than the letter of a drive
 
 
 def check_room(n_cells: int, n_genes: int, n_layers: int, out: str | Path | None) -> None:
@@ -64,7 +66,7 @@ def _check_path(out: str | Path) -> None:
     """Check that a result can be written to a path of this name."""
     if not isinstance(out, str | os.PathLike):
         raise TypeError(f"`out` is {out!r}; expected the path of a zarr store or of an .h5ad file.")
-    if "://" in str(out):
+    if ADDRESS.match(str(out)):
         raise ValueError(f"`out` is {out}; expected a path on a disk. Write there, and upload the result.")
     if Path(out).suffix.lower() in (".h5", ".csv") or Path(out).name.lower() in (".h5ad", ".zarr"):
         raise ValueError(

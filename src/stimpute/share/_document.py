@@ -203,7 +203,9 @@ def _check_record(record: dict[str, Any], path: Path) -> None:
     need(isinstance(datasets, dict), path, "`dataset_setups` should be a dict")
     for setup in (record["reference_setup"], *datasets.values()):
         need(isinstance(setup, dict), path, "the setup of a reference should be a dict")
-        _check_setup(setup, path, whole=setup is record["reference_setup"])
+    _check_setup(record["reference_setup"], path)
+    for setup in datasets.values():
+        _check_setup(setup, path, whole=False)
 
 
 def _check_training(record: Any, path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as lightning
 from scvi.train import Trainer, TrainingPlan
 
-from stimpute._messages import LARGEST, check_at_least, check_at_most
+from stimpute._messages import LARGEST, check_at_least, check_at_most, did_you_mean
 
 UNSUITABLE = {
     "fast_dev_run": "For a quick trial pass `max_epochs=1`.",
@@ -53,7 +52,7 @@ def check_trainer_arguments(options: Mapping[str, Any]) -> None:
     known = {*inspect.signature(Trainer).parameters, *inspect.signature(lightning.Trainer).parameters} - {"kwargs"}
     for name, value in options.items():
         if name not in known:
-            hint = _similar(name, known)
+            hint = did_you_mean(name, known)
             raise TypeError(f"`train` has no argument {name!r}, and neither has `scvi.train.Trainer`.{hint}")
         if value and name in UNSUITABLE:
             raise ValueError(f"`{name}` is {value!r}; expected False. {UNSUITABLE[name]}")
@@ -74,16 +73,10 @@ def check_plan_options(options: Mapping[str, Any]) -> None:
     known = set(inspect.signature(TrainingPlan).parameters) - {"module", "loss_kwargs"}
     for name in options:
         if name not in known:
-            hint = _similar(name, known) or " For the learning rate pass `lr`."
+            hint = did_you_mean(name, known) or " For the learning rate pass `lr`."
             raise TypeError(f"`plan_kwargs` has {name!r}, which `scvi.train.TrainingPlan` does not have.{hint}")
     for name in RATES:
         if name in options and options[name] is None:
             raise TypeError(f"`{name}` is None; expected a number. Leave it out for the recipe's own.")
         check_at_least(0, **{name: options.get(name)})
         check_at_most(LARGEST, **{name: options.get(name)})
-
-
-def _similar(name: str, known: Iterable[str]) -> str:
-    """Ask whether one of the known names was meant; empty if none is similar."""
-    close = ", ".join(dict.fromkeys(get_close_matches(str(name), sorted(known))))
-    return f" Did you mean {close}?" if close else ""

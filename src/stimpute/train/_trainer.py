@@ -84,6 +84,8 @@ class PhaseTrainer:
         self.seed = int(self.seed)  # torch takes no integer of numpy
         given = self.trainer_kwargs.get("callbacks") or []
         callbacks = [given] if isinstance(given, Callback) else list(given)
+        for callback in callbacks:
+            check_type(Callback, callbacks=callback)
         self.callbacks = {callback: copy.deepcopy(callback.state_dict()) for callback in callbacks}
 
     @property
