@@ -212,7 +212,8 @@ def _judge_best_of_systems(genes: pd.DataFrame, page: Page) -> None:
         if len(rows):
             names = " and ".join(of_figure)
             claim = f"{names}: `paper` has a higher CSS and a lower MSE than {listed(FURTHER)}"
-            text = f"{'; '.join(rows['text'])}; the best of the three in brackets, {N_CELLS} cells, up to 3 seeds"
+            seeds = f"up to {genes['seed'].nunique()} seeds"
+            text = f"{'; '.join(rows['text'])}; the best of the three in brackets, {N_CELLS} cells, {seeds}"
             page.verdict(claim, where, judge(list(rows["is best"]), rows.index.get_level_values("pair")), text)
 
 
